@@ -1,0 +1,119 @@
+package v1alpha1
+
+// Condition types. Ready, Reconciling and Stalled follow kstatus.
+const (
+	// ConditionReady is True when the object is fully reconciled: a finished request, a usable store, map, policy or hold.
+	ConditionReady = "Ready"
+	// ConditionReconciling is True while work on the object is still ahead.
+	ConditionReconciling = "Reconciling"
+	// ConditionStalled is True when the object cannot proceed without a person.
+	ConditionStalled = "Stalled"
+	// ConditionErased is True when a re-query found nothing left of the subject that should be gone; False with reason
+	// Retained while a legal basis keeps part of it.
+	ConditionErased = "Erased"
+	// ConditionApproved tells whether the request is approved and whether admission verified the approver.
+	ConditionApproved = "Approved"
+	// ConditionDeactivated is True while the subject is deactivated in the stores.
+	ConditionDeactivated = "Deactivated"
+	// ConditionOverdueRisk is True when the schedule is after, or the time has passed, the statutory due date.
+	ConditionOverdueRisk = "OverdueRisk"
+	// ConditionNotified tells whether the subject was notified.
+	ConditionNotified = "Notified"
+	// ConditionReachable tells whether a data store answers.
+	ConditionReachable = "Reachable"
+	// ConditionPrivileges tells whether the credentials of a data store suffice, and whether they are more than needed.
+	ConditionPrivileges = "PrivilegesSufficient"
+)
+
+// Reasons of conditions and events.
+const (
+	ReasonReady                    = "Ready"
+	ReasonReconciling              = "Reconciling"
+	ReasonDeleting                 = "Deleting"
+	ReasonInvalidSpec              = "InvalidSpec"
+	ReasonSucceeded                = "Succeeded"
+	ReasonInUse                    = "InUse"
+	ReasonInternalError            = "InternalError"
+	ReasonLedgerUnavailable        = "LedgerUnavailable"
+	ReasonClockDisagreement        = "ClockDisagreement"
+	ReasonStoreUnreachable         = "StoreUnreachable"
+	ReasonCredentialsMissing       = "CredentialsMissing"
+	ReasonPrivilegesMissing        = "PrivilegesMissing"
+	ReasonPrivilegesExcessive      = "PrivilegesExcessive"
+	ReasonPrivilegesSufficient     = "PrivilegesSufficient"
+	ReasonLocalRootMissing         = "LocalRootMissing"
+	ReasonPathOutsideRoot          = "PathOutsideRoot"
+	ReasonStoreNotReady            = "StoreNotReady"
+	ReasonStoreNotFound            = "StoreNotFound"
+	ReasonMapIncomplete            = "MapIncomplete"
+	ReasonSchemaMismatch           = "SchemaMismatch"
+	ReasonForeignKeyUncovered      = "ForeignKeyUncovered"
+	ReasonEntityUnreachable        = "EntityUnreachable"
+	ReasonCycle                    = "Cycle"
+	ReasonPeriodOutOfRange         = "PeriodOutOfRange"
+	ReasonAdmissionRequired        = "AdmissionRequired"
+	ReasonAmbiguousPolicy          = "AmbiguousPolicy"
+	ReasonPolicyNotReady           = "PolicyNotReady"
+	ReasonInForce                  = "InForce"
+	ReasonLifted                   = "Lifted"
+	ReasonNoMap                    = "NoMap"
+	ReasonMapNotReady              = "MapNotReady"
+	ReasonScopeUnknown             = "ScopeUnknown"
+	ReasonIdentitiesMissing        = "IdentitiesMissing"
+	ReasonIdentitiesRefused        = "IdentitiesRefused"
+	ReasonSubjectIDRefused         = "SubjectIDRefused"
+	ReasonSubjectNotFound          = "SubjectNotFound"
+	ReasonSubjectAmbiguous         = "SubjectAmbiguous"
+	ReasonDuplicate                = "Duplicate"
+	ReasonAlreadyProcessed         = "AlreadyProcessed"
+	ReasonProcessActive            = "ProcessActive"
+	ReasonLegalHold                = "LegalHold"
+	ReasonAwaitingApproval         = "AwaitingApproval"
+	ReasonApproved                 = "Approved"
+	ReasonApprovedUnverified       = "ApprovedUnverified"
+	ReasonApprovalNotRequired      = "ApprovalNotRequired"
+	ReasonGracePeriod              = "GracePeriod"
+	ReasonProcessing               = "Processing"
+	ReasonRetrying                 = "Retrying"
+	ReasonErased                   = "Erased"
+	ReasonRetained                 = "Retained"
+	ReasonCancelled                = "Cancelled"
+	ReasonReactivating             = "Reactivating"
+	ReasonAbandoned                = "Abandoned"
+	ReasonNamespaceDeleted         = "NamespaceDeleted"
+	ReasonNotConfigured            = "NotConfigured"
+	ReasonVerificationFailed       = "VerificationFailed"
+	ReasonPlanTooLarge             = "PlanTooLarge"
+	ReasonStoreRefused             = "StoreRefused"
+	ReasonRequestGone              = "RequestGone"
+	ReasonDryRun                   = "DryRun"
+	ReasonScheduledAfterDueDate    = "ScheduledAfterDueDate"
+	ReasonOverdue                  = "Overdue"
+	ReasonNothingDue               = "NothingDue"
+	ReasonSealedMaterialMissing    = "SealedMaterialMissing"
+	ReasonDeactivated              = "Deactivated"
+	ReasonReactivated              = "Reactivated"
+	ReasonNothingToDeactivate      = "NothingToDeactivate"
+	ReasonCancellationTooLate      = "CancellationTooLate"
+	ReasonAwaitingRetainedData     = "AwaitingRetainedData"
+	ReasonStateStoreUnknownRequest = "StateUnknown"
+)
+
+// Annotations that repeat a command: a new value (a nonce) asks once more, status.acknowledged repeats the value when
+// the command was taken.
+const (
+	AnnotationRetry   = "privacy.lethe.dev/retry"
+	AnnotationAbandon = "privacy.lethe.dev/abandon"
+	AnnotationRecheck = "privacy.lethe.dev/recheck"
+)
+
+const (
+	// IdentitiesSecretType is the type of a Secret that holds a subject's identities.
+	IdentitiesSecretType = "privacy.lethe.dev/identities"
+	// AnnotationIdentitiesFor names, on such a Secret, the one ErasureRequest that may use it.
+	AnnotationIdentitiesFor = "privacy.lethe.dev/request"
+	// IdentityID is the identity that every request has: spec.subject.id.
+	IdentityID = "id"
+	// Finalizer keeps an object until Lethe has done what its end demands.
+	Finalizer = "privacy.lethe.dev/finalizer"
+)

@@ -1,0 +1,584 @@
+package v1alpha1
+
+import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+// EntityAction is what an erasure does to an entity's records.
+// +kubebuilder:validation:Enum=Delete;Anonymize;Mark;Keep
+type EntityAction string
+
+const (
+	// ActionDelete removes the records.
+	ActionDelete EntityAction = "Delete"
+	// ActionAnonymize overwrites the fields that hold personal data and keeps the records.
+	ActionAnonymize EntityAction = "Anonymize"
+	// ActionMark sets mark columns and changes nothing else.
+	ActionMark EntityAction = "Mark"
+	// ActionKeep leaves the records untouched on a legal basis.
+	ActionKeep EntityAction = "Keep"
+)
+
+// RowsExpected says how many records of a root entity one subject has.
+// +kubebuilder:validation:Enum=One;Many
+type RowsExpected string
+
+const (
+	// RowsOne means that more than one record makes the subject ambiguous.
+	RowsOne RowsExpected = "One"
+	// RowsMany means that a subject may have any number of records.
+	RowsMany RowsExpected = "Many"
+)
+
+// Normalization makes a stored value and an identity comparable.
+// +kubebuilder:validation:Enum=None;LowerCase;TrimLowerCase
+type Normalization string
+
+const (
+	// NormalizeNone compares as stored.
+	NormalizeNone Normalization = "None"
+	// NormalizeLowerCase compares in lower case.
+	NormalizeLowerCase Normalization = "LowerCase"
+	// NormalizeTrimLowerCase compares in lower case without white space at the ends.
+	NormalizeTrimLowerCase Normalization = "TrimLowerCase"
+)
+
+// IdentityMatch finds records of the subject by one column.
+type IdentityMatch struct {
+	// column that holds the identity.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Column string `json:"column,omitempty"`
+
+	// identity to compare with: id is spec.subject.id of the request, any other name is a key of the request's identities
+	// Secret (for example email).
+	// +required
+	// +kubebuilder:validation:Pattern=`^[a-zA-Z][a-zA-Z0-9_.-]{0,62}$`
+	Identity string `json:"identity,omitempty"`
+
+	// normalize both sides before comparing. Default None.
+	// +optional
+	// +kubebuilder:default=None
+	Normalize Normalization `json:"normalize,omitempty"`
+}
+
+// ParentRelation says what a link to a parent that goes means for the child.
+// +kubebuilder:validation:Enum=Deep;Shallow
+type ParentRelation string
+
+const (
+	// RelationDeep means that the child is data of the subject too.
+	RelationDeep ParentRelation = "Deep"
+	// RelationShallow means that only the link goes: its columns are set to NULL, the child stays.
+	RelationShallow ParentRelation = "Shallow"
+)
+
+// ColumnPair links a column of the child to a column of the parent.
+type ColumnPair struct {
+	// column of this entity.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Column string `json:"column,omitempty"`
+
+	// parentColumn is the column of the parent entity that it refers to.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	ParentColumn string `json:"parentColumn,omitempty"`
+}
+
+// Parent is a reference from this entity to another one.
+type Parent struct {
+	// entity that is referred to: a name of this map, or map/entity of another map in the namespace.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=317
+	Entity string `json:"entity,omitempty"`
+
+	// columns of the reference; several make a composite reference.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	Columns []ColumnPair `json:"columns,omitempty"`
+
+	// conditions on this entity under which the columns refer to the parent, for polymorphic references such as
+	// item_type = 100.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	Conditions []Condition `json:"conditions,omitempty"`
+
+	// relation to the parent: Deep or Shallow. There is no default.
+	// +required
+	Relation ParentRelation `json:"relation,omitempty"`
+}
+
+// AnonymizeStrategy overwrites one column.
+// +kubebuilder:validation:Enum="Null";Constant;Pseudonym;Hash;Random;TruncateDate
+type AnonymizeStrategy string
+
+const (
+	// StrategyNull writes NULL.
+	StrategyNull AnonymizeStrategy = "Null"
+	// StrategyConstant writes the given value.
+	StrategyConstant AnonymizeStrategy = "Constant"
+	// StrategyPseudonym writes a keyed pseudonym of the value: the same value of one subject gets the same pseudonym
+	// within one erasure; the key is destroyed with the run.
+	StrategyPseudonym AnonymizeStrategy = "Pseudonym"
+	// StrategyHash writes a keyed hash of the value under the namespace's key: the same value gets the same hash in every
+	// erasure of the namespace until that key is destroyed.
+	StrategyHash AnonymizeStrategy = "Hash"
+	// StrategyRandom writes a random value.
+	StrategyRandom AnonymizeStrategy = "Random"
+	// StrategyTruncateDate keeps year, month or day of a date or time.
+	StrategyTruncateDate AnonymizeStrategy = "TruncateDate"
+)
+
+// DateUnit of a truncated date.
+// +kubebuilder:validation:Enum=Year;Month;Day
+type DateUnit string
+
+const (
+	// UnitYear keeps the year.
+	UnitYear DateUnit = "Year"
+	// UnitMonth keeps year and month.
+	UnitMonth DateUnit = "Month"
+	// UnitDay keeps the date.
+	UnitDay DateUnit = "Day"
+)
+
+// FieldChange is the new value of one column.
+// +kubebuilder:validation:XValidation:rule="has(self.value) == (self.strategy == 'Constant')",message="value belongs to the strategy Constant, and Constant needs it"
+// +kubebuilder:validation:XValidation:rule="has(self.unit) == (self.strategy == 'TruncateDate')",message="unit belongs to the strategy TruncateDate, and TruncateDate needs it"
+type FieldChange struct {
+	// column to overwrite.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Column string `json:"column,omitempty"`
+
+	// strategy that makes the new value.
+	// +required
+	Strategy AnonymizeStrategy `json:"strategy,omitempty"`
+
+	// value of the strategy Constant.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Value *string `json:"value,omitempty"`
+
+	// unit that the strategy TruncateDate keeps.
+	// +optional
+	Unit DateUnit `json:"unit,omitempty"`
+}
+
+// ColumnValue is a constant for one column.
+type ColumnValue struct {
+	// column to set.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Column string `json:"column,omitempty"`
+
+	// value to set, as text in the notation of the column's type; absent means NULL.
+	// +optional
+	// +kubebuilder:validation:MaxLength=512
+	Value *string `json:"value,omitempty"`
+}
+
+// FileKind is a single file or a whole folder.
+// +kubebuilder:validation:Enum=File;Directory
+type FileKind string
+
+const (
+	// FileKindFile is one file.
+	FileKindFile FileKind = "File"
+	// FileKindDirectory is a folder with all that is in it.
+	FileKindDirectory FileKind = "Directory"
+)
+
+// FileReference names files in another store by columns of this entity. The files go with the record; of a record that
+// is retained they stay.
+type FileReference struct {
+	// store of the files, the name of a DataStore of kind filesystem.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Store string `json:"store,omitempty"`
+
+	// path of the file relative to the store's folder, with columns of this entity in braces, for example
+	// {tenant}/{applicant_id}/{file_name}. A record in which one of the columns is NULL or empty names no file.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Path string `json:"path,omitempty"`
+
+	// kind of the path: a file, or a directory with all that is in it. Default File.
+	// +optional
+	// +kubebuilder:default=File
+	Kind FileKind `json:"kind,omitempty"`
+
+	// category of the files. Default: the entity's category.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Category string `json:"category,omitempty"`
+}
+
+// StatutoryHold keeps records that a law demands to be kept, until the period has passed.
+type StatutoryHold struct {
+	// name of the hold within the entity.
+	// +required
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+
+	// legalBasis that demands it, for example "AO section 147: tax documents, 10 years".
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	LegalBasis string `json:"legalBasis,omitempty"`
+
+	// conditions under which a record is held. All must hold; none means every record.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []Condition `json:"conditions,omitempty"`
+
+	// clock is the column from which the period counts. A record whose clock is empty or unreadable is kept without an end.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Clock string `json:"clock,omitempty"`
+
+	// period as ISO 8601, counted on the calendar in UTC, for example P10Y.
+	// +required
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^P([0-9]+Y)?([0-9]+M)?([0-9]+W)?([0-9]+D)?$') && self != 'P'",message="period must be ISO 8601 in years, months, weeks and days, for example P10Y or P6M"
+	Period string `json:"period,omitempty"`
+}
+
+// Pinned says what happens to a record that should be deleted but that a retained record refers to.
+type Pinned struct {
+	// fields to overwrite, so that only what the retained record needs stays.
+	// +required
+	// +listType=map
+	// +listMapKey=column
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	Fields []FieldChange `json:"fields,omitempty"`
+}
+
+// EntityOrder is the place of an entity in the sequence.
+// +kubebuilder:validation:Enum=Main;Final
+type EntityOrder string
+
+const (
+	// OrderMain entities are treated together in one transaction of their store.
+	OrderMain EntityOrder = "Main"
+	// OrderFinal entities are treated when everything else is gone, files too; only Anonymize and Mark.
+	OrderFinal EntityOrder = "Final"
+)
+
+// Entity is one table with personal data.
+// +kubebuilder:validation:XValidation:rule="has(self.identifiedBy) && size(self.identifiedBy) > 0 || has(self.parents) && self.parents.exists(p, p.relation == 'Deep') || has(self.parents) && self.action == 'Keep'",message="an entity needs identifiedBy or a Deep parent, else nothing tells which records are the subject's"
+// +kubebuilder:validation:XValidation:rule="self.action != 'Keep' || has(self.legalBasis) && size(self.legalBasis) > 0",message="action Keep needs a legalBasis"
+// +kubebuilder:validation:XValidation:rule="self.action in ['Anonymize','Mark'] ? has(self.fields) && size(self.fields) > 0 : !has(self.fields) || size(self.fields) == 0",message="fields belong to the actions Anonymize and Mark, and both need them"
+// +kubebuilder:validation:XValidation:rule="!has(self.root) || has(self.identifiedBy) && size(self.identifiedBy) > 0",message="a root entity needs identifiedBy"
+// +kubebuilder:validation:XValidation:rule="self.order != 'Final' || self.action in ['Anonymize','Mark']",message="order Final is for the actions Anonymize and Mark"
+// +kubebuilder:validation:XValidation:rule="!has(self.pinned) || self.action == 'Delete'",message="pinned belongs to the action Delete"
+type Entity struct {
+	// name of the entity within the map.
+	// +required
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+
+	// store that holds it, the name of a DataStore with tables.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Store string `json:"store,omitempty"`
+
+	// schema of the table. Default: the store's schema.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Schema string `json:"schema,omitempty"`
+
+	// table that holds the records.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Table string `json:"table,omitempty"`
+
+	// key columns that name one record; together unique and never NULL.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=128
+	Key []string `json:"key,omitempty"`
+
+	// category of the data: free text; the recruiting vocabulary is contact, communication, documents, notes, recordings,
+	// transcripts, profile, resume, scores, consent.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Category string `json:"category,omitempty"`
+
+	// action on the subject's records: Delete, Anonymize, Mark or Keep. There is no default.
+	// +required
+	Action EntityAction `json:"action,omitempty"`
+
+	// legalBasis of the action Keep.
+	// +optional
+	// +kubebuilder:validation:MaxLength=256
+	LegalBasis string `json:"legalBasis,omitempty"`
+
+	// root marks an entity whose records are the subject itself.
+	// +optional
+	Root *Root `json:"root,omitempty"`
+
+	// identifiedBy finds the subject's records by identities; any of them is enough.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	IdentifiedBy []IdentityMatch `json:"identifiedBy,omitempty"`
+
+	// parents that this entity refers to; a record of any Deep parent that is the subject's makes this record the subject's.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Parents []Parent `json:"parents,omitempty"`
+
+	// conditions that every record must meet to be looked at, for example the tenant column.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []Condition `json:"conditions,omitempty"`
+
+	// fields to overwrite for the actions Anonymize and Mark.
+	// +optional
+	// +listType=map
+	// +listMapKey=column
+	// +kubebuilder:validation:MaxItems=64
+	Fields []FieldChange `json:"fields,omitempty"`
+
+	// files that the records name.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	Files []FileReference `json:"files,omitempty"`
+
+	// activeWhen tells that a process of the subject is still running: a record of the subject that meets all of these
+	// conditions. An erasure waits until there is none.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	ActiveWhen []Condition `json:"activeWhen,omitempty"`
+
+	// holds that statutes impose on some of the records.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	Holds []StatutoryHold `json:"holds,omitempty"`
+
+	// pinned says what happens to a record that a retained record refers to. Default: it is kept as it is, on the basis of
+	// the record that needs it.
+	// +optional
+	Pinned *Pinned `json:"pinned,omitempty"`
+
+	// deactivate sets columns when the grace period begins, and restores their earlier values if the request is cancelled.
+	// +optional
+	// +listType=map
+	// +listMapKey=column
+	// +kubebuilder:validation:MaxItems=16
+	Deactivate []ColumnValue `json:"deactivate,omitempty"`
+
+	// order in the sequence: Main, or Final for what is treated when everything else is gone, such as the consent record.
+	// +optional
+	// +kubebuilder:default=Main
+	Order EntityOrder `json:"order,omitempty"`
+}
+
+// Root marks the entity that is the subject.
+type Root struct {
+	// rows that one subject has: One or Many. There is no default.
+	// +required
+	Rows RowsExpected `json:"rows,omitempty"`
+}
+
+// IgnoredTable is a table or some of its columns that hold no personal data, or none that an erasure should touch.
+type IgnoredTable struct {
+	// store of the table.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Store string `json:"store,omitempty"`
+
+	// schema of the table. Default: the store's schema.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Schema string `json:"schema,omitempty"`
+
+	// table that is left out.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Table string `json:"table,omitempty"`
+
+	// reason why it is left out.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	Reason string `json:"reason,omitempty"`
+}
+
+// Scope is a named part of the map that a request may choose.
+type Scope struct {
+	// name of the scope, for example talent-pool.
+	// +required
+	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`
+	Name string `json:"name,omitempty"`
+
+	// entities of the scope.
+	// +required
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=200
+	// +kubebuilder:validation:items:MaxLength=63
+	Entities []string `json:"entities,omitempty"`
+}
+
+// PersonalDataMapSpec says where the data of a subject is and what an erasure does to it.
+type PersonalDataMapSpec struct {
+	// entities with personal data.
+	// +required
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=200
+	Entities []Entity `json:"entities,omitempty"`
+
+	// scopes that a request may choose instead of everything.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=20
+	Scopes []Scope `json:"scopes,omitempty"`
+
+	// ignored tables, each with its reason.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=500
+	Ignored []IgnoredTable `json:"ignored,omitempty"`
+}
+
+// MapProblem is one reason why a map is not Ready.
+type MapProblem struct {
+	// reason in CamelCase, for example SchemaMismatch.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	Reason string `json:"reason,omitempty"`
+
+	// entity that it concerns.
+	// +optional
+	// +kubebuilder:validation:MaxLength=63
+	Entity string `json:"entity,omitempty"`
+
+	// column that it concerns.
+	// +optional
+	// +kubebuilder:validation:MaxLength=128
+	Column string `json:"column,omitempty"`
+
+	// message that says what is wrong and what to do.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Message string `json:"message,omitempty"`
+}
+
+// MapCoverage counts the tables of the schemas that the map names.
+type MapCoverage struct {
+	// mapped tables.
+	// +optional
+	Mapped int32 `json:"mapped,omitempty"`
+
+	// ignored tables.
+	// +optional
+	Ignored int32 `json:"ignored,omitempty"`
+
+	// unknown tables: neither mapped nor ignored.
+	// +optional
+	Unknown int32 `json:"unknown,omitempty"`
+}
+
+// PersonalDataMapStatus is what Lethe found when it held the map against the live schemas.
+type PersonalDataMapStatus struct {
+	// observedGeneration is the generation that the status speaks of.
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// conditions: Ready, Reconciling, Stalled.
+	// +optional
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=16
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// schemaDigest of the tables that the map names, SHA-256 in hexadecimal.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	SchemaDigest string `json:"schemaDigest,omitempty"`
+
+	// problems that keep the map from being Ready, at most 20.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	Problems []MapProblem `json:"problems,omitempty"`
+
+	// problemCount is the number of problems, listed or not.
+	// +optional
+	ProblemCount int32 `json:"problemCount,omitempty"`
+
+	// coverage of the schemas that the map names.
+	// +optional
+	Coverage *MapCoverage `json:"coverage,omitempty"`
+
+	// entities in the map.
+	// +optional
+	Entities int32 `json:"entities,omitempty"`
+}
+
+// PersonalDataMap says where the personal data of a subject is and what happens to it when it must go.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:shortName=pdmap,categories=privacy
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
+// +kubebuilder:printcolumn:name="Entities",type=integer,JSONPath=`.status.entities`
+// +kubebuilder:printcolumn:name="Unknown",type=integer,JSONPath=`.status.coverage.unknown`
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type PersonalDataMap struct {
+	metav1.TypeMeta `json:",inline"`
+	// metadata of the object.
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// spec says where the data is.
+	// +required
+	Spec PersonalDataMapSpec `json:"spec,omitzero"`
+
+	// status is what Lethe found.
+	// +optional
+	Status PersonalDataMapStatus `json:"status,omitzero"`
+}
+
+// PersonalDataMapList is a list of PersonalDataMaps.
+// +kubebuilder:object:root=true
+type PersonalDataMapList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitzero"`
+	Items           []PersonalDataMap `json:"items"`
+}

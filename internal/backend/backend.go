@@ -1,0 +1,307 @@
+// Package backend is the contract between Lethe and the stores that hold personal data.
+//
+// A backend finds a subject's records (Resolve), treats one bounded batch of records that a plan names by their keys
+// (Execute), and tells what is left of such a batch (Verify). Whatever else a store can do is an optional capability,
+// found by type assertion. Adapters live in the packages below this one and are wired in main.
+package backend
+
+import (
+	"context"
+	"time"
+)
+
+// Value is one column's value in the backend's own lossless notation; nil is NULL. Only the backend that made it may
+// interpret it: use Backend.Text to read it and Backend.FromText to make one.
+type Value = *string
+
+// Key names one record: one value for each key column, never nil inside. For path stores it is the path.
+type Key []string
+
+// Backend is an open connection to one store. All methods are safe for concurrent use, honour the context's end and
+// return errors of this package's types; no error text holds data of a record, an identity or a credential.
+type Backend interface {
+	// Describe reports whether the store answers, its version, and whether the credentials suffice in general.
+	Describe(ctx context.Context) (Description, error)
+
+	// Resolve finds the records that the queries describe. Queries are ordered so that parents stand before children.
+	// Nothing is changed and nothing stays locked.
+	Resolve(ctx context.Context, req ResolveRequest) (*Resolution, error)
+
+	// Execute treats one batch. A Transactional backend does all of it or nothing; any other does as much as it can, and
+	// doing it again finishes it. Executing a batch that was executed before changes nothing and is no error.
+	Execute(ctx context.Context, batch Batch) (*Result, error)
+
+	// Verify counts, for each operation, the records that are not as the operation would leave them: rows or files that
+	// are still there, rows whose fields differ from the planned values. An updated row that is gone counts as done.
+	Verify(ctx context.Context, ops []Operation) ([]int64, error)
+
+	// Text is the plain text of a value, as templates and references to other stores need it.
+	Text(v Value) string
+
+	// FromText makes a value from plain text.
+	FromText(text string) Value
+
+	// Close releases the connection. It never fails to release; the error is for the log.
+	Close() error
+}
+
+// Transactional is the capability of executing a whole batch in one transaction.
+type Transactional interface {
+	// Transactional marks the capability.
+	Transactional()
+}
+
+// Inspector is the capability of describing tables, for stores that have them.
+type Inspector interface {
+	// Inspect describes the named tables, every table that refers to one of them by foreign key, and lists all tables of
+	// the schemas named. A table that does not exist is left out of Schema.Tables.
+	Inspect(ctx context.Context, tables []Table) (*Schema, error)
+}
+
+// Description is what a store says of itself.
+type Description struct {
+	// Version of the server, at most 128 characters.
+	Version string
+	// Excessive lists privileges that the credentials have and do not need, for example "superuser".
+	Excessive []string
+}
+
+// Table names a table; Schema is empty where the store has none or its default applies.
+type Table struct {
+	Schema string `json:"schema,omitempty"`
+	Name   string `json:"name"`
+}
+
+// Operator of a Condition; the same words as in the API.
+type Operator string
+
+// The operators. In and NotIn compare with any of Values, NotIn holds for NULL too; LessThan and GreaterThan compare in
+// the order of the column's type with the one value.
+const (
+	In           Operator = "In"
+	NotIn        Operator = "NotIn"
+	Exists       Operator = "Exists"
+	DoesNotExist Operator = "DoesNotExist"
+	LessThan     Operator = "LessThan"
+	GreaterThan  Operator = "GreaterThan"
+)
+
+// Condition compares one column with constants in plain text.
+type Condition struct {
+	Column   string   `json:"column"`
+	Operator Operator `json:"operator"`
+	Values   []string `json:"values,omitempty"`
+}
+
+// ResolveRequest asks for the records of several entities in one go.
+type ResolveRequest struct {
+	Queries []Query
+	// MaxRows bounds the records of all queries together; more is a *TooManyRowsError. 0 means no bound.
+	MaxRows int64
+}
+
+// Query finds the records of one entity. Table stores use Table, path stores use Paths.
+type Query struct {
+	// Entity names the query within the request; a later query's ParentMatch refers to it.
+	Entity string
+	Table  Table
+	// KeyColumns name a record.
+	KeyColumns []string
+	// Columns to read, in the order of Row.Values.
+	Columns []string
+	// Clocks are columns to read as points in time, in the order of Row.Clocks.
+	Clocks []string
+	// Flags are tested in the store, in the order of Row.Flags: true where all conditions of the flag hold (an empty
+	// list always holds).
+	Flags [][]Condition
+	// Scope must hold for every record.
+	Scope []Condition
+	// AnyOf finds records: one match is enough. With no match at all nothing is found.
+	AnyOf []Match
+	// Paths to look up in a path store, relative to its folder.
+	Paths []Path
+}
+
+// Path is a file or a folder with all that is in it, relative to the store's folder.
+type Path struct {
+	Path      string
+	Directory bool
+}
+
+// Match finds records in one way; exactly one member is set.
+type Match struct {
+	Identity *IdentityMatch
+	Parent   *ParentMatch
+	Values   *ValuesMatch
+}
+
+// Normalization of both sides of an identity match; the same words as in the API.
+type Normalization string
+
+// The normalizations. The empty one is None.
+const (
+	None          Normalization = "None"
+	LowerCase     Normalization = "LowerCase"
+	TrimLowerCase Normalization = "TrimLowerCase"
+)
+
+// IdentityMatch finds records whose column equals one of the values.
+type IdentityMatch struct {
+	Column    string
+	Values    []string // plain text
+	Normalize Normalization
+}
+
+// ParentMatch finds records that refer to the records found by an earlier query of the same request.
+type ParentMatch struct {
+	Entity        string
+	Columns       []string // of this table
+	ParentColumns []string // of the parent's table, in the same order
+	Conditions    []Condition
+}
+
+// ValuesMatch finds records whose columns equal one of the rows of plain-text values, for references to other stores
+// and to records that are already gone.
+type ValuesMatch struct {
+	Columns    []string
+	Rows       [][]string
+	Conditions []Condition
+}
+
+// Resolution holds the records found, by Query.Entity, ordered by key.
+type Resolution struct {
+	Rows map[string][]Row
+}
+
+// Row is one record.
+type Row struct {
+	Key    Key
+	Values []Value
+	Clocks []Clock
+	Flags  []bool
+}
+
+// Clock is a column read as a point in time.
+type Clock struct {
+	// Time in UTC; zero unless Valid.
+	Time time.Time
+	// Valid is false where the column is NULL or cannot be read as a time. Text is read as RFC 3339,
+	// "2006-01-02 15:04:05" or "2006-01-02", numbers as Unix seconds.
+	Valid bool
+}
+
+// Action of an Operation.
+type Action string
+
+// The actions: Delete removes records, Update overwrites columns, Unlink removes files.
+const (
+	Delete Action = "Delete"
+	Update Action = "Update"
+	Unlink Action = "Unlink"
+)
+
+// Batch is what is executed together, in the order of Operations (children before parents).
+type Batch struct {
+	// ID is stable over retries: an idempotency key for stores that take one.
+	ID         string
+	Operations []Operation
+}
+
+// Operation treats records of one entity by their keys. It is part of a sealed plan and marshals to JSON.
+type Operation struct {
+	Entity     string   `json:"entity"`
+	Action     Action   `json:"action"`
+	Table      Table    `json:"table,omitzero"`
+	KeyColumns []string `json:"keyColumns,omitempty"`
+	// Keys of the records; of files their paths.
+	Keys []Key `json:"keys"`
+	// Columns that an Update sets.
+	Columns []string `json:"columns,omitempty"`
+	// Set has, for each key, the new values in the order of Columns. A row that has them already is not written again.
+	Set [][]Value `json:"set,omitempty"`
+	// Expect has, for each key, the values that the columns must still have; a row that differs is left alone. Optional.
+	Expect [][]Value `json:"expect,omitempty"`
+	// Unless are groups of conditions: a record that meets all conditions of any group must not be touched. It makes the
+	// batch stale.
+	Unless [][]Condition `json:"unless,omitempty"`
+}
+
+// Result of a batch.
+type Result struct {
+	// Affected has, for each operation, the records that this very execution changed (0 for what was done before).
+	Affected []int64
+}
+
+// Schema describes tables.
+type Schema struct {
+	Tables []TableInfo
+	// All lists every table of the schemas that were asked for, views and system tables excluded.
+	All []Table
+}
+
+// TableKind tells tables from what cannot be erased from.
+type TableKind string
+
+// The kinds of tables.
+const (
+	KindTable       TableKind = "Table"
+	KindPartitioned TableKind = "Partitioned"
+	KindView        TableKind = "View"
+	KindOther       TableKind = "Other"
+)
+
+// TableInfo describes one table.
+type TableInfo struct {
+	Table   Table
+	Kind    TableKind
+	Columns []ColumnInfo
+	// Unique lists the column sets that are unique, the primary key first. Partial and expression indexes are left out.
+	Unique [][]string
+	// Indexed lists the leading column sets of the table's indexes (unique ones too).
+	Indexed [][]string
+	// ForeignKeys of the table to others.
+	ForeignKeys []ForeignKey
+	// Privileges of the credentials on the table.
+	Privileges Privileges
+	// Triggers that fire on DELETE or UPDATE, by name.
+	Triggers []string
+}
+
+// ColumnInfo describes one column.
+type ColumnInfo struct {
+	Name     string
+	Type     string // as the store names it
+	Nullable bool
+	// Generated columns cannot be written.
+	Generated bool
+	// UpdatePrivilege to write this column.
+	UpdatePrivilege bool
+	// SelectPrivilege to read this column.
+	SelectPrivilege bool
+}
+
+// Privileges on a table.
+type Privileges struct {
+	Select, Update, Delete bool
+}
+
+// ReferentialAction of a foreign key.
+type ReferentialAction string
+
+// The referential actions.
+const (
+	NoAction   ReferentialAction = "NO ACTION"
+	Restrict   ReferentialAction = "RESTRICT"
+	Cascade    ReferentialAction = "CASCADE"
+	SetNull    ReferentialAction = "SET NULL"
+	SetDefault ReferentialAction = "SET DEFAULT"
+)
+
+// ForeignKey is a reference from the table that has it.
+type ForeignKey struct {
+	Name       string
+	Columns    []string
+	References Table
+	RefColumns []string
+	OnDelete   ReferentialAction
+}
