@@ -27,6 +27,8 @@ type HoldSelector struct {
 // it selects.
 // +kubebuilder:validation:XValidation:rule="has(self.subjects) && size(self.subjects) > 0 || has(self.records) && size(self.records) > 0",message="a hold names subjects or selects records"
 // +kubebuilder:validation:XValidation:rule="!oldSelf.lifted || self.lifted",message="a lifted hold stays lifted; place a new one"
+// +kubebuilder:validation:XValidation:rule="has(self.subjects) == has(oldSelf.subjects) && (!has(self.subjects) || self.subjects == oldSelf.subjects)",message="subjects of a hold cannot change; place another hold, or lift this one"
+// +kubebuilder:validation:XValidation:rule="has(self.records) == has(oldSelf.records) && (!has(self.records) || self.records == oldSelf.records)",message="records of a hold cannot change; place another hold, or lift this one"
 type LegalHoldSpec struct {
 	// subjects that are held, by the application's opaque ids as in an ErasureRequest.
 	// +optional

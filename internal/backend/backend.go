@@ -265,6 +265,8 @@ type TableInfo struct {
 	Privileges Privileges
 	// Triggers that fire on DELETE or UPDATE, by name.
 	Triggers []string
+	// RowSecurity is true where policies of the table could hide rows from these credentials.
+	RowSecurity bool
 }
 
 // ColumnInfo describes one column.

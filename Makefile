@@ -1,0 +1,121 @@
+SHELL := /usr/bin/env bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+VERSION ?= $(shell git describe --tags --always --dirty 2>/dev/null || echo dev)
+COMMIT ?= $(shell git rev-parse --short HEAD 2>/dev/null || echo unknown)
+IMAGE ?= ghcr.io/lethe-dev/lethe:$(VERSION)
+LDFLAGS = -s -w -X main.version=$(VERSION) -X main.commit=$(COMMIT)
+TESTFLAGS ?=
+PACKAGES ?= ./...
+
+##@ Everyday
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@/ { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-zA-Z0-9_-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: build
+build: ## Build bin/lethe
+	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/lethe ./cmd/lethe
+
+.PHONY: test
+test: ## Run all tests against real etcd, kube-apiserver, PostgreSQL and SQLite
+	hack/test.sh go test -timeout 30m $(TESTFLAGS) $(PACKAGES)
+
+.PHONY: test-race
+test-race: ## Run all tests with the race detector (needs a C compiler)
+	CGO_ENABLED=1 hack/test.sh go test -race -timeout 60m $(TESTFLAGS) $(PACKAGES)
+
+.PHONY: bench
+bench: ## Run the benchmark programs under test/bench (lines: BENCH name value)
+	@hack/test.sh hack/bench.sh
+
+.PHONY: demo
+demo: build ## Show the whole story on a local control plane (ONCE=1: end by itself)
+	@controlplane=$$(hack/controlplane.sh); \
+	export LETHE_CONTROLPLANE=$$controlplane/controlplane ONCE="$(ONCE)" PATH="$$PATH:$$controlplane"; \
+	exec hack/demo.sh
+
+##@ Code
+
+.PHONY: generate
+generate: bin/controller-gen bin/crd-ref-docs ## Generate deepcopy, CRDs, RBAC, chart copies and API reference
+	hack/generate.sh
+
+.PHONY: fmt
+fmt: bin/golangci-lint ## Format the code
+	bin/golangci-lint fmt
+
+.PHONY: vet
+vet: ## Run go vet
+	go vet ./...
+
+.PHONY: lint
+lint: bin/golangci-lint ## Run the linters, kube-api-linter on api/ among them
+	bin/golangci-lint config verify
+	bin/golangci-lint run
+
+.PHONY: lint-fix
+lint-fix: bin/golangci-lint ## Let the linters mend what they can
+	bin/golangci-lint run --fix
+
+.PHONY: verify
+verify: bin/kustomize ## Check that generated files, chart and kustomize trees are in order
+	hack/verify.sh
+
+##@ Local control plane
+
+.PHONY: controlplane
+controlplane: ## Build etcd and kube-apiserver as one program, once, and print its folder
+	@hack/controlplane.sh
+
+.PHONY: envtest-assets
+envtest-assets: ## Download or build envtest's binaries and print their folder
+	@hack/envtest-assets.sh
+
+##@ Delivery
+
+.PHONY: image
+image: ## Build the container image
+	docker build --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) -t $(IMAGE) .
+
+.PHONY: helm-lint
+helm-lint: bin/helm ## Lint and render the chart
+	hack/helm-lint.sh
+
+.PHONY: manifests
+manifests: bin/kustomize ## Print the install manifests
+	@bin/kustomize build config/default
+
+.PHONY: clean
+clean: ## Remove what was built here (the shared cache stays: rm -r ~/.cache/lethe)
+	rm -rf bin dist
+
+# Tools are built from the modules that pin them, and again only when the pins change.
+
+tools_pins := hack/tools/go.mod hack/tools/go.sum
+kal_sources := $(wildcard hack/tools/golangci-kal/*.go) hack/tools/golangci-kal/go.mod hack/tools/golangci-kal/go.sum
+build_tool = @echo "building $@ ($<)" >&2; go build -C $(1) -trimpath -buildvcs=false -ldflags "-s -w" -o $(CURDIR)/$@ $(2)
+
+bin/controller-gen: $(tools_pins)
+	$(call build_tool,hack/tools,sigs.k8s.io/controller-tools/cmd/controller-gen)
+
+bin/crd-ref-docs: $(tools_pins)
+	$(call build_tool,hack/tools,github.com/elastic/crd-ref-docs)
+
+bin/kustomize: $(tools_pins)
+	$(call build_tool,hack/tools,sigs.k8s.io/kustomize/kustomize/v5)
+
+bin/helm: $(tools_pins)
+	$(call build_tool,hack/tools,helm.sh/helm/v4/cmd/helm)
+
+bin/setup-envtest: $(tools_pins)
+	$(call build_tool,hack/tools,sigs.k8s.io/controller-runtime/tools/setup-envtest)
+
+bin/golangci-lint: $(kal_sources)
+	@echo "building $@ with kube-api-linter (3 minutes, once)" >&2
+	@go build -C hack/tools/golangci-kal -trimpath -buildvcs=false -ldflags "-s -w" -o $(CURDIR)/$@ .

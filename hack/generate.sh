@@ -1,0 +1,27 @@
+#!/usr/bin/env bash
+# Everything that a generator makes: deepcopy, CRDs, RBAC, their copies in the chart, the API reference.
+set -euo pipefail
+source "$(dirname "$0")/lib.sh"
+cd "$ROOT"
+
+# controller-gen leaves files of kinds that are gone, so the folder is filled anew.
+rm -f config/crd/bases/*.yaml charts/lethe/crds/*.yaml charts/lethe/files/rbac/*.yaml
+bin/controller-gen object paths=./api/...
+bin/controller-gen crd paths=./api/... output:crd:artifacts:config=config/crd/bases
+# The markers of the operator's rights stand where it talks to the API server.
+callers=()
+for dir in internal/controller internal/webhook; do
+	if [[ -d $dir ]]; then callers+=("paths=./$dir/..."); fi
+done
+bin/controller-gen rbac:roleName=lethe-manager "${callers[@]}" output:rbac:artifacts:config=config/rbac
+
+mkdir -p charts/lethe/crds charts/lethe/files/rbac docs/reference
+cp config/crd/bases/*.yaml charts/lethe/crds/
+for role in role leader_election_role secrets_role persona_viewer persona_editor persona_approver persona_admin; do
+	if [[ -f config/rbac/$role.yaml ]]; then
+		cp "config/rbac/$role.yaml" charts/lethe/files/rbac/
+	fi
+done
+
+bin/crd-ref-docs --source-path=api --config=hack/crd-ref-docs.yaml --renderer=markdown --log-level=ERROR \
+	--output-path=docs/reference/api.md

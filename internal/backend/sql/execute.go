@@ -1,0 +1,218 @@
+package sql
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/lethe-dev/lethe/internal/backend"
+)
+
+// Execute makes the statements of a batch's operations in their order, each for at most BatchSize keys.
+func (c *Compiler) Execute(ops []backend.Operation) ([]Statement, error) {
+	var statements []Statement
+	for i := range ops {
+		if err := checkOperation(&ops[i]); err != nil {
+			return nil, withEntity(err, ops[i].Entity)
+		}
+		for from := 0; from < len(ops[i].Keys); from += c.BatchSize {
+			op := part(&ops[i], from, min(from+c.BatchSize, len(ops[i].Keys)))
+			text, b, err := c.operation(op)
+			if err != nil {
+				return nil, withEntity(err, ops[i].Entity)
+			}
+			statements = append(statements, Statement{Text: text, Args: b.args, Op: i})
+		}
+	}
+	return statements, nil
+}
+
+// Check makes statements that count, in one row, the records that are not as their operations would leave them. Small
+// operations share a statement.
+func (c *Compiler) Check(ops []backend.Operation) ([]Statement, error) {
+	var statements []Statement
+	var b Builder
+	var counts []string
+	var of []int
+	room := c.BatchSize
+	flush := func() {
+		if len(counts) > 0 {
+			statements = append(statements, Statement{Text: "SELECT " + strings.Join(counts, ", "), Args: b.args, Ops: of})
+		}
+		b, counts, of, room = Builder{}, nil, nil, c.BatchSize
+	}
+	for i := range ops {
+		if err := checkOperation(&ops[i]); err != nil {
+			return nil, withEntity(err, ops[i].Entity)
+		}
+		for from := 0; from < len(ops[i].Keys); {
+			if room == 0 || len(counts) >= maxCounts {
+				flush()
+			}
+			to := min(from+room, len(ops[i].Keys))
+			count, err := c.count(&b, part(&ops[i], from, to))
+			if err != nil {
+				return nil, withEntity(err, ops[i].Entity)
+			}
+			counts, of = append(counts, "("+count+")"), append(of, i)
+			room -= to - from
+			from = to
+		}
+	}
+	flush()
+	return statements, nil
+}
+
+// maxCounts bounds the length of a check, which counts with one subselect for each operation.
+const maxCounts = 64
+
+func checkOperation(op *backend.Operation) error {
+	problem := ""
+	switch {
+	case op.Action != backend.Delete && op.Action != backend.Update:
+		problem = fmt.Sprintf("a database has no action %q", op.Action)
+	case len(op.KeyColumns) == 0:
+		problem = "no key columns"
+	case op.Action == backend.Update && (len(op.Columns) == 0 || len(op.Set) != len(op.Keys)):
+		problem = "an update needs columns and a row of values for each key"
+	case len(op.Expect) != 0 && len(op.Expect) != len(op.Keys):
+		problem = "expected values need a row for each key"
+	}
+	for i, k := range op.Keys {
+		if len(k) != len(op.KeyColumns) {
+			problem = "a key has not as many values as key columns"
+		}
+		if op.Action == backend.Update && problem == "" && len(op.Set[i]) != len(op.Columns) ||
+			problem == "" && len(op.Expect) != 0 && len(op.Expect[i]) != len(op.Columns) {
+			problem = "a row of values has not as many values as columns"
+		}
+	}
+	if problem == "" {
+		return nil
+	}
+	return &backend.RefusedError{Problem: problem}
+}
+
+// part is an operation on some of its keys.
+func part(op *backend.Operation, from, to int) *backend.Operation {
+	if from == 0 && to == len(op.Keys) {
+		return op
+	}
+	o := *op
+	o.Keys = op.Keys[from:to]
+	if len(op.Set) > 0 {
+		o.Set = op.Set[from:to]
+	}
+	if len(op.Expect) > 0 {
+		o.Expect = op.Expect[from:to]
+	}
+	return &o
+}
+
+func (c *Compiler) operation(op *backend.Operation) (string, *Builder, error) {
+	b := &Builder{}
+	table, _, err := c.table(op.Table)
+	if err != nil {
+		return "", nil, err
+	}
+	if op.Action == backend.Update {
+		text, err := c.update(b, table, op)
+		return text, b, err
+	}
+	keys, cols, err := c.columns(self, op.Table, op.KeyColumns)
+	if err != nil {
+		return "", nil, err
+	}
+	where := c.Dialect.InKeys(b, keys, cols, op.Keys)
+	if len(op.Unless) > 0 {
+		unless, err := c.unless(b, self, op.Table, op.Unless)
+		if err != nil {
+			return "", nil, err
+		}
+		where += " AND " + unless
+	}
+	return fmt.Sprintf("DELETE FROM %s AS %s WHERE %s", table, self, where), b, nil
+}
+
+func (c *Compiler) update(b *Builder, table string, op *backend.Operation) (string, error) {
+	values, where, err := c.pending(b, op)
+	if err != nil {
+		return "", err
+	}
+	unless, err := c.unless(b, self, op.Table, op.Unless)
+	if err != nil {
+		return "", err
+	}
+	set := make([]string, len(op.Columns))
+	for i, name := range op.Columns {
+		_, col, err := c.column(self, op.Table, name)
+		if err != nil {
+			return "", err
+		}
+		set[i] = c.Dialect.Quote(name) + " = " + c.Dialect.Assign(valueColumn(len(op.KeyColumns)+i), col)
+	}
+	return fmt.Sprintf("UPDATE %s AS %s SET %s FROM %s WHERE %s AND %s",
+		table, self, strings.Join(set, ", "), values, where, unless), nil
+}
+
+// count is the select that counts the records of an operation that it has still to treat.
+func (c *Compiler) count(b *Builder, op *backend.Operation) (string, error) {
+	table, _, err := c.table(op.Table)
+	if err != nil {
+		return "", err
+	}
+	if op.Action == backend.Update {
+		values, where, err := c.pending(b, op)
+		if err != nil {
+			return "", err
+		}
+		return fmt.Sprintf("SELECT count(*) FROM %s, %s AS %s WHERE %s", values, table, self, where), nil
+	}
+	keys, cols, err := c.columns(self, op.Table, op.KeyColumns)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("SELECT count(*) FROM %s AS %s WHERE %s", table, self,
+		c.Dialect.InKeys(b, keys, cols, op.Keys)), nil
+}
+
+// pending is an update's relation of values (keys, new values, expected values) and the condition that finds the rows
+// that are not yet as planned, and still as expected.
+func (c *Compiler) pending(b *Builder, op *backend.Operation) (values, where string, err error) {
+	keys, keyCols, err := c.columns(self, op.Table, op.KeyColumns)
+	if err != nil {
+		return "", "", err
+	}
+	exprs, cols, err := c.columns(self, op.Table, op.Columns)
+	if err != nil {
+		return "", "", err
+	}
+	rows := make([][]backend.Value, len(op.Keys))
+	for i, k := range op.Keys {
+		row := make([]backend.Value, 0, len(k)+2*len(cols))
+		for j := range k {
+			row = append(row, &k[j])
+		}
+		row = append(row, op.Set[i]...)
+		if len(op.Expect) > 0 {
+			row = append(row, op.Expect[i]...)
+		}
+		rows[i] = row
+	}
+	var terms, same []string
+	for i, k := range keys {
+		terms = append(terms, c.Dialect.KeyEqual(k, valueColumn(i), keyCols[i]))
+	}
+	for i, e := range exprs {
+		same = append(same, c.Dialect.Same(e, valueColumn(len(keys)+i), cols[i]))
+	}
+	terms = append(terms, "NOT "+and(same))
+	if len(op.Expect) > 0 {
+		for i, e := range exprs {
+			terms = append(terms, c.Dialect.SameAsRead(e, valueColumn(len(keys)+len(exprs)+i), cols[i]))
+		}
+	}
+	return c.Dialect.Values(b, rows), and(terms), nil
+}
+
+// valueColumn is the i-th column, from 0, of the relation that Dialect.Values makes.
+func valueColumn(i int) string { return fmt.Sprintf("v.c%d", i+1) }

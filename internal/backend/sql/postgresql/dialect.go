@@ -1,0 +1,159 @@
+package postgresql
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/lethe-dev/lethe/internal/backend"
+	core "github.com/lethe-dev/lethe/internal/backend/sql"
+)
+
+// dialect of PostgreSQL. Lists of values are bound as one array of text and cast to the column's type by the server, so
+// that the text of a statement does not depend on their number and a prepared plan serves for all.
+type dialect struct {
+	schema string // of tables that name none
+}
+
+var _ core.Dialect = dialect{}
+
+func (dialect) Quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+func (dialect) Placeholder(n int) string { return fmt.Sprintf("$%d", n) }
+
+func (d dialect) Table(schema, name string) string {
+	if schema == "" {
+		schema = d.Quote(d.schema)
+	}
+	return schema + "." + name
+}
+
+func (dialect) Read(expr string, _ *core.Column) string { return expr + "::text" }
+
+func (dialect) TextOf(expr string, c *core.Column) string {
+	if c.Type == "text" || c.Type == "character varying" {
+		return expr // without a cast an index on lower(column) serves
+	}
+	return expr + "::text"
+}
+
+func (dialect) Fold(operand string, n backend.Normalization, _ bool) string {
+	return "lower(" + trimmed(operand, n) + ")"
+}
+
+func trimmed(operand string, n backend.Normalization) string {
+	if n == backend.TrimLowerCase {
+		return "btrim(" + operand + `, E' \t\n\v\f\r')`
+	}
+	return operand
+}
+
+// FoldExact: some letters outside ASCII have lower-case forms inside it, such as the Kelvin sign; they take more bytes.
+func (d dialect) FoldExact(expr string, n backend.Normalization, ascii bool) string {
+	if !ascii {
+		return ""
+	}
+	return fmt.Sprintf("octet_length(%s) = octet_length(%s)", d.Fold(expr, n, ascii), trimmed(expr, n))
+}
+
+func (d dialect) InFolded(b *core.Builder, operand string, values []string, n backend.Normalization, ascii bool) string {
+	return fmt.Sprintf("%s = ANY(ARRAY(SELECT %s FROM unnest($%d::text[]) AS x(c1)))", operand, d.Fold("x.c1", n, ascii),
+		b.Bind(values))
+}
+
+func (d dialect) InText(b *core.Builder, exprs []string, cols []*core.Column, rows [][]string) string {
+	lists := make([][]string, len(cols))
+	for i := range cols {
+		lists[i] = make([]string, len(rows))
+		for j, row := range rows {
+			lists[i][j] = row[i]
+		}
+	}
+	return in(b, exprs, cols, lists)
+}
+
+func (d dialect) InKeys(b *core.Builder, exprs []string, cols []*core.Column, keys []backend.Key) string {
+	lists := make([][]string, len(cols))
+	for i := range cols {
+		lists[i] = make([]string, len(keys))
+		for j, key := range keys {
+			lists[i][j] = key[i]
+		}
+	}
+	return in(b, exprs, cols, lists)
+}
+
+func in(b *core.Builder, exprs []string, cols []*core.Column, lists [][]string) string {
+	if len(exprs) == 1 && cols[0].Category != categoryArray {
+		return fmt.Sprintf("%s = ANY($%d::text[]::%s[])", exprs[0], b.Bind(lists[0]), cols[0].Type)
+	}
+	read, args, names := make([]string, len(cols)), make([]string, len(cols)), make([]string, len(cols))
+	for i, c := range cols {
+		names[i] = fmt.Sprintf("c%d", i+1)
+		read[i] = fmt.Sprintf("x.%s::%s", names[i], c.Type)
+		args[i] = fmt.Sprintf("$%d::text[]", b.Bind(lists[i]))
+	}
+	return fmt.Sprintf("%s IN (SELECT %s FROM unnest(%s) AS x(%s))", core.Tuple(exprs), strings.Join(read, ", "),
+		strings.Join(args, ", "), strings.Join(names, ", "))
+}
+
+func (d dialect) NotInText(b *core.Builder, expr string, c *core.Column, values []string) string {
+	return "NOT (" + in(b, []string{expr}, []*core.Column{c}, [][]string{values}) + ")"
+}
+
+func (dialect) Constant(b *core.Builder, c *core.Column, text string) string {
+	return fmt.Sprintf("$%d::text::%s", b.Bind(text), c.Type)
+}
+
+func (dialect) Operand(expr string, _ *core.Column) string { return expr }
+
+// Pair casts the parent's side where that cannot fail, so that an index on the reference serves.
+func (dialect) Pair(child string, cc *core.Column, parent string, pc *core.Column) (string, string) {
+	const text, user, enum = "S", "U", "E"
+	switch {
+	case cc.Type == pc.Type:
+		return child, parent
+	case cc.Category == pc.Category && cc.Category != user && cc.Category != enum:
+		return child, parent
+	case cc.Category == text:
+		return child, parent + "::text"
+	default:
+		return child + "::text", parent + "::text"
+	}
+}
+
+func (dialect) Values(b *core.Builder, rows [][]backend.Value) string {
+	width := len(rows[0])
+	args, names := make([]string, width), make([]string, width)
+	for i := range width {
+		list := make([]backend.Value, len(rows))
+		for j, row := range rows {
+			list[j] = row[i]
+		}
+		args[i], names[i] = fmt.Sprintf("$%d::text[]", b.Bind(list)), fmt.Sprintf("c%d", i+1)
+	}
+	return fmt.Sprintf("unnest(%s) AS v(%s)", strings.Join(args, ", "), strings.Join(names, ", "))
+}
+
+func (dialect) KeyEqual(expr, v string, c *core.Column) string {
+	return expr + " = " + v + "::" + c.Type
+}
+
+func (dialect) Assign(v string, c *core.Column) string { return v + "::" + c.Type }
+
+// Same compares text: every type has it, and what is equal in a type without being the same (1.0 and 1.00, or letters
+// of a case-insensitive text) is written.
+func (dialect) Same(expr, v string, c *core.Column) string {
+	return fmt.Sprintf("%s::text IS NOT DISTINCT FROM %s::%s::text", expr, v, c.Stored)
+}
+
+func (dialect) SameAsRead(expr, v string, _ *core.Column) string {
+	return expr + "::text IS NOT DISTINCT FROM " + v
+}
+
+func (dialect) NoLimit() any { return nil }
+
+// Categories of types, as pg_type has them.
+const (
+	categoryArray   = "A"
+	categoryNumeric = "N"
+)

@@ -1,0 +1,371 @@
+// Package postgresql is the backend for PostgreSQL 13 and later.
+//
+// Statements are pipelined: a Resolve is one round trip, an Execute two (all statements with the check of what is left,
+// then the commit). Values travel as text, which PostgreSQL reads and writes without loss for every type.
+package postgresql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/lethe-dev/lethe/internal/backend"
+	core "github.com/lethe-dev/lethe/internal/backend/sql"
+)
+
+// Backend is a PostgreSQL database.
+type Backend struct {
+	config  Config
+	dialect dialect
+	pool    *pool
+
+	mu    sync.Mutex
+	facts core.Tables // replaced, never changed
+}
+
+var (
+	_ backend.Backend       = (*Backend)(nil)
+	_ backend.Transactional = (*Backend)(nil)
+	_ backend.Inspector     = (*Backend)(nil)
+)
+
+// Open makes a backend. It connects when it is first used.
+func Open(_ context.Context, c Config) (backend.Backend, error) {
+	c = c.withDefaults()
+	cc, err := c.connConfig()
+	if err != nil {
+		return nil, err
+	}
+	if err := core.CheckNames(c.Schema); err != nil {
+		return nil, err
+	}
+	return &Backend{config: c, dialect: dialect{schema: c.Schema}, pool: newPool(cc, c.MaxConnections)}, nil
+}
+
+// Transactional marks the capability.
+func (*Backend) Transactional() {}
+
+// Close ends the idle connections; those in use end with their calls.
+func (b *Backend) Close() error {
+	b.pool.closed.Store(true)
+	b.pool.drain()
+	return nil
+}
+
+// Text is the value as PostgreSQL writes it.
+func (*Backend) Text(v backend.Value) string {
+	if v == nil {
+		return ""
+	}
+	return *v
+}
+
+// FromText is the text itself: PostgreSQL reads every type from text.
+func (*Backend) FromText(text string) backend.Value { return &text }
+
+const (
+	beginRead  = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+	beginWrite = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+)
+
+// Resolve reads all queries in one snapshot.
+func (b *Backend) Resolve(ctx context.Context, req backend.ResolveRequest) (*backend.Resolution, error) {
+	res := &backend.Resolution{Rows: make(map[string][]backend.Row, len(req.Queries))}
+	tables := make([]backend.Table, len(req.Queries))
+	for i, q := range req.Queries {
+		tables[i] = q.Table
+		res.Rows[q.Entity] = nil
+		if len(q.Paths) > 0 {
+			return nil, refused(q.Entity, "a database has no paths", "name a file store in the data map")
+		}
+	}
+	if len(req.Queries) == 0 {
+		return res, nil
+	}
+	err := b.run(ctx, tables, func(conn *pgx.Conn, c *core.Compiler) error {
+		statements, err := c.Resolve(req)
+		if err != nil {
+			return err
+		}
+		entity := func(i int) string { return req.Queries[i].Entity }
+		r := reader{left: req.MaxRows, bounded: req.MaxRows > 0, max: req.MaxRows}
+		return pipeline(ctx, conn, beginRead, statements, entity, func(s core.Statement, rows pgx.Rows) error {
+			q := &req.Queries[s.Op]
+			found, err := r.read(rows, q, c.Tables[q.Table])
+			res.Rows[q.Entity] = found
+			return err
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+// Execute treats all operations in one transaction, and commits only if nothing is left to do.
+func (b *Backend) Execute(ctx context.Context, batch backend.Batch) (*backend.Result, error) {
+	ops := batch.Operations
+	res := &backend.Result{Affected: make([]int64, len(ops))}
+	err := b.run(ctx, tablesOf(ops), func(conn *pgx.Conn, c *core.Compiler) error {
+		clear(res.Affected)
+		statements, err := c.Execute(ops)
+		if err != nil || len(statements) == 0 {
+			return err
+		}
+		checks, err := c.Check(ops)
+		if err != nil {
+			return err
+		}
+		changes := len(statements)
+		left := make([]int64, len(ops))
+		entity := func(i int) string { return ops[i].Entity }
+		err = pipeline(ctx, conn, beginWrite, append(statements, checks...), entity,
+			func(s core.Statement, rows pgx.Rows) error {
+				if changes--; changes < 0 {
+					return addCounts(rows, s, left)
+				}
+				rows.Close()
+				res.Affected[s.Op] += rows.CommandTag().RowsAffected()
+				return rows.Err()
+			})
+		if err != nil {
+			return err
+		}
+		if err := stale(ops, left); err != nil {
+			return err
+		}
+		return commit(ctx, conn)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+func stale(ops []backend.Operation, left []int64) error {
+	for i, n := range left {
+		if n == 0 {
+			continue
+		}
+		return &backend.StaleError{Entity: ops[i].Entity, Problem: fmt.Sprintf(
+			"%d planned records are not as planned after the change: a condition keeps them, or another session or a trigger interferes", n)}
+	}
+	return nil
+}
+
+func commit(ctx context.Context, conn *pgx.Conn) error {
+	results, err := conn.PgConn().Exec(ctx, "COMMIT").ReadAll()
+	if err == nil && len(results) == 1 && results[0].CommandTag.String() == "COMMIT" {
+		return nil
+	}
+	if err == nil { // the server answers a failed transaction's COMMIT with ROLLBACK
+		return &backend.UnavailableError{Problem: "the server did not commit the transaction"}
+	}
+	err = translate(err, "")
+	var u *backend.UnavailableError
+	if errors.As(err, &u) {
+		return &backend.UnavailableError{Problem: "the connection was lost while the transaction was committed: " +
+			"it may or may not have taken effect", Err: u.Err}
+	}
+	return err
+}
+
+// Verify counts what Execute would still have to do.
+func (b *Backend) Verify(ctx context.Context, ops []backend.Operation) ([]int64, error) {
+	left := make([]int64, len(ops))
+	err := b.run(ctx, tablesOf(ops), func(conn *pgx.Conn, c *core.Compiler) error {
+		clear(left)
+		checks, err := c.Check(ops)
+		if err != nil || len(checks) == 0 {
+			return err
+		}
+		entity := func(int) string { return "" }
+		return pipeline(ctx, conn, beginRead, checks, entity, func(s core.Statement, rows pgx.Rows) error {
+			return addCounts(rows, s, left)
+		})
+	})
+	if err != nil {
+		return nil, err
+	}
+	return left, nil
+}
+
+func tablesOf(ops []backend.Operation) []backend.Table {
+	tables := make([]backend.Table, len(ops))
+	for i := range ops {
+		tables[i] = ops[i].Table
+	}
+	return tables
+}
+
+func addCounts(rows pgx.Rows, s core.Statement, left []int64) error {
+	counts := make([]int64, len(s.Ops))
+	into := make([]any, len(s.Ops))
+	for i := range counts {
+		into[i] = &counts[i]
+	}
+	if _, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (struct{}, error) {
+		return struct{}{}, row.Scan(into...)
+	}); err != nil {
+		return err
+	}
+	for i, op := range s.Ops {
+		left[op] += counts[i]
+	}
+	return nil
+}
+
+// pipeline sends begin and the statements in one round trip and leaves the transaction open; release ends it.
+func pipeline(
+	ctx context.Context, conn *pgx.Conn, begin string, statements []core.Statement,
+	entity func(op int) string, read func(core.Statement, pgx.Rows) error,
+) error {
+	batch := &pgx.Batch{}
+	batch.Queue(begin)
+	for _, s := range statements {
+		batch.Queue(s.Text, s.Args...)
+	}
+	readOnly := begin == beginRead
+	if readOnly {
+		batch.Queue("COMMIT")
+	}
+	br := conn.SendBatch(ctx, batch)
+	_, err := br.Exec()
+	for i := 0; err == nil && i < len(statements); i++ {
+		var rows pgx.Rows
+		if rows, err = br.Query(); err == nil {
+			err = read(statements[i], rows)
+		}
+		if err != nil && !lost(err) && !known(err) {
+			name := ""
+			if statements[i].Ops == nil {
+				name = entity(statements[i].Op)
+			}
+			err = &entityError{name, err}
+		}
+		if errors.As(err, new(*backend.TooManyRowsError)) {
+			_ = conn.Close(ctx) // rather than read what nobody wants
+			return err
+		}
+	}
+	if closeErr := br.Close(); err == nil {
+		err = closeErr
+	}
+	return err
+}
+
+// entityError remembers whose statement failed until the error is translated.
+type entityError struct {
+	entity string
+	err    error
+}
+
+func (e *entityError) Error() string { return "entity " + e.entity }
+func (e *entityError) Unwrap() error { return e.err }
+
+// run calls f with a connection and a compiler that knows the tables. It calls again, once for each reason, where a
+// connection had been lost before its use or the table's facts were out of date; nothing was committed then.
+func (b *Backend) run(ctx context.Context, tables []backend.Table, f func(*pgx.Conn, *core.Compiler) error) error {
+	refreshed, reconnected := false, false
+	for {
+		used, cached, err := b.once(ctx, tables, f)
+		switch {
+		case err == nil:
+			return nil
+		case used && !reconnected && lost(err):
+			reconnected = true
+			b.pool.drain()
+		case cached && !refreshed && mismatched(err):
+			refreshed = true
+			b.forget()
+		default:
+			var e *entityError
+			if errors.As(err, &e) {
+				return translate(err, e.entity)
+			}
+			return translate(err, "")
+		}
+	}
+}
+
+func (b *Backend) once(
+	ctx context.Context, tables []backend.Table, f func(*pgx.Conn, *core.Compiler) error,
+) (used, cached bool, err error) {
+	conn, used, err := b.pool.acquire(ctx)
+	if err != nil {
+		return false, false, err
+	}
+	defer b.pool.release(ctx, conn)
+	facts, cached, err := b.tableFacts(ctx, conn, tables)
+	if err != nil {
+		return used, cached, err
+	}
+	return used, cached, f(conn, &core.Compiler{Dialect: b.dialect, Tables: facts, BatchSize: b.config.BatchSize})
+}
+
+// reader turns rows of the server into rows of the contract.
+type reader struct {
+	max, left int64
+	bounded   bool
+}
+
+func (r *reader) read(rows pgx.Rows, q *backend.Query, facts core.Facts) ([]backend.Row, error) {
+	defer rows.Close()
+	var found []backend.Row
+	for rows.Next() {
+		if r.bounded && r.left == 0 {
+			return nil, &backend.TooManyRowsError{MaxRows: r.max}
+		}
+		r.left--
+		row, err := decode(rows, q, facts)
+		if err != nil {
+			return nil, err
+		}
+		found = append(found, row)
+	}
+	return found, rows.Err()
+}
+
+func decode(rows pgx.Rows, q *backend.Query, facts core.Facts) (backend.Row, error) {
+	raw := rows.RawValues()
+	texts := make([]backend.Value, len(q.KeyColumns)+len(q.Columns)+len(q.Clocks))
+	for i := range texts {
+		if raw[i] == nil {
+			continue
+		}
+		if !utf8.Valid(raw[i]) { // a plan is JSON and would not bring such a value back as it was
+			return backend.Row{}, refused(q.Entity, "a value is not valid UTF-8", "convert the database to the encoding UTF8")
+		}
+		s := string(raw[i])
+		texts[i] = &s
+	}
+	row := backend.Row{Key: make(backend.Key, len(q.KeyColumns)), Flags: make([]bool, len(q.Flags))}
+	for i := range row.Key {
+		if texts[i] == nil {
+			return backend.Row{}, refused(q.Entity, fmt.Sprintf("a record has no value in key column %q", q.KeyColumns[i]),
+				"name columns as the key that are never NULL")
+		}
+		row.Key[i] = *texts[i]
+	}
+	texts = texts[len(q.KeyColumns):]
+	row.Values = texts[:len(q.Columns):len(q.Columns)]
+	row.Clocks = make([]backend.Clock, len(q.Clocks))
+	for i, text := range texts[len(q.Columns):] {
+		switch {
+		case text == nil:
+		case facts[q.Clocks[i]].Category == categoryNumeric:
+			row.Clocks[i] = core.UnixClock(*text)
+		default:
+			row.Clocks[i] = core.ParseClock(*text)
+		}
+	}
+	for i := range row.Flags {
+		v := raw[len(raw)-len(q.Flags)+i]
+		row.Flags[i] = len(v) == 1 && (v[0] == 1 || v[0] == 't') // binary or text
+	}
+	return row, nil
+}

@@ -1,0 +1,214 @@
+// Package sql makes the statements of the backends that are SQL databases. It knows the contract of package backend and
+// no driver: a Dialect says how one database writes what differs between them, and the packages below run the statements
+// in the way that suits their database.
+//
+// Every identifier goes through quote, every value is bound, and the text of a statement depends on the shape of what is
+// asked alone, never on data, so that databases can keep plans.
+package sql
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/lethe-dev/lethe/internal/backend"
+)
+
+// Statement is ready to run.
+type Statement struct {
+	Text string
+	Args []any
+	// Op is the index of the query or operation that it belongs to.
+	Op int
+	// Ops are the operations that the columns of a check's one row count for.
+	Ops []int
+}
+
+// Column is what the catalogue says of a column.
+type Column struct {
+	Name string
+	// Type in which values are compared: the database's name of it, without length or precision, which would cut values
+	// until they match those of others.
+	Type string
+	// Stored is the type with length and precision.
+	Stored string
+	// Category groups types that compare with each other, in the dialect's own letters.
+	Category string
+	NotNull  bool
+}
+
+// Facts are the columns of a table by name.
+type Facts map[string]*Column
+
+// Tables holds the facts of tables.
+type Tables map[backend.Table]Facts
+
+// Dialect is what differs between databases.
+type Dialect interface {
+	// Quote an identifier that is not empty and has no NUL.
+	Quote(name string) string
+	// Placeholder of the n-th argument, from 1.
+	Placeholder(n int) string
+	// Table qualifies a table's quoted names; schema may be empty.
+	Table(schema, name string) string
+	// Read is the select-list expression that delivers a column without loss.
+	Read(expr string, c *Column) string
+	// Fold normalises an operand that is text or a column.
+	Fold(operand string, n backend.Normalization, ascii bool) string
+	// FoldExact is a further condition that keeps look-alikes of ASCII text out, or empty.
+	FoldExact(expr string, n backend.Normalization, ascii bool) string
+	// TextOf is a column as text.
+	TextOf(expr string, c *Column) string
+	// InText tests whether the columns equal one of the rows of plain text.
+	InText(b *Builder, exprs []string, cols []*Column, rows [][]string) string
+	// InFolded tests whether the folded operand equals one of the values, folded.
+	InFolded(b *Builder, operand string, values []string, n backend.Normalization, ascii bool) string
+	// InKeys tests whether the key columns equal one of the keys.
+	InKeys(b *Builder, exprs []string, cols []*Column, keys []backend.Key) string
+	// NotInText is the negation of InText for one column that is not NULL.
+	NotInText(b *Builder, expr string, c *Column, values []string) string
+	// Constant is a plain-text value as one of the column's type, to compare with.
+	Constant(b *Builder, c *Column, text string) string
+	// Operand is a column on the left of Constant.
+	Operand(expr string, c *Column) string
+	// Pair makes a reference and what it refers to comparable.
+	Pair(child string, cc *Column, parent string, pc *Column) (string, string)
+	// Values is a relation named v with the columns c1, c2 ... that holds the rows.
+	Values(b *Builder, rows [][]backend.Value) string
+	// KeyEqual compares a key column with a column of Values.
+	KeyEqual(expr, v string, c *Column) string
+	// Assign is a column of Values as the right side of an assignment.
+	Assign(v string, c *Column) string
+	// Same tests whether a column holds just what an assignment of v would leave in it; NULL is the same as NULL.
+	Same(expr, v string, c *Column) string
+	// SameAsRead tests whether a column still holds what was read from it before.
+	SameAsRead(expr, v string, c *Column) string
+	// NoLimit is the argument of LIMIT that means none.
+	NoLimit() any
+}
+
+// Builder collects the arguments of one statement.
+type Builder struct{ args []any }
+
+// Bind adds an argument and returns its number.
+func (b *Builder) Bind(arg any) int {
+	b.args = append(b.args, arg)
+	return len(b.args)
+}
+
+// Compiler makes statements. It is good for one call of a backend.
+type Compiler struct {
+	Dialect Dialect
+	Tables  Tables
+	// BatchSize is the greatest number of records in one statement.
+	BatchSize int
+}
+
+// CheckNames refuses names that no database can quote.
+func CheckNames(names ...string) error {
+	for _, n := range names {
+		if n == "" || strings.ContainsRune(n, 0) {
+			return &backend.RefusedError{
+				Problem: "a table or column has an empty name or one with a NUL character",
+				Remedy:  "correct the data map",
+			}
+		}
+	}
+	return nil
+}
+
+func (c *Compiler) quote(name string) (string, error) {
+	if err := CheckNames(name); err != nil {
+		return "", err
+	}
+	return c.Dialect.Quote(name), nil
+}
+
+// table returns the table's text and facts.
+func (c *Compiler) table(t backend.Table) (string, Facts, error) {
+	name, err := c.quote(t.Name)
+	if err != nil {
+		return "", nil, err
+	}
+	schema := ""
+	if t.Schema != "" {
+		if schema, err = c.quote(t.Schema); err != nil {
+			return "", nil, err
+		}
+	}
+	facts, ok := c.Tables[t]
+	if !ok {
+		return "", nil, &backend.RefusedError{
+			Problem: fmt.Sprintf("table %s does not exist or is not visible", TableName(t)),
+			Remedy:  "correct the data map, or grant access to the table",
+		}
+	}
+	return c.Dialect.Table(schema, name), facts, nil
+}
+
+// column returns the qualified column and its facts.
+func (c *Compiler) column(alias string, t backend.Table, name string) (string, *Column, error) {
+	q, err := c.quote(name)
+	if err != nil {
+		return "", nil, err
+	}
+	col, ok := c.Tables[t][name]
+	if !ok {
+		return "", nil, &backend.RefusedError{
+			Problem: fmt.Sprintf("table %s has no column %q", TableName(t), name),
+			Remedy:  "correct the data map",
+		}
+	}
+	return alias + "." + q, col, nil
+}
+
+func (c *Compiler) columns(alias string, t backend.Table, names []string) ([]string, []*Column, error) {
+	exprs, cols := make([]string, len(names)), make([]*Column, len(names))
+	for i, n := range names {
+		var err error
+		if exprs[i], cols[i], err = c.column(alias, t, n); err != nil {
+			return nil, nil, err
+		}
+	}
+	return exprs, cols, nil
+}
+
+// TableName is a table's name for people.
+func TableName(t backend.Table) string {
+	if t.Schema == "" {
+		return fmt.Sprintf("%q", t.Name)
+	}
+	return fmt.Sprintf("%q", t.Schema+"."+t.Name)
+}
+
+// withEntity names the entity in a refusal that does not name one yet.
+func withEntity(err error, entity string) error {
+	if r, ok := err.(*backend.RefusedError); ok && r.Entity == "" { //nolint:errorlint // just made here, never wrapped
+		r.Entity = entity
+	}
+	return err
+}
+
+// tuple is "a" or "(a, b)".
+func tuple(exprs []string) string {
+	if len(exprs) == 1 {
+		return exprs[0]
+	}
+	return "(" + strings.Join(exprs, ", ") + ")"
+}
+
+// Tuple is "a" or "(a, b)".
+func Tuple(exprs []string) string { return tuple(exprs) }
+
+func and(terms []string) string {
+	if len(terms) == 0 {
+		return "(1 = 1)"
+	}
+	return "(" + strings.Join(terms, " AND ") + ")"
+}
+
+func or(terms []string) string {
+	if len(terms) == 0 {
+		return "(1 = 0)"
+	}
+	return "(" + strings.Join(terms, " OR ") + ")"
+}

@@ -1,0 +1,295 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/executor"
+	"github.com/lethe-dev/lethe/internal/fault"
+	"github.com/lethe-dev/lethe/internal/planner"
+	"github.com/lethe-dev/lethe/internal/policy"
+	"github.com/lethe-dev/lethe/internal/state"
+)
+
+// DeletionRunReconciler executes runs.
+type DeletionRunReconciler struct {
+	client.Client
+	Secrets    client.Reader
+	State      state.Store
+	Executor   *executor.Executor
+	Pseudonyms *Pseudonyms
+	Clock      clock.PassiveClock
+	Recorder   events.EventRecorder
+	// Concurrency is how many runs are executed at once. Default 4.
+	Concurrency int
+}
+
+// +kubebuilder:rbac:groups=privacy.lethe.dev,resources=deletionruns,verbs=get;list;watch;create;update;patch;delete
+// +kubebuilder:rbac:groups=privacy.lethe.dev,resources=deletionruns/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups=privacy.lethe.dev,resources=deletionruns/finalizers,verbs=update
+
+// Reconcile carries one run on.
+func (r *DeletionRunReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var run v1alpha1.DeletionRun
+	if err := r.Get(ctx, req.NamespacedName, &run); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	read := run.DeepCopy()
+	var o outcome
+	var err error
+	if run.Spec.DryRun {
+		o, err = r.preview(ctx, &run)
+	} else {
+		o, err = r.execute(ctx, &run)
+	}
+	if err != nil {
+		o, err = fromError(err)
+	}
+	run.Status.ObservedGeneration = run.Generation
+	if run.Status.Phase == "" {
+		run.Status.Phase = v1alpha1.PhasePending
+	}
+	ended := run.Status.Phase != v1alpha1.PhasePending
+	if !run.DeletionTimestamp.IsZero() && ended && !o.stalled {
+		return ctrl.Result{}, setFinalizer(ctx, r.Client, &run, false)
+	}
+	summarize(&run, o)
+	if perr := patchStatus(ctx, r.Client, &run, read); perr != nil {
+		return result(o, client.IgnoreNotFound(perr))
+	}
+	transition(r.Recorder, &run, read, o.stalled)
+	return result(o, err)
+}
+
+// preview counts what a request would do.
+func (r *DeletionRunReconciler) preview(ctx context.Context, run *v1alpha1.DeletionRun) (outcome, error) {
+	if run.Status.Phase.Finished() {
+		return ready(v1alpha1.ReasonDryRun, "nothing was changed; status.counts has what would be"), nil
+	}
+	task, err := r.requestTask(ctx, run, false)
+	if err != nil {
+		return outcome{}, err
+	}
+	preview, steps, err := r.Executor.Preview(ctx, *task)
+	if err != nil {
+		return outcome{}, err
+	}
+	now := metav1.NewTime(r.Clock.Now().UTC().Truncate(time.Second))
+	run.Status.Phase, run.Status.FinishedAt = v1alpha1.PhaseCompleted, &now
+	run.Status.Counts, run.Status.Steps = preview.Counts, steps
+	run.Status.Retained = preview.Retained[:min(len(preview.Retained), maxRetained)]
+	return ready(v1alpha1.ReasonDryRun, "nothing was changed; status.counts has what would be"), nil
+}
+
+// execute carries a real run on.
+func (r *DeletionRunReconciler) execute(ctx context.Context, run *v1alpha1.DeletionRun) (outcome, error) {
+	task, err := r.task(ctx, run)
+	if err != nil {
+		return outcome{}, err
+	}
+	record, err := r.State.Run(ctx, task.RunUID)
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return outcome{}, err
+	}
+	if record != nil {
+		if err := r.commands(ctx, run, record); err != nil {
+			return outcome{}, err
+		}
+		if o, wait := r.notYet(run, record); wait {
+			r.project(run, record)
+			return o, nil
+		}
+	} else if err := r.announce(ctx, run); err != nil {
+		return outcome{}, err
+	}
+	record, cause := r.Executor.Advance(ctx, *task)
+	if record == nil {
+		return outcome{}, cause
+	}
+	o, err := r.after(ctx, record, cause)
+	r.project(run, record)
+	return o, err
+}
+
+// announce shows that the run has begun, before anything happens.
+func (r *DeletionRunReconciler) announce(ctx context.Context, run *v1alpha1.DeletionRun) error {
+	if run.Status.Phase != "" {
+		return nil
+	}
+	read := run.DeepCopy()
+	now := metav1.NewTime(r.Clock.Now().UTC().Truncate(time.Second))
+	run.Status.Phase, run.Status.StartedAt = v1alpha1.PhasePending, &now
+	summarize(run, reconciling(v1alpha1.ReasonProcessing, "planning", 0))
+	return patchStatus(ctx, r.Client, run, read)
+}
+
+// after turns the result of an advance into an outcome.
+func (r *DeletionRunReconciler) after(ctx context.Context, record *state.Run, cause error) (outcome, error) {
+	switch {
+	case cause == nil:
+		return endedRun(record), nil
+	case errors.Is(cause, executor.ErrBudget):
+		return reconciling(v1alpha1.ReasonProcessing, "the run goes on", time.Millisecond), nil
+	case errors.Is(cause, state.ErrConflict), apierrors.IsConflict(cause):
+		return outcome{}, cause
+	}
+	next, err := r.Executor.RecordFailure(ctx, record, cause)
+	if err != nil {
+		return outcome{}, errors.Join(cause, err)
+	}
+	if record.Phase == string(v1alpha1.PhaseFailed) {
+		return endedRun(record), nil
+	}
+	return reconciling(record.Reason, record.Message, next), nil
+}
+
+func endedRun(record *state.Run) outcome {
+	if record.Phase == string(v1alpha1.PhaseFailed) {
+		return stalled(record.Reason, record.Message, 0)
+	}
+	return ready(record.Reason, "the run is finished and a re-query confirmed it")
+}
+
+// commands takes retry and abandon.
+func (r *DeletionRunReconciler) commands(ctx context.Context, run *v1alpha1.DeletionRun, record *state.Run) error {
+	if nonce := run.Annotations[v1alpha1.AnnotationAbandon]; nonce != "" && record.Phase == string(v1alpha1.PhaseFailed) && record.Reason != v1alpha1.ReasonAbandoned {
+		return r.Executor.Abandon(ctx, record, v1alpha1.ReasonAbandoned)
+	}
+	if nonce := run.Annotations[v1alpha1.AnnotationRetry]; nonce != "" && nonce != record.AcknowledgedRetry {
+		return r.Executor.Retry(ctx, record, nonce)
+	}
+	return nil
+}
+
+// notYet tells whether the run has ended or waits for its next attempt.
+func (r *DeletionRunReconciler) notYet(run *v1alpha1.DeletionRun, record *state.Run) (outcome, bool) {
+	if record.Phase == string(v1alpha1.PhaseFailed) {
+		return endedRun(record), true
+	}
+	if record.NextAttemptAt == nil || run.Status.Phase == "" {
+		return outcome{}, false
+	}
+	left := record.NextAttemptAt.Sub(r.Clock.Now())
+	if left <= 0 || left > policy.MaxRequeue { // more than that can only be a clock that went back
+		return outcome{}, false
+	}
+	return reconciling(record.Reason, record.Message, left), true
+}
+
+// task says what the run is to do, after checking that the operator itself wanted it.
+func (r *DeletionRunReconciler) task(ctx context.Context, run *v1alpha1.DeletionRun) (*executor.Task, error) {
+	if run.Spec.Residue != nil {
+		return &executor.Task{RunUID: run.Spec.Residue.ID, Namespace: run.Namespace, Name: run.Name, ResidueID: run.Spec.Residue.ID}, nil
+	}
+	return r.requestTask(ctx, run, true)
+}
+
+func (r *DeletionRunReconciler) requestTask(ctx context.Context, run *v1alpha1.DeletionRun, real bool) (*executor.Task, error) {
+	name := run.Spec.Request.Name
+	var er v1alpha1.ErasureRequest
+	if err := r.Get(ctx, client.ObjectKey{Namespace: run.Namespace, Name: name}, &er); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil, fault.Terminalf(v1alpha1.ReasonRequestGone, "there is no ErasureRequest %s in this namespace", name)
+		}
+		return nil, err
+	}
+	task := &executor.Task{RunUID: string(er.UID), Namespace: run.Namespace, Name: run.Name}
+	record, err := r.State.Request(ctx, string(er.UID))
+	switch {
+	case errors.Is(err, state.ErrNotFound) && !real:
+		if task.SubjectPseudonym, err = r.Pseudonyms.Subject(ctx, er.Namespace, er.Spec.Subject.ID); err != nil {
+			return nil, err
+		}
+	case err != nil && !errors.Is(err, state.ErrNotFound):
+		return nil, err
+	case real && (record == nil || record.ProcessingStartedAt == nil || record.RunName != run.Name || run.Spec.Request.UID != string(er.UID)):
+		return nil, fault.Terminalf(v1alpha1.ReasonInvalidSpec,
+			"this run was not made by the operator for a request that is being processed; create an ErasureRequest, or set dryRun")
+	default:
+		task.Handle, task.SubjectPseudonym = record.Handle, record.SubjectPseudonym
+	}
+	task.Request, err = r.requestFacts(ctx, &er, string(er.UID))
+	return task, err
+}
+
+// requestFacts gathers what a plan is made from. Once a run has effects its pinned material is used instead, so that
+// maps which are gone or not Ready by then do not stop it.
+func (r *DeletionRunReconciler) requestFacts(ctx context.Context, er *v1alpha1.ErasureRequest, runUID string) (*executor.RequestTask, error) {
+	facts := &executor.RequestTask{UID: string(er.UID), Name: er.Name, Scope: er.Spec.Scope,
+		Identities: func(ctx context.Context) (map[string][]string, error) { return readIdentities(ctx, r.Secrets, er) }}
+	if record, err := r.State.Run(ctx, runUID); err == nil && record.Effects {
+		return facts, nil
+	}
+	maps, v, err := readyMaps(ctx, r.Client, er)
+	if err != nil {
+		return nil, err
+	}
+	facts.Maps = maps
+	if v.Action != policy.Proceed {
+		facts.Maps = []planner.MapSource{}
+		facts.Identities = func(context.Context) (map[string][]string, error) {
+			return nil, &fault.Waiting{Reason: v.Reason, Message: v.Message, After: time.Minute}
+		}
+	}
+	return facts, nil
+}
+
+// project writes the record into the status.
+func (r *DeletionRunReconciler) project(run *v1alpha1.DeletionRun, record *state.Run) {
+	st := &run.Status
+	st.Phase, st.PlanDigest, st.PlanRevision, st.Attempts = v1alpha1.Phase(record.Phase), record.PlanDigest, int32(record.PlanRevision), int32(record.Attempts)
+	st.StartedAt, st.FinishedAt = seconds(record.StartedAt), seconds(record.FinishedAt)
+	var result executor.Outcome
+	if len(record.Outcome) > 0 {
+		_ = json.Unmarshal(record.Outcome, &result)
+	}
+	st.Counts, st.Retained = result.Counts, result.Retained[:min(len(result.Retained), maxRetained)]
+	st.Steps = []v1alpha1.RunStep{{Name: "notify", State: v1alpha1.StepSkipped, Reason: v1alpha1.ReasonNotConfigured}}
+	var planned, done int64
+	for _, s := range record.Steps {
+		step := v1alpha1.RunStep{Name: s.Name, State: v1alpha1.StepState(s.State), Done: s.Done, Planned: s.Planned}
+		planned, done = planned+step.Planned, done+step.Done
+		if len(st.Steps) < 100 {
+			st.Steps = append(st.Steps, step)
+		}
+	}
+	if len(record.Steps) > 0 {
+		st.Progress = fmt.Sprintf("%d/%d", done, planned)
+	}
+}
+
+// SetupWithManager registers the controller. A run makes its own progress; a request's command reaches it as an
+// annotation.
+func (r *DeletionRunReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.DeletionRun{}, indexUnfinishedRun, func(obj client.Object) []string {
+		run, ok := obj.(*v1alpha1.DeletionRun)
+		if !ok || run.Spec.DryRun || run.Status.Phase.Finished() {
+			return nil
+		}
+		return []string{"true"}
+	})
+	if err != nil {
+		return err
+	}
+	concurrency := r.Concurrency
+	if concurrency == 0 {
+		concurrency = 4
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		For(&v1alpha1.DeletionRun{}, builder.WithPredicates(specOrCommandChanged())).
+		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).
+		Complete(r)
+}

@@ -1,0 +1,251 @@
+package controller
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
+
+	"sigs.k8s.io/controller-runtime/pkg/builder"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/crash"
+	"github.com/lethe-dev/lethe/internal/executor"
+	"github.com/lethe-dev/lethe/internal/keys"
+	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/policy"
+	"github.com/lethe-dev/lethe/internal/state"
+)
+
+// The places where the death of the process would be worst.
+var (
+	crashReceived         = crash.Define("request/received")
+	crashReceivedRecorded = crash.Define("request/received-recorded")
+	crashConfirmRecorded  = crash.Define("request/confirm-recorded")
+	crashConfirmed        = crash.Define("request/confirmed")
+	crashDeactivated      = crash.Define("request/deactivated-in-store")
+	crashDeactivationSet  = crash.Define("request/deactivation-saved")
+	crashBegun            = crash.Define("request/begun-in-status")
+	crashProcessing       = crash.Define("request/processing-saved")
+	crashRunCreated       = crash.Define("request/run-created")
+	crashReactivated      = crash.Define("request/reactivated-in-store")
+	crashEndRecorded      = crash.Define("request/end-recorded")
+	crashEnded            = crash.Define("request/ended")
+	crashCleaned          = crash.Define("request/identities-destroyed")
+)
+
+// Indexes of the cache.
+const (
+	// indexWaiting has the requests that are not confirmed, by "true".
+	indexWaiting = "waiting"
+	// indexUnfinishedRun has the runs that are not finished, by "true".
+	indexUnfinishedRun = "unfinishedRun"
+)
+
+// ErasureRequestReconciler leads requests from the door to their end.
+type ErasureRequestReconciler struct {
+	client.Client
+	// Secrets reads Secrets one by one, uncached.
+	Secrets    client.Reader
+	State      state.Store
+	Journal    *Journal
+	Keys       keys.Store
+	Pseudonyms *Pseudonyms
+	Stores     executor.Stores
+	Clock      clock.PassiveClock
+	Witness    Witness
+	Recorder   events.EventRecorder
+	// Admission is true where admission verifies who approves.
+	Admission bool
+	// Concurrency is how many requests are reconciled at once. Default 4.
+	Concurrency int
+}
+
+// +kubebuilder:rbac:groups=privacy.lethe.dev,resources=erasurerequests,verbs=get;list;watch;update;patch;delete
+// +kubebuilder:rbac:groups=privacy.lethe.dev,resources=erasurerequests/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups=privacy.lethe.dev,resources=erasurerequests/finalizers,verbs=update
+
+// session is one reconcile of one request.
+type session struct {
+	*ErasureRequestReconciler
+	er, read *v1alpha1.ErasureRequest
+	record   *state.Request
+}
+
+// Reconcile leads one request on.
+func (r *ErasureRequestReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var er v1alpha1.ErasureRequest
+	if err := r.Get(ctx, req.NamespacedName, &er); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	s := &session{ErasureRequestReconciler: r, er: &er}
+	if er.DeletionTimestamp.IsZero() {
+		if err := setFinalizer(ctx, r.Client, &er, true); err != nil {
+			return result(outcome{}, err)
+		}
+	}
+	s.read = er.DeepCopy()
+	record, err := r.State.Request(ctx, string(er.UID))
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return ctrl.Result{}, err
+	}
+	s.record = record
+	o, err := s.steps(ctx)
+	return s.finish(ctx, o, err)
+}
+
+// steps is the life of a request, in its order.
+func (s *session) steps(ctx context.Context) (outcome, error) {
+	if s.record == nil {
+		if !s.er.DeletionTimestamp.IsZero() {
+			return outcome{}, nil // never received: nothing to undo
+		}
+		if o, done, err := s.receive(ctx); done || err != nil {
+			return o, err
+		}
+	}
+	if o, done, err := s.commands(ctx); done || err != nil {
+		return o, err
+	}
+	switch {
+	case s.finished():
+		return s.afterEnd(ctx)
+	case s.record.ProcessingStartedAt != nil:
+		return s.process(ctx)
+	case s.er.Spec.Cancelled || !s.er.DeletionTimestamp.IsZero():
+		return s.cancel(ctx)
+	case s.record.ConfirmedAt == nil:
+		if o, done, err := s.check(ctx); done || err != nil {
+			return o, err
+		}
+	}
+	return s.grace(ctx)
+}
+
+// finished tells whether the request has ended for good.
+func (s *session) finished() bool {
+	return v1alpha1.Phase(s.record.Phase).Finished() || s.record.Stage == v1alpha1.ReasonAbandoned || s.record.Stage == v1alpha1.ReasonNamespaceDeleted
+}
+
+// finish projects record and outcome into the status with one write, and lets a deleted object go that has ended.
+func (s *session) finish(ctx context.Context, o outcome, err error) (ctrl.Result, error) {
+	if err != nil {
+		o, err = fromError(err)
+	}
+	gone := !s.er.DeletionTimestamp.IsZero() && (s.record == nil || s.finished())
+	if gone && err == nil && o.requeue == 0 {
+		return ctrl.Result{}, s.letGo(ctx)
+	}
+	s.project(ctx, o)
+	if perr := patchStatus(ctx, s.Client, s.er, s.read); perr != nil {
+		return result(o, client.IgnoreNotFound(perr))
+	}
+	transition(s.Recorder, s.er, s.read, o.stalled || s.er.Status.Phase == v1alpha1.PhaseFailed)
+	s.alert()
+	return result(o, err)
+}
+
+func (s *session) letGo(ctx context.Context) error {
+	return setFinalizer(ctx, s.Client, s.er, false)
+}
+
+func (s *session) now() time.Time { return s.Clock.Now().UTC() }
+
+// save writes the record; its revision guards against a second writer.
+func (s *session) save(ctx context.Context, also ...func(state.Tx) error) error {
+	return s.State.Update(ctx, func(tx state.Tx) error {
+		for _, f := range also {
+			if err := f(tx); err != nil {
+				return err
+			}
+		}
+		return tx.PutRequest(ctx, s.record)
+	})
+}
+
+// journal appends an entry of this request; key is unique within it.
+func (s *session) journal(ctx context.Context, key string, e ledger.Entry) error {
+	e.Key, e.Handle = s.record.Handle+"/"+key, s.record.Handle
+	return s.Journal.Append(ctx, s.er.Namespace, e)
+}
+
+// alert emits a warning when the statutory due date comes to be at risk.
+func (s *session) alert() {
+	was := meta.FindStatusCondition(s.read.Status.Conditions, v1alpha1.ConditionOverdueRisk)
+	is := meta.FindStatusCondition(s.er.Status.Conditions, v1alpha1.ConditionOverdueRisk)
+	if is == nil || is.Status != metav1.ConditionTrue || (was != nil && was.Status == is.Status && was.Reason == is.Reason) {
+		return
+	}
+	s.Recorder.Eventf(s.er, nil, "Warning", is.Reason, "Reconcile", "%s", is.Message)
+}
+
+// SetupWithManager registers the controller. What a waiting request waits for wakes it: maps, policies and holds of its
+// namespace. Its runs wake it always.
+func (r *ErasureRequestReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	ctx := context.Background()
+	err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ErasureRequest{}, indexWaiting, func(obj client.Object) []string {
+		er, ok := obj.(*v1alpha1.ErasureRequest)
+		if !ok || er.Status.Phase.Finished() || (er.Status.ConfirmedAt != nil && er.Status.ProcessingStartedAt != nil) {
+			return nil
+		}
+		if er.Status.ConfirmedAt != nil && meta.FindStatusCondition(er.Status.Conditions, v1alpha1.ConditionReady).Reason == v1alpha1.ReasonGracePeriod {
+			return nil
+		}
+		return []string{"true"}
+	})
+	if err != nil {
+		return err
+	}
+	wake := handler.EnqueueRequestsFromMapFunc(r.waitingOfNamespace)
+	concurrency := r.Concurrency
+	if concurrency == 0 {
+		concurrency = 4
+	}
+	return ctrl.NewControllerManagedBy(mgr).
+		For(&v1alpha1.ErasureRequest{}, builder.WithPredicates(specOrCommandChanged())).
+		Watches(&v1alpha1.DeletionRun{}, handler.EnqueueRequestsFromMapFunc(requestOfRun)).
+		Watches(&v1alpha1.PersonalDataMap{}, wake, builder.WithPredicates(readyChanged{})).
+		Watches(&v1alpha1.RetentionPolicy{}, wake, builder.WithPredicates(readyChanged{})).
+		Watches(&v1alpha1.LegalHold{}, wake, builder.WithPredicates(readyChanged{})).
+		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).
+		Complete(r)
+}
+
+func (r *ErasureRequestReconciler) waitingOfNamespace(ctx context.Context, obj client.Object) []reconcile.Request {
+	var list v1alpha1.ErasureRequestList
+	if err := r.List(ctx, &list, client.InNamespace(obj.GetNamespace()), client.MatchingFields{indexWaiting: "true"}); err != nil {
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(list.Items))
+	for i := range list.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
+	}
+	return requests
+}
+
+func requestOfRun(_ context.Context, obj client.Object) []reconcile.Request {
+	run, ok := obj.(*v1alpha1.DeletionRun)
+	if !ok || run.Spec.DryRun {
+		return nil
+	}
+	name := run.Labels[LabelRequest]
+	if run.Spec.Request != nil {
+		name = run.Spec.Request.Name
+	}
+	if name == "" {
+		return nil
+	}
+	return []reconcile.Request{{NamespacedName: client.ObjectKey{Namespace: run.Namespace, Name: name}}}
+}
+
+// hint is when to look at a time again.
+func (s *session) hint(at time.Time) time.Duration { return policy.Hint(at.Sub(s.now())) }

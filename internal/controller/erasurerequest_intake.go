@@ -1,0 +1,371 @@
+package controller
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/backend"
+	"github.com/lethe-dev/lethe/internal/executor"
+	"github.com/lethe-dev/lethe/internal/fault"
+	"github.com/lethe-dev/lethe/internal/keys"
+	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/planner"
+	"github.com/lethe-dev/lethe/internal/policy"
+	"github.com/lethe-dev/lethe/internal/state"
+)
+
+// States of the deactivation of a subject.
+const (
+	deactivationIntended = "Intended"
+	deactivationDone     = "Done"
+	deactivationUndone   = "Undone"
+)
+
+// verdictOutcome shows a verdict that does not proceed.
+func verdictOutcome(v policy.Verdict) outcome { return reconciling(v.Reason, v.Message, v.After) }
+
+// receive takes the request in: a record with a random handle, the statutory due date, and the claim on the subject.
+func (s *session) receive(ctx context.Context) (o outcome, done bool, err error) {
+	if v := policy.CheckSpec(s.er.Spec); v.Action != policy.Proceed {
+		return stalled(v.Reason, v.Message, 0), true, nil
+	}
+	now := s.now()
+	due, err := policy.DueDate(now)
+	if err != nil {
+		return o, true, err
+	}
+	pseudonym, err := s.Pseudonyms.Subject(ctx, s.er.Namespace, s.er.Spec.Subject.ID)
+	if err != nil {
+		return o, true, err
+	}
+	record := &state.Request{UID: string(s.er.UID), Namespace: s.er.Namespace, Name: s.er.Name, Handle: randomHandle(), SubjectPseudonym: pseudonym,
+		Phase: string(v1alpha1.PhasePending), ReceivedAt: now, DueAt: due}
+	earlier, err := s.State.FinishedByName(ctx, s.er.Namespace, s.er.Name, record.UID)
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return o, true, err
+	}
+	err = s.State.Update(ctx, func(tx state.Tx) error {
+		if earlier != nil {
+			record.Stage = v1alpha1.ReasonAlreadyProcessed
+		} else {
+			owner, err := tx.Claim(ctx, record.Namespace, []string{pseudonym}, state.Owner{UID: record.UID, Name: record.Name})
+			if err != nil {
+				return err
+			}
+			if owner != nil {
+				record.Stage, record.DuplicateOf = v1alpha1.ReasonDuplicate, owner.Name
+			}
+		}
+		return tx.PutRequest(ctx, record)
+	})
+	if err != nil {
+		return o, true, err
+	}
+	s.record = record
+	crashReceived.Hit()
+	return outcome{}, false, nil
+}
+
+func randomHandle() string {
+	b := make([]byte, 16)
+	_, _ = rand.Read(b) // never fails (crypto/rand)
+	return hex.EncodeToString(b)
+}
+
+// check looks whether the request may go ahead, and confirms it. It is done as long as something is in the way.
+func (s *session) check(ctx context.Context) (o outcome, done bool, err error) {
+	if err := s.journal(ctx, "received", ledger.Entry{Kind: ledger.KindRequestReceived, Reason: string(s.er.Spec.Source)}); err != nil {
+		return o, true, err
+	}
+	crashReceivedRecorded.Hit()
+	if s.record.Stage == v1alpha1.ReasonDuplicate || s.record.Stage == v1alpha1.ReasonAlreadyProcessed {
+		o, err = s.refuseAsDuplicate(ctx)
+		return o, true, err
+	}
+	snapshot, v, err := s.policySnapshot(ctx)
+	if err != nil || v.Action != policy.Proceed {
+		return verdictOutcome(v), true, err
+	}
+	subject, v, err := s.lookUp(ctx)
+	if err != nil || v.Action != policy.Proceed {
+		return verdictOutcome(v), true, err
+	}
+	if v := policy.JudgeApproval(s.er.Spec.Approved, snapshot.ApprovalRequired, s.record.ApprovalNeeded); v.Action != policy.Proceed {
+		return verdictOutcome(v), true, nil
+	}
+	return outcome{}, false, s.confirm(ctx, snapshot, subject)
+}
+
+func (s *session) policySnapshot(ctx context.Context) (v1alpha1.PolicySnapshot, policy.Verdict, error) {
+	var policies v1alpha1.RetentionPolicyList
+	if err := s.List(ctx, &policies, client.InNamespace(s.er.Namespace)); err != nil {
+		return v1alpha1.PolicySnapshot{}, policy.Verdict{}, err
+	}
+	snapshot, v := policy.SelectPolicy(policies.Items, s.Admission)
+	return snapshot, v, nil
+}
+
+// found is what the stores say of the subject.
+type found struct {
+	graph *planner.Graph
+	maps  []planner.MapSource
+	facts *planner.Facts
+}
+
+// lookUp finds the subject in the stores and judges what it finds.
+func (s *session) lookUp(ctx context.Context) (*found, policy.Verdict, error) {
+	maps, v, err := readyMaps(ctx, s.Client, s.er)
+	if err != nil || v.Action != policy.Proceed {
+		return nil, v, err
+	}
+	identities, err := readIdentities(ctx, s.Secrets, s.er)
+	if err != nil {
+		return nil, v, err
+	}
+	graph, problems := planner.Compile(maps, s.er.Spec.Scope)
+	if graph == nil || len(problems) > 0 {
+		return nil, v, fault.Terminalf(v1alpha1.ReasonMapNotReady, "the maps of this namespace do not fit together for this scope: %s", problemMessage(problems))
+	}
+	all, err := s.State.Holds(ctx, s.er.Namespace)
+	if err != nil {
+		return nil, v, err
+	}
+	holds, err := executor.HoldsFor(all, s.record.SubjectPseudonym)
+	if err != nil {
+		return nil, v, err
+	}
+	facts, err := executor.Resolve(ctx, s.Stores, executor.Query{Namespace: s.er.Namespace, Graph: graph, Subject: planner.Subject{Identities: identities}, Holds: holds})
+	if err != nil {
+		return nil, v, err
+	}
+	assessment := graph.Assess(facts, holds, s.now())
+	v = policy.JudgeSubject(assessment)
+	if err := s.noteActive(ctx, v); err != nil {
+		return nil, v, err
+	}
+	if v.Action == policy.Proceed {
+		v, err = s.claimRoots(ctx, assessment.Roots)
+	}
+	return &found{graph: graph, maps: maps, facts: facts}, v, err
+}
+
+func problemMessage(problems []planner.Problem) string {
+	if len(problems) == 0 {
+		return "no entity is left"
+	}
+	return problems[0].Message
+}
+
+// noteActive remembers that a process was active: when it has ended, an approval is needed.
+func (s *session) noteActive(ctx context.Context, v policy.Verdict) error {
+	if v.Reason != v1alpha1.ReasonProcessActive || s.record.ApprovalNeeded {
+		return nil
+	}
+	if err := s.journal(ctx, "process-active", ledger.Entry{Kind: ledger.KindRequestWaiting, Reason: v.Reason}); err != nil {
+		return err
+	}
+	s.record.ApprovalNeeded = true
+	return s.save(ctx)
+}
+
+// claimRoots claims the records that are the subject: two ids that lead to one person are one subject.
+func (s *session) claimRoots(ctx context.Context, roots []planner.RootRef) (policy.Verdict, error) {
+	claims := make([]string, 0, len(roots))
+	for _, root := range roots {
+		p, err := s.Pseudonyms.Root(ctx, s.er.Namespace, root.Store, root.Entity, root.Key)
+		if err != nil {
+			return policy.Verdict{}, err
+		}
+		claims = append(claims, p)
+	}
+	var owner *state.Owner
+	err := s.State.Update(ctx, func(tx state.Tx) (err error) {
+		owner, err = tx.Claim(ctx, s.er.Namespace, claims, state.Owner{UID: s.record.UID, Name: s.record.Name})
+		if err != nil || owner == nil {
+			return err
+		}
+		s.record.Stage, s.record.DuplicateOf = v1alpha1.ReasonDuplicate, owner.Name
+		return tx.PutRequest(ctx, s.record)
+	})
+	if err != nil || owner == nil {
+		return policy.Verdict{Action: policy.Proceed}, err
+	}
+	// The record says so now; the next look ends the request.
+	return policy.Verdict{Action: policy.Wait, Reason: v1alpha1.ReasonDuplicate, Message: duplicateMessage(owner.Name), After: 1}, nil
+}
+
+func duplicateMessage(name string) string {
+	return "ErasureRequest " + name + " covers this subject already"
+}
+
+// readyMaps pins the maps that apply to a request.
+func readyMaps(ctx context.Context, c client.Reader, er *v1alpha1.ErasureRequest) ([]planner.MapSource, policy.Verdict, error) {
+	var maps v1alpha1.PersonalDataMapList
+	if err := c.List(ctx, &maps, client.InNamespace(er.Namespace)); err != nil {
+		return nil, policy.Verdict{}, err
+	}
+	sources, v := policy.SelectMaps(maps.Items, er.Spec.Scope)
+	return sources, v, nil
+}
+
+// readIdentities reads the subject's identities. The values leave this process only towards the stores.
+func readIdentities(ctx context.Context, secrets client.Reader, er *v1alpha1.ErasureRequest) (map[string][]string, error) {
+	identities := map[string][]string{v1alpha1.IdentityID: {er.Spec.Subject.ID}}
+	ref := er.Spec.Subject.IdentitiesSecretRef
+	if ref == nil {
+		return identities, nil
+	}
+	secret, err := identitiesSecret(ctx, secrets, er)
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range secret.Data {
+		if name == v1alpha1.IdentityID {
+			continue // the id is the request's own, a Secret cannot widen it
+		}
+		for line := range strings.Lines(string(value)) {
+			if line = strings.TrimSpace(line); line != "" {
+				identities[name] = append(identities[name], line)
+			}
+		}
+	}
+	return identities, nil
+}
+
+// identitiesSecret reads the Secret and refuses one that is not meant for this request.
+func identitiesSecret(ctx context.Context, secrets client.Reader, er *v1alpha1.ErasureRequest) (*corev1.Secret, error) {
+	name := er.Spec.Subject.IdentitiesSecretRef.Name
+	var secret corev1.Secret
+	err := secrets.Get(ctx, types.NamespacedName{Namespace: er.Namespace, Name: name}, &secret)
+	v := policy.Verdict{Action: policy.Proceed}
+	switch {
+	case apierrors.IsNotFound(err):
+		v = policy.IdentitiesMissing(name)
+	case err != nil:
+		return nil, err
+	default:
+		v = policy.CheckIdentities(name, string(secret.Type), secret.Annotations[v1alpha1.AnnotationIdentitiesFor], er.Name)
+	}
+	if v.Action != policy.Proceed {
+		return nil, &fault.Waiting{Reason: v.Reason, Message: v.Message, After: v.After}
+	}
+	return &secret, nil
+}
+
+// confirm sets the schedule. From here on the policy's snapshot applies, whatever happens to the policy.
+func (s *session) confirm(ctx context.Context, snapshot v1alpha1.PolicySnapshot, subject *found) error {
+	now := s.now()
+	scheduled, err := policy.Schedule(now, snapshot.GracePeriod, s.er.Spec.Timing)
+	if err != nil {
+		return err
+	}
+	if s.record.Policy, err = json.Marshal(snapshot); err != nil {
+		return err
+	}
+	if s.record.Maps, err = json.Marshal(mapReferences(subject.maps)); err != nil {
+		return err
+	}
+	if s.er.Spec.Timing != v1alpha1.TimingImmediate {
+		if err := s.sealDeactivation(ctx, subject); err != nil {
+			return err
+		}
+	}
+	err = s.journal(ctx, "confirmed", ledger.Entry{Kind: ledger.KindRequestConfirmed, Reason: string(s.er.Spec.Timing),
+		Attributes: map[string]string{"scheduledAt": formatTime(scheduled), "approved": approvalWord(s.er.Spec.Approved, s.Admission), "gracePeriod": snapshot.GracePeriod}})
+	if err != nil {
+		return err
+	}
+	crashConfirmRecorded.Hit()
+	s.record.ConfirmedAt, s.record.ScheduledAt = &now, &scheduled
+	if s.er.Spec.Approved {
+		s.record.ApprovedAt = &now
+	}
+	if err := s.save(ctx); err != nil {
+		return err
+	}
+	crashConfirmed.Hit()
+	return nil
+}
+
+func approvalWord(approved, admission bool) string {
+	switch {
+	case !approved:
+		return "not required"
+	case admission:
+		return "verified"
+	}
+	return "unverified"
+}
+
+func mapReferences(maps []planner.MapSource) []v1alpha1.MapReference {
+	refs := make([]v1alpha1.MapReference, 0, len(maps))
+	for _, m := range maps {
+		refs = append(refs, v1alpha1.MapReference{Name: m.Name, UID: m.UID, Generation: m.Generation})
+	}
+	return refs
+}
+
+// sealDeactivation keeps, encrypted, what deactivating writes and what was there before.
+func (s *session) sealDeactivation(ctx context.Context, subject *found) error {
+	ops := subject.graph.Deactivation(subject.facts)
+	if len(ops) == 0 {
+		return nil
+	}
+	key, err := s.Keys.Ensure(ctx, s.deactivationKey())
+	if err != nil {
+		return err
+	}
+	plain, err := json.Marshal(ops)
+	if err != nil {
+		return err
+	}
+	if s.record.Deactivation, err = keys.Seal(key, plain, []byte(s.record.UID)); err != nil {
+		return err
+	}
+	s.record.DeactivationState = deactivationIntended
+	return nil
+}
+
+func (s *session) deactivationKey() keys.ID {
+	return keys.ID{Purpose: keys.Deactivation, Namespace: s.er.Namespace, Name: s.record.UID}
+}
+
+// applyDeactivation deactivates the subject in its stores, or reactivates it. Both are compare-and-set: a row that
+// somebody else changed since is left alone, and doing it again changes nothing.
+func (s *session) applyDeactivation(ctx context.Context, invert bool) error {
+	key, err := s.Keys.Get(ctx, s.deactivationKey())
+	if err != nil {
+		return err
+	}
+	plain, err := keys.Open(key, s.record.Deactivation, []byte(s.record.UID))
+	if err != nil {
+		return fault.Terminalf(v1alpha1.ReasonSealedMaterialMissing, "what was deactivated cannot be opened: its key or its record was changed or lost")
+	}
+	var ops map[string][]backend.Operation
+	if err := json.Unmarshal(plain, &ops); err != nil {
+		return err
+	}
+	if invert {
+		ops = planner.Reactivation(ops)
+	}
+	for name, list := range ops {
+		store, err := s.Stores.Get(ctx, s.er.Namespace, name)
+		if err != nil {
+			return err
+		}
+		if _, err := store.Execute(ctx, backend.Batch{ID: s.record.UID + "/deactivation", Operations: list}); err != nil {
+			return fault.FromStore(name, err)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,171 @@
+package controller
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/crash"
+	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/planner"
+	"github.com/lethe-dev/lethe/internal/state"
+)
+
+var (
+	crashHoldPlaced = crash.Define("hold/placed")
+	crashHoldLifted = crash.Define("hold/lifted")
+)
+
+// LegalHoldReconciler puts holds into force in the state store, where runs read them under a lock.
+type LegalHoldReconciler struct {
+	client.Client
+	State      state.Store
+	Journal    *Journal
+	Pseudonyms *Pseudonyms
+	Clock      clock.PassiveClock
+	Recorder   events.EventRecorder
+}
+
+// +kubebuilder:rbac:groups=privacy.lethe.dev,resources=legalholds,verbs=get;list;watch;update;patch
+// +kubebuilder:rbac:groups=privacy.lethe.dev,resources=legalholds/status,verbs=get;update;patch
+// +kubebuilder:rbac:groups=privacy.lethe.dev,resources=legalholds/finalizers,verbs=update
+
+// Reconcile places or lifts one hold.
+func (r *LegalHoldReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var h v1alpha1.LegalHold
+	if err := r.Get(ctx, req.NamespacedName, &h); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if h.Spec.Lifted {
+		return r.lifted(ctx, &h)
+	}
+	if h.DeletionTimestamp.IsZero() {
+		// The finalizer stands before the hold is in force: from then on deleting the object cannot end it.
+		if err := setFinalizer(ctx, r.Client, &h, true); err != nil {
+			return result(outcome{}, err)
+		}
+	}
+	read := h.DeepCopy()
+	since, err := r.place(ctx, &h)
+	if err != nil {
+		return r.finish(ctx, &h, read, outcome{}, err)
+	}
+	h.Status.InForceSince = &metav1.Time{Time: since}
+	o := ready(v1alpha1.ReasonInForce, "the hold is in force; only spec.lifted ends it")
+	if !h.DeletionTimestamp.IsZero() {
+		o.message = "the object was deleted, the hold stays in force: set spec.lifted to end it"
+	}
+	if until := h.Spec.ExpectedUntil; until != nil {
+		if left := until.Sub(r.Clock.Now()); left > 0 {
+			o.requeue = min(left+time.Second, time.Hour)
+		} else {
+			o.message += "; its expected end has passed: review it"
+		}
+	}
+	return r.finish(ctx, &h, read, o, nil)
+}
+
+// place brings the hold into force and tells since when.
+func (r *LegalHoldReconciler) place(ctx context.Context, h *v1alpha1.LegalHold) (time.Time, error) {
+	known, err := r.State.Hold(ctx, string(h.UID))
+	if err == nil {
+		return known.InForceSince, nil
+	}
+	if !errors.Is(err, state.ErrNotFound) {
+		return time.Time{}, err
+	}
+	hold := state.Hold{UID: string(h.UID), Namespace: h.Namespace, Name: h.Name, InForceSince: r.Clock.Now().UTC()}
+	for _, id := range h.Spec.Subjects {
+		p, err := r.Pseudonyms.Subject(ctx, h.Namespace, id)
+		if err != nil {
+			return time.Time{}, err
+		}
+		hold.SubjectPseudonyms = append(hold.SubjectPseudonyms, p)
+	}
+	if hold.Records, err = holdRecords(h); err != nil {
+		return time.Time{}, err
+	}
+	if err := r.Journal.Append(ctx, h.Namespace, ledger.Entry{Key: "hold/" + hold.UID + "/placed", Kind: ledger.KindHoldPlaced,
+		Attributes: map[string]string{"hold": hold.UID}}); err != nil {
+		return time.Time{}, err
+	}
+	if err := r.State.PlaceHold(ctx, hold); err != nil {
+		return time.Time{}, err
+	}
+	crashHoldPlaced.Hit()
+	return hold.InForceSince, nil
+}
+
+func holdRecords(h *v1alpha1.LegalHold) (json.RawMessage, error) {
+	if len(h.Spec.Records) == 0 {
+		return nil, nil
+	}
+	var records []planner.HoldRecord
+	for _, s := range h.Spec.Records {
+		records = append(records, planner.HoldRecord{Map: s.Map, Entity: s.Entity, Conditions: s.Conditions})
+	}
+	return json.Marshal(records)
+}
+
+// lifted ends the hold in the state store, then says so, then lets the object go.
+func (r *LegalHoldReconciler) lifted(ctx context.Context, h *v1alpha1.LegalHold) (ctrl.Result, error) {
+	read := h.DeepCopy()
+	at, err := r.lift(ctx, h)
+	if err != nil {
+		return r.finish(ctx, h, read, outcome{}, err)
+	}
+	h.Status.LiftedAt = &metav1.Time{Time: at}
+	if res, err := r.finish(ctx, h, read, ready(v1alpha1.ReasonLifted, "the hold is lifted"), nil); err != nil || res.RequeueAfter > 0 {
+		return res, err
+	}
+	return ctrl.Result{}, setFinalizer(ctx, r.Client, h, false)
+}
+
+func (r *LegalHoldReconciler) lift(ctx context.Context, h *v1alpha1.LegalHold) (time.Time, error) {
+	now := r.Clock.Now().UTC()
+	known, err := r.State.Hold(ctx, string(h.UID))
+	if errors.Is(err, state.ErrNotFound) {
+		return now, nil
+	}
+	if err != nil {
+		return now, err
+	}
+	if known.LiftedAt != nil {
+		return *known.LiftedAt, nil
+	}
+	if err := r.Journal.Append(ctx, h.Namespace, ledger.Entry{Key: "hold/" + string(h.UID) + "/lifted", Kind: ledger.KindHoldLifted,
+		Attributes: map[string]string{"hold": string(h.UID)}}); err != nil {
+		return now, err
+	}
+	if err := r.State.Update(ctx, func(tx state.Tx) error { return tx.LiftHold(ctx, string(h.UID), now) }); err != nil {
+		return now, err
+	}
+	crashHoldLifted.Hit()
+	return now, nil
+}
+
+func (r *LegalHoldReconciler) finish(ctx context.Context, h, read *v1alpha1.LegalHold, o outcome, err error) (ctrl.Result, error) {
+	if err != nil {
+		o, err = fromError(err)
+	}
+	h.Status.ObservedGeneration = h.Generation
+	summarize(h, o)
+	if perr := patchStatus(ctx, r.Client, h, read); perr != nil {
+		return result(o, perr)
+	}
+	transition(r.Recorder, h, read, o.status != metav1.ConditionTrue)
+	return result(o, err)
+}
+
+// SetupWithManager registers the controller.
+func (r *LegalHoldReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	return ctrl.NewControllerManagedBy(mgr).For(&v1alpha1.LegalHold{}).Complete(r)
+}

@@ -1,0 +1,297 @@
+package executor
+
+import (
+	"context"
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/fault"
+	"github.com/lethe-dev/lethe/internal/keys"
+	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/planner"
+	"github.com/lethe-dev/lethe/internal/state"
+)
+
+// States of a residue.
+const (
+	ResidueWaiting = "Waiting"
+	ResidueRunning = "Running"
+	ResidueDone    = "Done"
+)
+
+// verify queries every target again. It returns changed when something is left: then the plan covers it now and must be
+// executed.
+func (r *run) verify(ctx context.Context) (changed bool, err error) {
+	left, err := r.remaining(ctx)
+	if err != nil {
+		return false, err
+	}
+	if r.task.ResidueID != "" {
+		if left {
+			return false, fault.Waitingf(v1alpha1.ReasonVerificationFailed, 0, "records of the residue are still there after they were deleted")
+		}
+		crashVerified.Hit()
+		return false, nil
+	}
+	holds, err := r.liveHolds(ctx)
+	if err != nil {
+		return false, err
+	}
+	plan, facts, err := r.refresh(ctx, holds)
+	if err != nil {
+		return false, err
+	}
+	if left || r.differs(plan) {
+		r.adopt(plan, facts, holds, ledger.KindRunAmended)
+		return true, nil
+	}
+	crashVerified.Hit()
+	return false, nil
+}
+
+// remaining asks the stores what of the plan is not as it should be, and marks such steps as not done.
+func (r *run) remaining(ctx context.Context) (left bool, err error) {
+	for i, step := range r.material.Plan.Steps {
+		store, err := r.Stores.Get(ctx, r.task.Namespace, step.Store)
+		if err != nil {
+			return false, err
+		}
+		counts, err := store.Verify(ctx, step.Operations)
+		if err != nil {
+			return false, fault.FromStore(step.Store, err)
+		}
+		for _, n := range counts {
+			if n > 0 {
+				r.record.Steps[i].State, left = string(v1alpha1.StepPending), true
+			}
+		}
+	}
+	return left, nil
+}
+
+func (r *run) differs(plan *planner.Plan) bool {
+	if len(plan.Steps) != len(r.record.Steps) {
+		return true
+	}
+	for i, s := range plan.Steps {
+		if s.Digest() != r.record.Steps[i].Digest {
+			return true
+		}
+	}
+	return false
+}
+
+// finish records the outcome, keeps residue and tombstones, and destroys the sealed material.
+func (r *run) finish(ctx context.Context) error {
+	if r.task.ResidueID != "" {
+		return r.finishResidue(ctx)
+	}
+	plan := r.material.Plan
+	residues, err := r.sealResidues(ctx, plan)
+	if err != nil {
+		return err
+	}
+	crashResidueSealed.Hit()
+	tombstones, err := r.tombstones(ctx, plan)
+	if err != nil {
+		return err
+	}
+	entries := append(r.pending, ledger.Entry{Key: "completed", Kind: ledger.KindErasureCompleted, Counts: ledgerCounts(plan.Counts),
+		Attributes: map[string]string{"planDigest": r.record.PlanDigest}})
+	if err := r.append(ctx, entries...); err != nil {
+		return err
+	}
+	r.pending = nil
+	crashRecorded.Hit()
+	if err := r.complete(Outcome{Counts: plan.Counts, Retained: plan.Retained}); err != nil {
+		return err
+	}
+	err = r.save(ctx, func(tx state.Tx) error {
+		for i := range residues {
+			if err := tx.PutResidue(ctx, &residues[i]); err != nil {
+				return err
+			}
+		}
+		return tx.PutTombstones(ctx, tombstones)
+	})
+	if err != nil {
+		return err
+	}
+	crashFinished.Hit()
+	return r.destroyKeys(ctx)
+}
+
+func (r *run) complete(outcome Outcome) error {
+	body, err := json.Marshal(outcome)
+	if err != nil {
+		return err
+	}
+	r.record.Outcome = body
+	r.record.Phase, r.record.Reason, r.record.Message = string(v1alpha1.PhaseCompleted), v1alpha1.ReasonErased, ""
+	if len(outcome.Retained) > 0 {
+		r.record.Reason = v1alpha1.ReasonRetained
+	}
+	r.record.FinishedAt = utcPtr(r.Clock.Now())
+	r.record.Sealed, r.record.FailingSince, r.record.NextAttemptAt = nil, nil, nil
+	return nil
+}
+
+// destroyKeys destroys what opened the sealed material. It is done again after a crash.
+func (r *run) destroyKeys(ctx context.Context) error {
+	id := r.keyID()
+	if r.task.ResidueID != "" {
+		id = residueKey(r.task.Namespace, r.task.ResidueID)
+	}
+	if err := r.Keys.Destroy(ctx, id); err != nil {
+		return err
+	}
+	crashKeyDestroyed.Hit()
+	return nil
+}
+
+func residueKey(namespace, id string) keys.ID {
+	return keys.ID{Purpose: keys.Residue, Namespace: namespace, Name: id}
+}
+
+// sealResidues keeps what a hold retains, each part under its own key, so that it outlives request and run.
+func (r *run) sealResidues(ctx context.Context, plan *planner.Plan) ([]state.Residue, error) {
+	residues := make([]state.Residue, 0, len(plan.Residues))
+	for _, p := range plan.Residues {
+		key, err := r.Keys.Ensure(ctx, residueKey(r.task.Namespace, p.ID))
+		if err != nil {
+			return nil, err
+		}
+		plain, err := json.Marshal(material{Maps: r.material.Maps, Scope: r.material.Scope,
+			Plan: &planner.Plan{Steps: p.Steps, Counts: p.Counts}})
+		if err != nil {
+			return nil, err
+		}
+		sealed, err := keys.Seal(key, plain, []byte(p.ID))
+		if err != nil {
+			return nil, err
+		}
+		counts, err := json.Marshal(p.Counts)
+		if err != nil {
+			return nil, err
+		}
+		retained, err := json.Marshal(p.Retained)
+		if err != nil {
+			return nil, err
+		}
+		residue := state.Residue{ID: p.ID, Namespace: r.task.Namespace, RequestUID: r.task.Request.UID, RequestName: r.task.Request.Name,
+			Handle: r.task.Handle, SubjectPseudonym: r.task.SubjectPseudonym, Basis: p.Basis, Until: p.Until, HoldUIDs: p.HoldUIDs,
+			Counts: counts, Retained: retained, Sealed: sealed, CreatedAt: r.Clock.Now().UTC(), State: ResidueWaiting}
+		if old, err := r.State.Residue(ctx, p.ID); err == nil {
+			residue.Revision = old.Revision
+		} else if !errors.Is(err, state.ErrNotFound) {
+			return nil, err
+		}
+		residues = append(residues, residue)
+	}
+	return residues, nil
+}
+
+func (r *run) tombstones(ctx context.Context, plan *planner.Plan) ([]state.Tombstone, error) {
+	if len(plan.Tombstones) == 0 {
+		return nil, nil
+	}
+	key, err := r.Keys.Ensure(ctx, keys.ID{Purpose: keys.Tombstone, Namespace: r.task.Namespace})
+	if err != nil {
+		return nil, err
+	}
+	now := r.Clock.Now().UTC()
+	tombstones := make([]state.Tombstone, 0, len(plan.Tombstones))
+	for _, root := range plan.Tombstones {
+		mac := hmac.New(sha256.New, key)
+		// json.Marshal of an array keeps the parts apart whatever they hold.
+		parts, err := json.Marshal([]string{root.Store, root.Entity, root.Key})
+		if err != nil {
+			return nil, err
+		}
+		mac.Write(parts)
+		tombstones = append(tombstones, state.Tombstone{Namespace: r.task.Namespace, Store: root.Store, Entity: root.Entity,
+			MAC: hex.EncodeToString(mac.Sum(nil)), ErasedAt: now})
+	}
+	return tombstones, nil
+}
+
+// prepareResidue opens what a hold had kept.
+func (r *run) prepareResidue(ctx context.Context) error {
+	residue, err := r.State.Residue(ctx, r.task.ResidueID)
+	if errors.Is(err, state.ErrNotFound) {
+		return fault.Terminalf(v1alpha1.ReasonNothingDue, "the state store knows no residue %s", r.task.ResidueID)
+	}
+	if err != nil {
+		return err
+	}
+	r.task.Handle, r.task.SubjectPseudonym = residue.Handle, residue.SubjectPseudonym
+	r.record.Handle, r.record.RequestUID = residue.Handle, residue.RequestUID
+	if residue.State == ResidueDone {
+		return fault.Terminalf(v1alpha1.ReasonNothingDue, "the residue %s was deleted before", r.task.ResidueID)
+	}
+	if err := r.residueDue(ctx, residue); err != nil {
+		return err
+	}
+	if r.key, err = r.Keys.Get(ctx, residueKey(r.task.Namespace, r.task.ResidueID)); err == nil {
+		var plain []byte
+		if plain, err = keys.Open(r.key, residue.Sealed, []byte(residue.ID)); err == nil {
+			r.material = &material{}
+			err = json.Unmarshal(plain, r.material)
+		}
+	}
+	if err != nil {
+		return &fault.Terminal{Reason: v1alpha1.ReasonSealedMaterialMissing, Err: err,
+			Message: "the sealed residue cannot be opened: its key in the operator's namespace or its record in the state store was changed or lost"}
+	}
+	if err := r.compile(); err != nil {
+		return err
+	}
+	// The residue's own sealed record stays until the end; the run keeps none of its own.
+	r.record.Effects = true
+	if len(r.record.Steps) == 0 {
+		for _, s := range r.material.Plan.Steps {
+			r.record.Steps = append(r.record.Steps, state.StepRecord{Name: s.Name, Digest: s.Digest(), State: string(v1alpha1.StepPending)})
+		}
+	}
+	r.record.PlanDigest = r.material.Plan.Digest()
+	return nil
+}
+
+// residueDue repeats the decision that made the run: neither the object nor one clock can make a residue due.
+func (r *run) residueDue(ctx context.Context, residue *state.Residue) error {
+	due, err := r.State.DueResidues(ctx, r.Clock.Now().UTC(), 0)
+	if err != nil {
+		return err
+	}
+	for _, d := range due {
+		if d.ID == residue.ID {
+			return nil
+		}
+	}
+	return fault.Waitingf(v1alpha1.ReasonAwaitingRetainedData, 0, "the residue is not due yet")
+}
+
+func (r *run) finishResidue(ctx context.Context) error {
+	residue, err := r.State.Residue(ctx, r.task.ResidueID)
+	if err != nil {
+		return err
+	}
+	counts := r.material.Plan.Counts
+	if err := r.append(ctx, ledger.Entry{Key: "completed", Kind: ledger.KindResidueErased, Counts: ledgerCounts(counts), Reason: residue.Basis}); err != nil {
+		return err
+	}
+	if err := r.complete(Outcome{Counts: counts}); err != nil {
+		return err
+	}
+	residue.State, residue.Sealed, residue.RunName = ResidueDone, nil, r.task.Name
+	err = r.save(ctx, func(tx state.Tx) error { return tx.PutResidue(ctx, residue) })
+	if err != nil {
+		return err
+	}
+	return r.destroyKeys(ctx)
+}
+

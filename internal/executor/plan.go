@@ -1,0 +1,214 @@
+package executor
+
+import (
+	"context"
+	"encoding/json"
+	"strconv"
+	"time"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/fault"
+	"github.com/lethe-dev/lethe/internal/keys"
+	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/planner"
+	"github.com/lethe-dev/lethe/internal/policy"
+	"github.com/lethe-dev/lethe/internal/state"
+)
+
+// plan resolves everything and makes the first plan, or one more before the first effect.
+func (r *run) plan(ctx context.Context) error {
+	identities, err := r.task.Request.Identities(ctx)
+	if err != nil {
+		return err
+	}
+	r.material = &material{Maps: r.task.Request.Maps, Scope: r.task.Request.Scope, Subject: planner.Subject{Identities: identities}}
+	if err := r.compile(); err != nil {
+		return err
+	}
+	holds, err := r.liveHolds(ctx)
+	if err != nil {
+		return err
+	}
+	facts, err := Resolve(ctx, r.Stores, Query{Namespace: r.task.Namespace, Graph: r.graph, Subject: r.material.Subject, Holds: holds})
+	if err != nil {
+		return err
+	}
+	assessment := r.graph.Assess(facts, holds, r.Clock.Now().UTC())
+	if v := policy.JudgeSubject(assessment); v.Action != policy.Proceed {
+		return &fault.Waiting{Reason: v.Reason, Message: v.Message, After: v.After}
+	}
+	plan, err := r.build(ctx, facts, holds)
+	if err != nil {
+		return err
+	}
+	r.adopt(plan, facts, holds, ledger.KindRunPlanned)
+	crashPlanned.Hit()
+	return nil
+}
+
+func (r *run) liveHolds(ctx context.Context) ([]planner.Hold, error) {
+	all, err := r.State.Holds(ctx, r.task.Namespace)
+	if err != nil {
+		return nil, err
+	}
+	return HoldsFor(all, r.task.SubjectPseudonym)
+}
+
+func (r *run) build(ctx context.Context, facts *planner.Facts, holds []planner.Hold) (*planner.Plan, error) {
+	namespaceKey, err := r.Keys.Ensure(ctx, keys.ID{Purpose: keys.Pseudonym, Namespace: r.task.Namespace})
+	if err != nil {
+		return nil, err
+	}
+	plan, err := r.graph.Build(facts, planner.BuildInput{
+		RunID: r.task.RunUID, Revision: r.record.PlanRevision + 1, Now: r.Clock.Now().UTC(),
+		RunSeed: r.key, NamespaceKey: namespaceKey, Holds: holds,
+	})
+	if err != nil {
+		return nil, &fault.Terminal{Reason: v1alpha1.ReasonInvalidSpec, Message: err.Error(), Err: err}
+	}
+	return plan, nil
+}
+
+// adopt makes the plan the one to execute. Steps that were done and are unchanged stay done.
+func (r *run) adopt(plan *planner.Plan, facts *planner.Facts, holds []planner.Hold, kind ledger.Kind) {
+	r.material.Plan, r.material.Facts, r.material.Holds = plan, facts, holds
+	r.record.PlanRevision++
+	r.record.PlanDigest = plan.Digest()
+	done := map[string]state.StepRecord{}
+	for _, s := range r.record.Steps {
+		done[s.Name] = s
+	}
+	steps := make([]state.StepRecord, 0, len(plan.Steps))
+	for _, s := range plan.Steps {
+		step := state.StepRecord{Name: s.Name, Digest: s.Digest(), State: string(v1alpha1.StepPending)}
+		if old, ok := done[s.Name]; ok && old.Digest == step.Digest {
+			step = old
+		}
+		steps = append(steps, step)
+	}
+	r.record.Steps = steps
+	r.unsealed = true
+	r.pending = append(r.pending, ledger.Entry{
+		Key: "plan/" + r.record.PlanDigest, Kind: kind, Counts: ledgerCounts(plan.Counts),
+		Attributes: map[string]string{"planDigest": r.record.PlanDigest, "revision": strconv.Itoa(r.record.PlanRevision)},
+	})
+}
+
+// replan makes a new plan because the data or the holds are no longer as the plan found them. After the first effect
+// it amends: what was planned stays planned but for what a hold takes out, and what appeared is added.
+func (r *run) replan(ctx context.Context) error {
+	if r.task.ResidueID != "" {
+		return fault.Waitingf(v1alpha1.ReasonAwaitingRetainedData, policy.MaxRequeue,
+			"records of the residue are held or still referred to by other records; they stay until that ends")
+	}
+	if !r.record.Effects {
+		return r.plan(ctx)
+	}
+	holds, err := r.liveHolds(ctx)
+	if err != nil {
+		return err
+	}
+	plan, facts, err := r.refresh(ctx, holds)
+	if err != nil {
+		return err
+	}
+	r.adopt(plan, facts, holds, ledger.KindRunAmended)
+	return nil
+}
+
+// refresh looks again at everything that the plan knows or that leads to the subject, and plans on what is there now.
+func (r *run) refresh(ctx context.Context, holds []planner.Hold) (*planner.Plan, *planner.Facts, error) {
+	q := Query{Namespace: r.task.Namespace, Graph: r.graph, Subject: r.material.Subject, Holds: holds, Prior: r.material.Facts}
+	fresh, err := Resolve(ctx, r.Stores, q)
+	if err != nil {
+		return nil, nil, err
+	}
+	if r.cameBack(fresh, holds) {
+		q.SkipIdentities = true
+		if fresh, err = Resolve(ctx, r.Stores, q); err != nil {
+			return nil, nil, err
+		}
+	}
+	facts := planner.MergeFacts(r.material.Facts, fresh)
+	plan, err := r.build(ctx, facts, holds)
+	return plan, facts, err
+}
+
+// cameBack tells whether the subject's root records were deleted by this run and the person has registered again since:
+// then only what the plan leads to is still this run's business.
+func (r *run) cameBack(fresh *planner.Facts, holds []planner.Hold) bool {
+	done := map[string]bool{}
+	for i, s := range r.record.Steps {
+		done[r.material.Plan.Steps[i].Store] = done[r.material.Plan.Steps[i].Store] || s.State == string(v1alpha1.StepDone)
+	}
+	known := map[planner.RootRef]bool{}
+	now := r.Clock.Now().UTC()
+	for _, root := range r.graph.Assess(r.material.Facts, holds, now).Roots {
+		known[root] = true
+	}
+	for _, root := range r.graph.Assess(fresh, holds, now).Roots {
+		if !known[root] && done[root.Store] {
+			return true
+		}
+	}
+	return false
+}
+
+// seal encrypts the material into the record under the run's key.
+func (r *run) seal() error {
+	plain, err := json.Marshal(r.material)
+	if err != nil {
+		return err
+	}
+	r.record.Sealed, err = keys.Seal(r.key, plain, []byte(r.task.RunUID))
+	return err
+}
+
+// Preview counts what an erasure would do. It changes nothing, and nothing of it is kept.
+func (e *Executor) Preview(ctx context.Context, task Task) (*Outcome, []v1alpha1.RunStep, error) {
+	identities, err := task.Request.Identities(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	graph, problems := planner.Compile(task.Request.Maps, task.Request.Scope)
+	if len(problems) > 0 || graph == nil {
+		return nil, nil, fault.Terminalf(v1alpha1.ReasonMapNotReady, "the maps do not fit together: %s", firstMessage(problems))
+	}
+	all, err := e.State.Holds(ctx, task.Namespace)
+	if err != nil {
+		return nil, nil, err
+	}
+	holds, err := HoldsFor(all, task.SubjectPseudonym)
+	if err != nil {
+		return nil, nil, err
+	}
+	facts, err := Resolve(ctx, e.Stores, Query{Namespace: task.Namespace, Graph: graph, Subject: planner.Subject{Identities: identities}, Holds: holds})
+	if err != nil {
+		return nil, nil, err
+	}
+	// The values of a preview are never written, so a constant seed does.
+	seed := make([]byte, 32)
+	plan, err := graph.Build(facts, planner.BuildInput{RunID: task.RunUID, Revision: 1, Now: e.Clock.Now().UTC(), RunSeed: seed, NamespaceKey: seed, Holds: holds})
+	if err != nil {
+		return nil, nil, &fault.Terminal{Reason: v1alpha1.ReasonInvalidSpec, Message: err.Error(), Err: err}
+	}
+	var steps []v1alpha1.RunStep
+	for _, s := range plan.Steps {
+		steps = append(steps, v1alpha1.RunStep{Name: s.Name, State: v1alpha1.StepSkipped, Reason: v1alpha1.ReasonDryRun, Planned: s.Planned})
+	}
+	return &Outcome{Counts: plan.Counts, Retained: plan.Retained}, steps, nil
+}
+
+func ledgerCounts(counts []v1alpha1.CategoryCount) []ledger.Count {
+	out := make([]ledger.Count, 0, len(counts))
+	for _, c := range counts {
+		out = append(out, ledger.Count{Category: c.Category, Deleted: c.Deleted, Anonymized: c.Anonymized, Marked: c.Marked,
+			Unlinked: c.Unlinked, Files: c.Files, Retained: c.Retained, Kept: c.Kept})
+	}
+	return out
+}
+
+func utcPtr(t time.Time) *time.Time {
+	u := t.UTC()
+	return &u
+}

@@ -1,0 +1,91 @@
+package executor
+
+import (
+	"context"
+	"encoding/json"
+	"slices"
+	"sort"
+
+	"github.com/lethe-dev/lethe/internal/backend"
+	"github.com/lethe-dev/lethe/internal/fault"
+	"github.com/lethe-dev/lethe/internal/planner"
+	"github.com/lethe-dev/lethe/internal/state"
+	"github.com/lethe-dev/lethe/internal/stores"
+)
+
+// Query says whose data to look for.
+type Query struct {
+	Namespace string
+	Graph     *planner.Graph
+	Subject   planner.Subject
+	Holds     []planner.Hold
+	// Prior are facts found earlier: what was reachable then stays reachable, even when its parents are gone.
+	Prior *planner.Facts
+	// SkipIdentities looks only for what Prior leads to.
+	SkipIdentities bool
+}
+
+// Resolve finds all records and files of a subject. It changes nothing.
+func Resolve(ctx context.Context, from Stores, q Query) (*planner.Facts, error) {
+	open := map[string]*stores.Store{}
+	for _, name := range q.Graph.Stores() {
+		s, err := from.Get(ctx, q.Namespace, name)
+		if err != nil {
+			return nil, err
+		}
+		open[name] = s
+	}
+	resolver := q.Graph.NewResolver(q.Subject, q.Holds, q.Prior, planner.ResolveOptions{
+		SkipIdentities: q.SkipIdentities,
+		Text:           func(store string, v backend.Value) string { return open[store].Text(v) },
+	})
+	for {
+		wave, err := resolver.Next()
+		if err != nil {
+			return nil, err
+		}
+		if len(wave) == 0 {
+			return resolver.Facts(), nil
+		}
+		for _, name := range sortedKeys(wave) {
+			request := wave[name]
+			request.MaxRows = open[name].Limits.MaxRowsPerRun
+			found, err := open[name].Resolve(ctx, request)
+			if err != nil {
+				return nil, fault.FromStore(name, err)
+			}
+			resolver.Put(name, found)
+		}
+	}
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	names := make([]string, 0, len(m))
+	for name := range m {
+		names = append(names, name)
+	}
+	sort.Strings(names)
+	return names
+}
+
+// HoldsFor picks the holds that concern a subject: those that name it, and those that select records.
+func HoldsFor(all []state.Hold, subjectPseudonym string) ([]planner.Hold, error) {
+	var holds []planner.Hold
+	for _, h := range all {
+		hold := planner.Hold{UID: h.UID, Name: h.Name, WholeSubject: slices.Contains(h.SubjectPseudonyms, subjectPseudonym)}
+		if len(h.Records) > 0 {
+			if err := json.Unmarshal(h.Records, &hold.Records); err != nil {
+				return nil, err
+			}
+		}
+		if hold.WholeSubject || len(hold.Records) > 0 {
+			holds = append(holds, hold)
+		}
+	}
+	sort.Slice(holds, func(i, j int) bool { return holds[i].UID < holds[j].UID })
+	return holds, nil
+}
+
+func sameHolds(a, b []planner.Hold) bool {
+	return slices.EqualFunc(a, b, func(x, y planner.Hold) bool { return x.UID == y.UID })
+}

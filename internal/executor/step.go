@@ -1,0 +1,195 @@
+package executor
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/backend"
+	"github.com/lethe-dev/lethe/internal/fault"
+	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/planner"
+	"github.com/lethe-dev/lethe/internal/state"
+	"github.com/lethe-dev/lethe/internal/stores"
+)
+
+// ErrBudget means that the run is fine and wants to go on at once.
+var ErrBudget = errors.New("the time for one turn is used up")
+
+// errHoldsChanged means that the holds in force are not those that the plan was made with.
+var errHoldsChanged = errors.New("holds changed")
+
+// execute does the steps that are not done. It returns stale when the plan no longer fits the data or the holds.
+func (r *run) execute(ctx context.Context) (stale bool, err error) {
+	for i := range r.material.Plan.Steps {
+		if r.record.Steps[i].State == string(v1alpha1.StepDone) {
+			continue
+		}
+		if r.Clock.Now().After(r.deadline) {
+			return false, ErrBudget
+		}
+		if err := r.step(ctx, i); err != nil {
+			var staleErr *backend.StaleError
+			if errors.As(err, &staleErr) || errors.Is(err, errHoldsChanged) {
+				return true, nil
+			}
+			return false, err
+		}
+	}
+	return false, nil
+}
+
+// step does one step: intent, its batches, outcome.
+func (r *run) step(ctx context.Context, i int) error {
+	step := r.material.Plan.Steps[i]
+	store, err := r.Stores.Get(ctx, r.task.Namespace, step.Store)
+	if err != nil {
+		return err
+	}
+	batches := batchesOf(step, store)
+	for n := int(r.record.Steps[i].Cursor); n < len(batches); n++ {
+		if err := r.batch(ctx, i, n, batches[n], store); err != nil {
+			return err
+		}
+		if n+1 == len(batches) {
+			break
+		}
+		r.record.Steps[i].Cursor = int64(n + 1)
+		r.record.Steps[i].Done += keysIn(batches[n])
+		if err := r.save(ctx); err != nil {
+			return err
+		}
+		crashBatchSaved.Hit()
+		if r.Clock.Now().After(r.deadline) {
+			return ErrBudget
+		}
+	}
+	if err := r.append(ctx, ledger.Entry{Key: "outcome/" + step.Name + "/" + r.record.Steps[i].Digest, Kind: ledger.KindStepOutcome, Step: step.Name,
+		Attributes: map[string]string{"records": fmt.Sprint(step.Planned)}}); err != nil {
+		return err
+	}
+	crashOutcome.Hit()
+	record := &r.record.Steps[i]
+	record.State, record.Done, record.Cursor = string(v1alpha1.StepDone), step.Planned, 0
+	if err := r.save(ctx); err != nil {
+		return err
+	}
+	crashStepSaved.Hit()
+	return nil
+}
+
+// batch does one batch while no new hold can come into force.
+func (r *run) batch(ctx context.Context, i, n int, ops []backend.Operation, store *stores.Store) error {
+	return r.State.WithHolds(ctx, r.task.Namespace, func(ctx context.Context, all []state.Hold) error {
+		holds, err := HoldsFor(all, r.task.SubjectPseudonym)
+		if err != nil {
+			return err
+		}
+		if err := r.permitted(holds); err != nil {
+			return err
+		}
+		step := r.material.Plan.Steps[i]
+		if n == 0 {
+			if err := r.intend(ctx, i, step); err != nil {
+				return err
+			}
+		}
+		step.Operations = ops
+		live := r.graph.WithLiveHolds(step, holds)
+		_, err = store.Execute(ctx, backend.Batch{ID: fmt.Sprintf("%s/%s/%d", r.task.RunUID, r.record.Steps[i].Digest, n), Operations: live.Operations})
+		if err != nil {
+			return fault.FromStore(store.Name, err)
+		}
+		crashEffect.Hit()
+		return nil
+	})
+}
+
+// permitted compares the holds in force with those that the plan knows.
+func (r *run) permitted(holds []planner.Hold) error {
+	if r.task.ResidueID == "" {
+		if !sameHolds(holds, r.material.Holds) {
+			return errHoldsChanged
+		}
+		return nil
+	}
+	for _, h := range holds {
+		if h.WholeSubject {
+			return fault.Waitingf(v1alpha1.ReasonLegalHold, 0, "the subject is under LegalHold %s; what was retained stays until it is lifted", h.Name)
+		}
+	}
+	return nil
+}
+
+// intend records the intent in the ledger and seals the plan, before the first effect of a step.
+func (r *run) intend(ctx context.Context, i int, step planner.Step) error {
+	entries := append(r.pending, ledger.Entry{Key: "intent/" + step.Name + "/" + r.record.Steps[i].Digest, Kind: ledger.KindStepIntent, Step: step.Name,
+		Attributes: map[string]string{"planDigest": r.record.PlanDigest, "records": fmt.Sprint(step.Planned)}})
+	if err := r.append(ctx, entries...); err != nil {
+		return err
+	}
+	r.pending = nil
+	crashIntent.Hit()
+	if r.record.Effects && !r.unsealed {
+		return nil
+	}
+	if r.unsealed {
+		if err := r.seal(); err != nil {
+			return err
+		}
+	}
+	r.record.Effects = true
+	r.record.Steps[i].State = string(v1alpha1.StepRunning)
+	if err := r.save(ctx); err != nil {
+		return err
+	}
+	r.unsealed = false
+	crashSealed.Hit()
+	return nil
+}
+
+// batchesOf cuts a step into batches: one for a store that does it in one transaction, else as the store's limit says.
+func batchesOf(step planner.Step, store *stores.Store) [][]backend.Operation {
+	if _, ok := store.Backend.(backend.Transactional); ok {
+		return [][]backend.Operation{step.Operations}
+	}
+	size := max(int(store.Limits.BatchSize), 1)
+	var batches [][]backend.Operation
+	var current []backend.Operation
+	room := size
+	for _, op := range step.Operations {
+		for from := 0; from < len(op.Keys); {
+			to := min(from+room, len(op.Keys))
+			current = append(current, slice(op, from, to))
+			room -= to - from
+			from = to
+			if room == 0 {
+				batches, current, room = append(batches, current), nil, size
+			}
+		}
+	}
+	if len(current) > 0 {
+		batches = append(batches, current)
+	}
+	return batches
+}
+
+func slice(op backend.Operation, from, to int) backend.Operation {
+	op.Keys = op.Keys[from:to]
+	if op.Set != nil {
+		op.Set = op.Set[from:to]
+	}
+	if op.Expect != nil {
+		op.Expect = op.Expect[from:to]
+	}
+	return op
+}
+
+func keysIn(ops []backend.Operation) int64 {
+	var n int64
+	for _, op := range ops {
+		n += int64(len(op.Keys))
+	}
+	return n
+}

@@ -1,0 +1,67 @@
+package ledger
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"unicode"
+	"unicode/utf8"
+)
+
+// ErrPersonalData means that an entry seems to hold an e-mail address.
+var ErrPersonalData = errors.New("a ledger entry must not hold an e-mail address")
+
+// holdsAddress tells whether a text has an "@" with something before it and a domain of at least two labels after it.
+// It is a net under the callers, who have to hand in no personal data in the first place.
+func holdsAddress(text []byte) bool {
+	for {
+		at := bytes.IndexByte(text, '@')
+		if at < 0 {
+			return false
+		}
+		if at > 0 && isLocal(text[:at]) && startsWithDomain(text[at+1:]) {
+			return true
+		}
+		text = text[at+1:]
+	}
+}
+
+func isLocal(before []byte) bool {
+	r, _ := utf8.DecodeLastRune(before)
+	return unicode.IsLetter(r) || unicode.IsDigit(r) || bytes.ContainsRune([]byte("!#$%&'*+-/=?^_`{|}~.\""), r)
+}
+
+// startsWithDomain looks for "label.label".
+func startsWithDomain(text []byte) bool {
+	labels, length := 1, 0
+	for len(text) > 0 {
+		r, size := utf8.DecodeRune(text)
+		text = text[size:]
+		switch {
+		case r == '-' || unicode.IsLetter(r) || unicode.IsDigit(r):
+			length++
+			if labels == 2 {
+				return true
+			}
+		case r == '.' && length > 0:
+			labels, length = labels+1, 0
+		default:
+			return false
+		}
+	}
+	return false
+}
+
+// addressError names the field and nothing of its content.
+func addressError(entry *Entry) error {
+	err := eachText(entry, func(field, text string) error {
+		if holdsAddress([]byte(text)) {
+			return fmt.Errorf("%w: remove it from %s", ErrPersonalData, field)
+		}
+		return nil
+	})
+	if err == nil {
+		err = ErrPersonalData
+	}
+	return err
+}

@@ -1,0 +1,40 @@
+package ledger
+
+// Kinds of entries. The words are part of the published schema: they are added to, never changed.
+const (
+	KindErasureReceived    = "erasure.received"    // a request was taken
+	KindErasureRefused     = "erasure.refused"     // a request cannot be followed; Reason says why
+	KindErasureWaiting     = "erasure.waiting"     // it waits, for example for an active process
+	KindErasureApproved    = "erasure.approved"    // somebody approved it
+	KindErasureConfirmed   = "erasure.confirmed"   // checks and approval passed, the grace period began
+	KindErasureDeactivated = "erasure.deactivated" // the subject's records were made inactive
+	KindErasureReactivated = "erasure.reactivated" // and active again
+	KindErasureCancelled   = "erasure.cancelled"   // ended before processing
+	KindErasureDuplicate   = "erasure.duplicate"   // another request does it
+	KindErasureProcessing  = "erasure.processing"  // from here on nothing cancels it
+	KindErasureNotice      = "erasure.notice"      // the subject was notified, or why not
+	KindErasurePlanned     = "erasure.planned"     // a plan was sealed; Attributes hold its digest
+	KindErasureAmended     = "erasure.amended"     // a hold took records out of a plan under way
+	KindErasureIntent      = "erasure.intent"      // a step's effect is about to happen
+	KindErasureOutcome     = "erasure.outcome"     // a step's effect has happened
+	KindErasureVerified    = "erasure.verified"    // the stores were asked again
+	KindErasureRetained    = "erasure.retained"    // records stay on a legal basis
+	KindErasureReleased    = "erasure.released"    // the basis of retained records ended, a follow-up run begins
+	KindErasureCompleted   = "erasure.completed"
+	KindErasureFailed      = "erasure.failed"
+	KindErasureRetried     = "erasure.retried"
+	KindErasureAbandoned   = "erasure.abandoned"
+	KindErasureExtended    = "erasure.extended" // the statutory due date was moved
+	KindErasurePurged      = "erasure.purged"   // the finished object's archive retention ended
+
+	KindRunStarted   = "run.started"
+	KindRunCompleted = "run.completed"
+	KindRunFailed    = "run.failed"
+	KindRunCancelled = "run.cancelled"
+
+	KindHoldPlaced  = "hold.placed"
+	KindHoldChanged = "hold.changed"
+	KindHoldLifted  = "hold.lifted"
+
+	KindKeyDestroyed = "key.destroyed"
+)

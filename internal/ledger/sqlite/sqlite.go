@@ -1,0 +1,268 @@
+// Package ledgersqlite keeps the ledger in a SQLite file: one process, one writer, every append one durable commit.
+package ledgersqlite
+
+import (
+	"context"
+	"database/sql"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"sync"
+
+	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/sync/semaphore"
+
+	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/sqlitedb"
+)
+
+//go:embed migrations/*.sql
+var migrations embed.FS
+
+// applicationID marks ledger files: "Leth" as a number.
+const applicationID = 0x4c657468
+
+const (
+	indexBits = 40
+	indexMask = 1<<indexBits - 1
+)
+
+const (
+	selectOrigin  = `SELECT number FROM origins WHERE name = ?`
+	selectOrigins = `SELECT name FROM origins ORDER BY name`
+	selectTip     = `SELECT id, checkpoint FROM entries WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1`
+	selectNode    = `SELECT substr(nodes, ?, 32) FROM entries WHERE id = ?`
+	selectPage    = `SELECT id, leaf FROM entries WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?`
+	selectKey     = `SELECT id, leaf FROM entries WHERE key_hash = ?`
+	// The one statement of most appends. It adds nothing if the key is there, if the epoch is over or if the entry before
+	// has vanished; the general way then finds out which.
+	insertNext = `INSERT INTO entries (id, key_hash, leaf, nodes, checkpoint) SELECT ?1, ?2, ?3, ?4, ?5
+		WHERE (SELECT epoch FROM store_identity) = ?6
+		AND (?1 & 1099511627775 = 0 OR EXISTS (SELECT 1 FROM entries WHERE id = ?1 - 1))
+		ON CONFLICT (key_hash) DO NOTHING`
+)
+
+// Options of a ledger.
+type Options struct {
+	// LogName is the name of this installation's log, such as "lethe.dev/<cluster id>".
+	LogName string
+	// Signer signs checkpoints; make it with ledger.NewSigner. A signer that cannot be named after an origin signs under
+	// its own name.
+	Signer note.Signer
+}
+
+// Log implements ledger.Log.
+type Log struct {
+	db      *sqlitedb.DB
+	options Options
+
+	// turn belongs to one append at a time, because the tip in memory does.
+	turn *semaphore.Weighted
+
+	mu      sync.RWMutex
+	origins map[string]*origin
+
+	insert, keyInTx *sql.Stmt
+	node, page, key *sql.Stmt
+}
+
+// origin is what is known of one tree. Its tip changes only in an append's turn; readers take it under the lock.
+type origin struct {
+	number int64
+	line   string
+	signer note.Signer
+	tip    *tip // nil after a write whose outcome is not known
+}
+
+type tip struct {
+	tree       ledger.Tree
+	checkpoint ledger.SignedCheckpoint
+}
+
+func (o *origin) id(index uint64) int64 { return o.number<<indexBits | int64(index) }
+
+var _ ledger.Log = (*Log)(nil)
+
+// Open opens or creates the ledger at path, for this process alone.
+func Open(ctx context.Context, path string, options Options) (*Log, error) {
+	if options.LogName == "" || options.Signer == nil {
+		return nil, errors.New("open ledger: it needs a name and a signer")
+	}
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		return nil, err
+	}
+	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{ApplicationID: applicationID, Migrations: files})
+	if err != nil {
+		return nil, translate("open ledger", err)
+	}
+	l := &Log{db: db, options: options, turn: semaphore.NewWeighted(1), origins: map[string]*origin{}}
+	if err := l.prepare(ctx); err != nil {
+		_ = db.Close()
+		return nil, translate("open ledger", err)
+	}
+	return l, nil
+}
+
+func (l *Log) prepare(ctx context.Context) error {
+	for _, s := range []struct {
+		stmt  **sql.Stmt
+		pool  *sql.DB
+		query string
+	}{
+		{&l.insert, l.db.Writer, insertNext}, {&l.keyInTx, l.db.Writer, selectKey},
+		{&l.node, l.db.Reader, selectNode}, {&l.page, l.db.Reader, selectPage}, {&l.key, l.db.Reader, selectKey},
+	} {
+		var err error
+		if *s.stmt, err = s.pool.PrepareContext(ctx, s.query); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// Epoch of this opening.
+func (l *Log) Epoch() int64 { return l.db.Epoch() }
+
+// ID is the file's random identity.
+func (l *Log) ID() string { return l.db.ID() }
+
+// Close implements ledger.Log.
+func (l *Log) Close() error { return l.db.Close() }
+
+// translate gives errors of the store the names that callers know. SQLite's texts hold names of columns, never values.
+func translate(doing string, err error) error {
+	switch {
+	case errors.Is(err, sqlitedb.ErrStaleEpoch):
+		return fmt.Errorf("%s: %w", doing, ledger.ErrStaleEpoch)
+	case errors.Is(err, sqlitedb.ErrLocked):
+		return fmt.Errorf("%s: %w: %w", doing, ledger.ErrLocked, err)
+	default:
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+}
+
+// origin finds an origin, or nil if it has no entry yet.
+func (l *Log) origin(ctx context.Context, name string) (*origin, error) {
+	l.mu.RLock()
+	o := l.origins[name]
+	l.mu.RUnlock()
+	if o != nil {
+		return o, nil
+	}
+	if err := ledger.CheckOrigin(name); err != nil {
+		return nil, err
+	}
+	var number int64
+	err := l.db.Reader.QueryRowContext(ctx, selectOrigin, name).Scan(&number)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, translate("look for origin", err)
+	}
+	return l.remember(name, number)
+}
+
+func (l *Log) remember(name string, number int64) (*origin, error) {
+	o := &origin{number: number, line: ledger.OriginLine(l.options.LogName, name), signer: l.options.Signer}
+	if s, ok := l.options.Signer.(*ledger.Signer); ok {
+		named, err := s.Named(o.line)
+		if err != nil {
+			return nil, err
+		}
+		o.signer = named
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if known := l.origins[name]; known != nil {
+		return known, nil
+	}
+	l.origins[name] = o
+	return o, nil
+}
+
+// begin makes sure that an origin has a number. Only an append does this, in its turn.
+func (l *Log) begin(ctx context.Context, name string) (*origin, error) {
+	o, err := l.origin(ctx, name)
+	if o != nil || err != nil {
+		return o, err
+	}
+	var number int64
+	err = l.db.Write(ctx, func(ctx context.Context, tx *sql.Tx) error {
+		return tx.QueryRowContext(ctx, `INSERT INTO origins (name) VALUES (?) RETURNING number`, name).Scan(&number)
+	})
+	if err != nil {
+		return nil, translate("begin origin", err)
+	}
+	return l.remember(name, number)
+}
+
+// currentTip returns an origin's tip and reads it from the file the first time.
+func (l *Log) currentTip(ctx context.Context, o *origin) (*tip, error) {
+	l.mu.RLock()
+	t := o.tip
+	l.mu.RUnlock()
+	if t != nil {
+		return t, nil
+	}
+	if err := l.turn.Acquire(ctx, 1); err != nil {
+		return nil, err
+	}
+	defer l.turn.Release(1)
+	return l.tipInTurn(ctx, o)
+}
+
+// tipInTurn is currentTip for an append in its turn.
+func (l *Log) tipInTurn(ctx context.Context, o *origin) (*tip, error) {
+	if o.tip != nil { // only changed in a turn, and this is ours
+		return o.tip, nil
+	}
+	t, err := l.loadTip(ctx, o)
+	if err != nil {
+		return nil, translate("read the ledger's tip", err)
+	}
+	l.setTip(o, t)
+	return t, nil
+}
+
+func (l *Log) setTip(o *origin, t *tip) {
+	l.mu.Lock()
+	o.tip = t
+	l.mu.Unlock()
+}
+
+// loadTip reads the tip and checks that tree, checkpoint and key belong together.
+func (l *Log) loadTip(ctx context.Context, o *origin) (*tip, error) {
+	var id int64
+	var text []byte
+	err := l.db.Reader.QueryRowContext(ctx, selectTip, o.id(0), o.id(indexMask)).Scan(&id, &text)
+	if errors.Is(err, sql.ErrNoRows) {
+		return &tip{}, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	tree, err := ledger.LoadTree(ctx, uint64(id&indexMask)+1, l.nodeReader(o))
+	if err != nil {
+		return nil, err
+	}
+	checkpoint, err := ledger.ReadCheckpoint(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: its last entry has no checkpoint", ledger.ErrCorrupt)
+	}
+	if checkpoint.OriginLine != o.line || checkpoint.Size != tree.Size() || string(checkpoint.Root) != string(tree.Root()) {
+		return nil, fmt.Errorf("%w: the last checkpoint does not fit the tree", ledger.ErrCorrupt)
+	}
+	if s, ok := o.signer.(*ledger.Signer); ok {
+		verifier, err := s.Verifier()
+		if err != nil {
+			return nil, err
+		}
+		if _, err := ledger.OpenCheckpoint(text, o.line, verifier); err != nil {
+			return nil, ledger.ErrWrongKey
+		}
+	}
+	return &tip{tree: tree, checkpoint: checkpoint}, nil
+}

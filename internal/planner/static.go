@@ -1,0 +1,328 @@
+package planner
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/backend"
+	"github.com/lethe-dev/lethe/internal/period"
+)
+
+// checkStatic checks what the maps say without looking at a store, and fills in what is parsed from text. Much of it the
+// API refuses already; it is checked again because a plan deletes.
+func (c *compiler) checkStatic(g *Graph) {
+	for _, e := range g.entities {
+		c.checkAction(e)
+		c.checkKey(e)
+		c.checkFields(e)
+		c.checkDeactivate(e)
+		c.checkParents(e)
+		c.checkConditions(e)
+		c.parseHolds(e)
+		c.parseFiles(e)
+	}
+	c.checkCycles(g)
+	c.checkReachable(g)
+	c.checkTables(g)
+}
+
+func (c *compiler) checkAction(e *entity) {
+	switch e.spec.Action {
+	case v1alpha1.ActionDelete:
+		if len(e.spec.Fields) > 0 {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "fields belong to the actions Anonymize and Mark; remove them or change the action"))
+		}
+	case v1alpha1.ActionAnonymize, v1alpha1.ActionMark:
+		if len(e.spec.Fields) == 0 {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "the action %s needs fields; name the columns to overwrite", e.spec.Action))
+		}
+	case v1alpha1.ActionKeep:
+		if e.spec.LegalBasis == "" {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "the action Keep needs a legalBasis"))
+		}
+	default:
+		c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "the action %q is unknown; use Delete, Anonymize, Mark or Keep", e.spec.Action))
+	}
+	if e.final() && !slices.Contains([]v1alpha1.EntityAction{v1alpha1.ActionAnonymize, v1alpha1.ActionMark}, e.spec.Action) {
+		c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "order Final is for the actions Anonymize and Mark; set order: Main"))
+	}
+	if e.spec.Pinned != nil && e.spec.Action != v1alpha1.ActionDelete {
+		c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "pinned belongs to the action Delete; remove it"))
+	}
+	if len(e.spec.Files) > 0 && e.spec.Action == v1alpha1.ActionMark {
+		c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "the action Mark changes nothing but its columns, so the files would stay; use Anonymize, or name the files in another entity"))
+	}
+}
+
+func (c *compiler) checkKey(e *entity) {
+	seen := map[string]bool{}
+	for _, k := range e.spec.Key {
+		if k == "" || seen[k] {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, k, "key names a column twice or an empty one; name each key column once"))
+		}
+		seen[k] = true
+	}
+	if len(e.spec.Key) == 0 {
+		c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "key is empty; name the columns that tell the records apart"))
+	}
+	if e.spec.Table == "" || e.spec.Store == "" {
+		c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "store and table are needed"))
+	}
+}
+
+// checkFields checks what an erasure writes.
+func (c *compiler) checkFields(e *entity) {
+	c.checkChanges(e, "fields", e.spec.Fields)
+	if e.spec.Pinned != nil {
+		c.checkChanges(e, "pinned.fields", e.spec.Pinned.Fields)
+	}
+	held := map[string]bool{}
+	for _, h := range e.spec.Holds {
+		held[h.Clock] = true
+		for _, cond := range h.Conditions {
+			held[cond.Column] = true
+		}
+	}
+	for _, f := range e.written() {
+		if held[f.Column] {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, f.Column, "a hold looks at column %s, which the erasure would overwrite: the hold could no longer be told; leave the column alone", f.Column))
+		}
+	}
+	for _, d := range e.spec.Deactivate {
+		if held[d.Column] {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, d.Column, "a hold looks at column %s, which deactivate would overwrite before the hold is decided; leave the column alone", d.Column))
+		}
+	}
+}
+
+func (c *compiler) checkChanges(e *entity, where string, fields []v1alpha1.FieldChange) {
+	seen := map[string]bool{}
+	for _, f := range fields {
+		if f.Column == "" || seen[f.Column] {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, f.Column, "%s names column %q twice or without a name", where, f.Column))
+		}
+		seen[f.Column] = true
+		if slices.Contains(e.spec.Key, f.Column) {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, f.Column, "%s would overwrite key column %s: the record could no longer be found; remove it", where, f.Column))
+		}
+		if message := checkStrategy(f); message != "" {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, f.Column, "%s of column %s: %s", where, f.Column, message))
+		}
+	}
+}
+
+func checkStrategy(f v1alpha1.FieldChange) string {
+	if (f.Value != nil) != (f.Strategy == v1alpha1.StrategyConstant) {
+		return "value belongs to the strategy Constant, and Constant needs it"
+	}
+	if (f.Unit != "") != (f.Strategy == v1alpha1.StrategyTruncateDate) {
+		return "unit belongs to the strategy TruncateDate, and TruncateDate needs it"
+	}
+	switch f.Strategy {
+	case v1alpha1.StrategyNull, v1alpha1.StrategyConstant, v1alpha1.StrategyPseudonym, v1alpha1.StrategyHash, v1alpha1.StrategyRandom:
+		return ""
+	case v1alpha1.StrategyTruncateDate:
+		if !slices.Contains([]v1alpha1.DateUnit{v1alpha1.UnitYear, v1alpha1.UnitMonth, v1alpha1.UnitDay}, f.Unit) {
+			return "the unit must be Year, Month or Day"
+		}
+		return ""
+	}
+	return "the strategy is unknown; use Null, Constant, Pseudonym, Hash, Random or TruncateDate"
+}
+
+// checkDeactivate refuses to overwrite what finds the record: after the grace period it must still be found.
+func (c *compiler) checkDeactivate(e *entity) {
+	finds := map[string]bool{}
+	addAll(finds, e.spec.Key)
+	for _, m := range e.spec.IdentifiedBy {
+		finds[m.Column] = true
+	}
+	for _, cond := range e.spec.Conditions {
+		finds[cond.Column] = true
+	}
+	for _, p := range e.spec.Parents {
+		for _, pair := range p.Columns {
+			finds[pair.Column] = true
+		}
+	}
+	for _, ed := range e.children {
+		addAll(finds, ed.parentColumns)
+	}
+	seen := map[string]bool{}
+	for _, d := range e.spec.Deactivate {
+		if finds[d.Column] {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, d.Column, "deactivate would overwrite column %s, by which records are found: the erasure would miss them; choose another column", d.Column))
+		}
+		if seen[d.Column] {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, d.Column, "deactivate names column %s twice", d.Column))
+		}
+		seen[d.Column] = true
+	}
+}
+
+func (c *compiler) checkParents(e *entity) {
+	for _, p := range e.spec.Parents {
+		seen := map[string]bool{}
+		for _, pair := range p.Columns {
+			if pair.Column == "" || pair.ParentColumn == "" || seen[pair.Column] {
+				c.add(e.problem(v1alpha1.ReasonInvalidSpec, pair.Column, "the columns of the reference to %s are empty or named twice", p.Entity))
+			}
+			seen[pair.Column] = true
+		}
+		if len(p.Columns) == 0 {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "the reference to %s names no columns", p.Entity))
+		}
+		if p.Relation != v1alpha1.RelationDeep && p.Relation != v1alpha1.RelationShallow {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "the reference to %s must be Deep or Shallow", p.Entity))
+		}
+	}
+	for _, ed := range e.edges {
+		if !ed.deep && ed.parent.deletes() && len(ed.unlinkColumns()) == 0 {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, ed.columns[0], "the Shallow reference to %s has no column of its own to set to NULL (its columns belong to the key, to conditions or to other references); make it Deep", ed.parent.name))
+		}
+	}
+}
+
+// checkConditions checks every condition of the entity.
+func (c *compiler) checkConditions(e *entity) {
+	lists := [][]v1alpha1.Condition{e.spec.Conditions, e.spec.ActiveWhen}
+	for _, p := range e.spec.Parents {
+		lists = append(lists, p.Conditions)
+	}
+	for _, h := range e.spec.Holds {
+		lists = append(lists, h.Conditions)
+	}
+	for _, cond := range slices.Concat(lists...) {
+		ok := cond.Column != ""
+		switch cond.Operator {
+		case v1alpha1.OperatorIn, v1alpha1.OperatorNotIn:
+			ok = ok && len(cond.Values) > 0
+		case v1alpha1.OperatorLessThan, v1alpha1.OperatorGreaterThan:
+			ok = ok && len(cond.Values) == 1
+		case v1alpha1.OperatorExists, v1alpha1.OperatorDoesNotExist:
+			ok = ok && len(cond.Values) == 0
+		default:
+			ok = false
+		}
+		if !ok {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, cond.Column, "a condition on column %q with operator %q is not valid: In and NotIn need values, LessThan and GreaterThan one, Exists and DoesNotExist none", cond.Column, cond.Operator))
+		}
+	}
+}
+
+func (c *compiler) parseHolds(e *entity) {
+	for _, spec := range e.spec.Holds {
+		p, err := period.Parse(spec.Period)
+		if err != nil {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "hold %s: %s", spec.Name, err.Error()))
+		}
+		if spec.Clock == "" || spec.LegalBasis == "" {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "hold %s needs a clock and a legalBasis", spec.Name))
+		}
+		e.holds = append(e.holds, hold{spec: spec, period: p, conditions: conditions(spec.Conditions)})
+	}
+	if len(e.holds) > 32 {
+		c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "at most 32 holds"))
+	}
+}
+
+func (c *compiler) parseFiles(e *entity) {
+	for _, spec := range e.spec.Files {
+		t, err := parseTemplate(spec.Path)
+		if err != nil {
+			reason := v1alpha1.ReasonInvalidSpec
+			if strings.Contains(err.Error(), errTemplateOutside.Error()) {
+				reason = v1alpha1.ReasonPathOutsideRoot
+			}
+			c.add(e.problem(reason, "", "the path of the files in store %s: %s", spec.Store, err.Error()))
+			continue
+		}
+		category := spec.Category
+		if category == "" {
+			category = e.spec.Category
+		}
+		e.files = append(e.files, fileRef{spec: spec, template: t, category: category})
+	}
+}
+
+// checkReachable reports entities whose records nothing leads to.
+func (c *compiler) checkReachable(g *Graph) {
+	reached := map[*entity]bool{}
+	var reach func(e *entity)
+	reach = func(e *entity) {
+		if reached[e] {
+			return
+		}
+		reached[e] = true
+		for _, ed := range e.children {
+			// A Keep entity may be reached through its link alone.
+			if ed.deep || ed.child.spec.Action == v1alpha1.ActionKeep {
+				reach(ed.child)
+			}
+		}
+	}
+	roots := false
+	for _, e := range g.entities {
+		roots = roots || e.spec.Root != nil
+		if len(e.spec.IdentifiedBy) > 0 {
+			reach(e)
+		}
+		if e.spec.Root != nil && len(e.spec.IdentifiedBy) == 0 {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "a root entity needs identifiedBy"))
+		}
+	}
+	for _, e := range g.entities {
+		if !reached[e] {
+			c.add(e.problem(v1alpha1.ReasonEntityUnreachable, "", "nothing leads from the subject to %s; give it identifiedBy, or a Deep parent that the subject leads to", e.name))
+		}
+	}
+	if !roots {
+		c.add(Problem{Reason: v1alpha1.ReasonMapIncomplete, Message: "no entity is a root: nothing tells whether a subject is known; mark the entity that is the subject with root"})
+	}
+}
+
+// tableID names a table across stores, as far as a map tells.
+type tableID struct {
+	store string
+	table backend.Table
+}
+
+// checkTables reports tables that are mapped in ways that cannot both be right.
+func (c *compiler) checkTables(g *Graph) {
+	ignored := map[tableID]ignoredTable{}
+	for _, t := range g.ignored {
+		ignored[tableID{t.store, t.table}] = t
+	}
+	byTable := map[tableID][]*entity{}
+	for _, e := range g.entities {
+		id := tableID{e.spec.Store, e.table}
+		if t, ok := ignored[id]; ok {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "table %s is mapped by %s and ignored by map %s; decide for one", e.spec.Table, e.name, t.mapName))
+		}
+		for _, other := range byTable[id] {
+			if !slices.Equal(e.spec.Key, other.spec.Key) {
+				c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "%s and %s map table %s with different keys; give them the same", other.name, e.name, e.spec.Table))
+			}
+			if sameConditions(e.scope, other.scope) && (e.spec.Action != other.spec.Action || e.updates()) {
+				c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "%s and %s map the same records of table %s; make their conditions exclude each other", other.name, e.name, e.spec.Table))
+			}
+		}
+		byTable[id] = append(byTable[id], e)
+	}
+}
+
+func sameConditions(a, b []backend.Condition) bool {
+	return slices.Equal(conditionTexts(a), conditionTexts(b))
+}
+
+func conditionTexts(list []backend.Condition) []string {
+	var out []string
+	for _, c := range list {
+		values := slices.Clone(c.Values)
+		slices.Sort(values)
+		out = append(out, tuple(append([]string{c.Column, string(c.Operator)}, values...)))
+	}
+	slices.Sort(out)
+	return out
+}

@@ -1,0 +1,215 @@
+// Package stores opens the data stores that DataStore objects describe and keeps the connections.
+package stores
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/utils/clock"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/backend"
+	"github.com/lethe-dev/lethe/internal/fault"
+	"github.com/lethe-dev/lethe/internal/planner"
+)
+
+// credentialsMaxAge is how long a Secret's content is trusted before it is read again.
+const credentialsMaxAge = 30 * time.Second
+
+// Request is what an Opener needs to open a store.
+type Request struct {
+	Spec v1alpha1.DataStoreSpec
+	// Credentials is the Secret's content; nil for stores without credentials.
+	Credentials map[string][]byte
+	// LocalRoot is the folder that the operator's flag assigns to the namespace, for local stores.
+	LocalRoot string
+}
+
+// Opener opens one kind of store.
+type Opener func(ctx context.Context, req Request) (backend.Backend, error)
+
+// Openers has one opener for each kind that the operator knows; adapters are put in by main.
+type Openers struct {
+	PostgreSQL, SQLite, Filesystem Opener
+}
+
+// Store is an open store with what the planner needs to know of it.
+type Store struct {
+	backend.Backend
+	Name          string
+	Kind          planner.StoreKind
+	DefaultSchema string
+	Limits        v1alpha1.StoreLimits
+}
+
+// Pool opens stores on demand and keeps them, one for each DataStore, until its generation or its credentials change.
+type Pool struct {
+	client     client.Reader // cached: DataStores
+	secrets    client.Reader // uncached: Secrets are read one by one
+	openers    Openers
+	localRoots map[string]string
+	clock      clock.PassiveClock
+	log        logr.Logger
+
+	mu   sync.Mutex
+	open map[types.NamespacedName]*entry
+}
+
+type entry struct {
+	uid           types.UID
+	generation    int64
+	secretVersion string
+	checked       time.Time
+	store         *Store
+}
+
+// NewPool makes a pool. localRoots maps namespaces to folders.
+func NewPool(c, secrets client.Reader, openers Openers, localRoots map[string]string, clk clock.PassiveClock, log logr.Logger) *Pool {
+	return &Pool{client: c, secrets: secrets, openers: openers, localRoots: localRoots, clock: clk, log: log,
+		open: map[types.NamespacedName]*entry{}}
+}
+
+// Get opens the store of the DataStore name in the namespace. Errors are of package fault.
+func (p *Pool) Get(ctx context.Context, namespace, name string) (*Store, error) {
+	var ds v1alpha1.DataStore
+	if err := p.client.Get(ctx, types.NamespacedName{Namespace: namespace, Name: name}, &ds); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil, fault.Waitingf(v1alpha1.ReasonStoreNotFound, time.Minute, "there is no DataStore %s in this namespace; create it", name)
+		}
+		return nil, err
+	}
+	return p.GetFor(ctx, &ds)
+}
+
+// GetFor opens the store that ds describes.
+func (p *Pool) GetFor(ctx context.Context, ds *v1alpha1.DataStore) (*Store, error) {
+	key := types.NamespacedName{Namespace: ds.Namespace, Name: ds.Name}
+	p.mu.Lock()
+	e := p.open[key]
+	p.mu.Unlock()
+	if e != nil && e.uid == ds.UID && e.generation == ds.Generation && p.clock.Since(e.checked) < credentialsMaxAge {
+		return e.store, nil
+	}
+	credentials, version, err := p.credentials(ctx, ds)
+	if err != nil {
+		return nil, err
+	}
+	if e != nil && e.uid == ds.UID && e.generation == ds.Generation && e.secretVersion == version {
+		p.mu.Lock()
+		e.checked = p.clock.Now()
+		p.mu.Unlock()
+		return e.store, nil
+	}
+	store, err := p.openStore(ctx, ds, credentials)
+	if err != nil {
+		return nil, err
+	}
+	p.replace(key, &entry{uid: ds.UID, generation: ds.Generation, secretVersion: version, checked: p.clock.Now(), store: store})
+	return store, nil
+}
+
+func (p *Pool) openStore(ctx context.Context, ds *v1alpha1.DataStore, credentials map[string][]byte) (*Store, error) {
+	s := &Store{Name: ds.Name, Kind: planner.TableStore, Limits: ds.Spec.Limits}
+	req := Request{Spec: ds.Spec, Credentials: credentials}
+	var open Opener
+	switch {
+	case ds.Spec.PostgreSQL != nil:
+		open, s.DefaultSchema = p.openers.PostgreSQL, ds.Spec.PostgreSQL.Schema
+	case ds.Spec.SQLite != nil:
+		open = p.openers.SQLite
+	case ds.Spec.Filesystem != nil:
+		open, s.Kind = p.openers.Filesystem, planner.PathStore
+	}
+	if open == nil {
+		return nil, fault.Terminalf(v1alpha1.ReasonInvalidSpec, "DataStore %s is of a kind that this operator does not know", ds.Name)
+	}
+	if ds.Spec.SQLite != nil || ds.Spec.Filesystem != nil {
+		root, ok := p.localRoots[ds.Namespace]
+		if !ok {
+			return nil, fault.Terminalf(v1alpha1.ReasonLocalRootMissing,
+				"DataStore %s is local, and the operator was given no folder for namespace %s; start it with --local-root %s=PATH", ds.Name, ds.Namespace, ds.Namespace)
+		}
+		req.LocalRoot = root
+	}
+	b, err := open(ctx, req)
+	if err != nil {
+		return nil, fault.FromStore(ds.Name, err)
+	}
+	s.Backend = b
+	return s, nil
+}
+
+func (p *Pool) credentials(ctx context.Context, ds *v1alpha1.DataStore) (data map[string][]byte, version string, err error) {
+	if ds.Spec.PostgreSQL == nil {
+		return nil, "", nil
+	}
+	name := ds.Spec.PostgreSQL.CredentialsSecretRef.Name
+	var secret corev1.Secret
+	if err := p.secrets.Get(ctx, types.NamespacedName{Namespace: ds.Namespace, Name: name}, &secret); err != nil {
+		if apierrors.IsNotFound(err) {
+			return nil, "", fault.Waitingf(v1alpha1.ReasonCredentialsMissing, 15*time.Second,
+				"spec.postgresql.credentialsSecretRef of DataStore %s: there is no Secret %s; create it with the keys username and password", ds.Name, name)
+		}
+		return nil, "", err
+	}
+	for _, k := range []string{"username", "password"} {
+		if len(secret.Data[k]) == 0 {
+			return nil, "", fault.Waitingf(v1alpha1.ReasonCredentialsMissing, 15*time.Second,
+				"Secret %s of DataStore %s has no key %s; add it", name, ds.Name, k)
+		}
+	}
+	return secret.Data, string(secret.UID) + "/" + secret.ResourceVersion, nil
+}
+
+func (p *Pool) replace(key types.NamespacedName, e *entry) {
+	p.mu.Lock()
+	old := p.open[key]
+	p.open[key] = e
+	p.mu.Unlock()
+	if old != nil {
+		p.release(key, old)
+	}
+}
+
+// Forget closes the store of a DataStore that is gone.
+func (p *Pool) Forget(key types.NamespacedName) {
+	p.mu.Lock()
+	old := p.open[key]
+	delete(p.open, key)
+	p.mu.Unlock()
+	if old != nil {
+		p.release(key, old)
+	}
+}
+
+// release closes in the background: closing waits for those who still use the store.
+func (p *Pool) release(key types.NamespacedName, e *entry) {
+	go func() {
+		if err := e.store.Close(); err != nil {
+			p.log.Info("a data store was not closed cleanly", "dataStore", key)
+		}
+	}()
+}
+
+// Close closes all stores.
+func (p *Pool) Close() error {
+	p.mu.Lock()
+	open := p.open
+	p.open = map[types.NamespacedName]*entry{}
+	p.mu.Unlock()
+	var errs []error
+	for key, e := range open {
+		if err := e.store.Close(); err != nil {
+			errs = append(errs, fmt.Errorf("data store %s was not closed cleanly", key))
+		}
+	}
+	return errors.Join(errs...)
+}
