@@ -13,9 +13,10 @@ work=$(mktemp -d "${TMPDIR:-/tmp}/lethe-demo.XXXXXX")
 export KUBECONFIG=$work/kubeconfig KUBECACHEDIR=$work/kube-cache LETHE_DEMO_DATA=$work/data PATH=$work/bin:$PATH
 
 start_operator() {
+	mkdir -p "$work/lethe"
 	bin/lethe manager \
 		--kubeconfig "$KUBECONFIG" \
-		--ledger-path "$work/lethe" \
+		--ledger-path "$work/lethe/ledger.db" \
 		--local-root "$namespace=$LETHE_DEMO_DATA" \
 		--operator-namespace lethe-system \
 		--metrics-bind-address 0 \
@@ -130,18 +131,19 @@ sum() {
 	echo "$total"
 }
 
-# wait_for WHAT PROCESS COMMAND... waits until the command succeeds, while the process is alive.
+# wait_for PROCESS SECONDS COMMAND... waits until the command succeeds, the process has ended or the time is over.
 wait_for() {
-	local what=$1 process=$2 tries=600
+	local process=$1 end=$((SECONDS + $2))
 	shift 2
 	until "$@" >/dev/null 2>&1; do
-		tries=$((tries - 1))
-		if [ "$tries" -eq 0 ] || ! kill -0 "$process" 2>/dev/null; then
-			say "$what did not start" >&2
-			exit 1
-		fi
+		if [ "$SECONDS" -ge "$end" ] || ! kill -0 "$process" 2>/dev/null; then return 1; fi
 		sleep 0.1
 	done
+}
+
+fail() {
+	say "$*" >&2
+	exit 1
 }
 
 set_up() {
@@ -153,7 +155,7 @@ set_up() {
 		>"$work/controlplane.log" 2>&1 &
 	controlplane=$!
 	run ats seed
-	wait_for "The control plane" "$controlplane" test -s "$work/ready"
+	wait_for "$controlplane" 150 test -s "$work/ready" || fail "The control plane did not start."
 	run kubectl apply -f config/crd/bases
 	kubectl wait --for=condition=Established --timeout=$patience -f config/crd/bases >/dev/null
 	for name in lethe-system "$namespace"; do run kubectl create namespace "$name"; done
@@ -165,7 +167,9 @@ act_stores() {
 	title "1. Where the data is: stores, a data map, a policy and a legal hold"
 	run kubectl apply -f config/samples/datastore_sqlite.yaml -f config/samples/datastore_filesystem.yaml \
 		-f config/samples/personaldatamap.yaml -f config/samples/retentionpolicy.yaml -f config/samples/legalhold.yaml
-	run kubectl wait --for=condition=Ready --timeout=$patience datastore/ats datastore/storage \
+	wait_for "$operator" 60 kubectl wait --for=condition=Ready --timeout=2s personaldatamap/applicant-tracking ||
+		kill -0 "$operator" 2>/dev/null || fail "The operator has ended."
+	run kubectl wait --for=condition=Ready --timeout=10s datastore/ats datastore/storage \
 		personaldatamap/applicant-tracking retentionpolicy/requests legalhold/labour-court-2026-117
 	run kubectl get datastores,personaldatamaps,retentionpolicies,legalholds
 	kubectl get personaldatamap applicant-tracking -o jsonpath='{range .status.problems[*]}{.entity}{" "}{.message}{"\n"}{end}'
@@ -191,6 +195,8 @@ act_immediate() {
 	expect "rows deleted, as Lethe counts them" 29 "$(sum $(of erase-now '{.status.counts[*].deleted}'))"
 	# shellcheck disable=SC2046 # one word for each number
 	expect "consent records anonymized, as Lethe counts them" 1 "$(sum $(of erase-now '{.status.counts[*].anonymized}'))"
+	# shellcheck disable=SC2046 # one word for each number
+	expect "files removed, as Lethe counts them" 7 "$(sum $(of erase-now '{.status.counts[*].files}'))"
 	expect "the Secret with the e-mail address" "" "$(kubectl get secret erase-now --ignore-not-found -o name)"
 }
 
@@ -299,7 +305,7 @@ It stays up until Ctrl-C. In another terminal, from this folder:
   export KUBECONFIG=$KUBECONFIG LETHE_DEMO_DATA=$LETHE_DEMO_DATA PATH=$work/bin:\$PATH
   kubectl get privacy
   kubectl describe erasurerequest erase-but-keep-tax-document
-  kubectl get events --sort-by=.lastTimestamp
+  kubectl get events --sort-by=.metadata.creationTimestamp
 
 End the open process and let the request that waits for it look again; it needs an approval then:
 
@@ -312,8 +318,7 @@ The operator's log is $work/operator.log
 EOF
 	trap 'exit 0' INT TERM
 	wait "$operator" || true
-	say "The operator has ended." >&2
-	exit 1
+	fail "The operator has ended."
 }
 
 set_up
@@ -321,10 +326,7 @@ act_stores
 [ "$misses" -eq 0 ] || finish
 for act in act_immediate act_grace_period act_duplicate act_cancel act_process act_retained act_bad_input act_traces; do
 	$act
-	if ! kill -0 "$operator" 2>/dev/null; then
-		say "The operator has ended."
-		exit 1
-	fi
+	kill -0 "$operator" 2>/dev/null || fail "The operator has ended."
 done
 finish
 [ -n "$once" ] || stay

@@ -4,9 +4,9 @@ set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 cd "$ROOT"
 
-# controller-gen leaves files of kinds that are gone, so the folder is filled anew.
-rm -f config/crd/bases/*.yaml charts/lethe/crds/*.yaml charts/lethe/files/rbac/*.yaml
 bin/controller-gen object paths=./api/...
+# controller-gen leaves files of kinds that are gone, so the folders are filled anew.
+rm -f config/crd/bases/*.yaml
 bin/controller-gen crd paths=./api/... output:crd:artifacts:config=config/crd/bases
 # The markers of the operator's rights stand where it talks to the API server.
 callers=()
@@ -16,11 +16,10 @@ done
 bin/controller-gen rbac:roleName=lethe-manager "${callers[@]}" output:rbac:artifacts:config=config/rbac
 
 mkdir -p charts/lethe/crds charts/lethe/files/rbac docs/reference
+rm -f charts/lethe/crds/*.yaml charts/lethe/files/rbac/*.yaml
 cp config/crd/bases/*.yaml charts/lethe/crds/
 for role in role leader_election_role secrets_role persona_viewer persona_editor persona_approver persona_admin; do
-	if [[ -f config/rbac/$role.yaml ]]; then
-		cp "config/rbac/$role.yaml" charts/lethe/files/rbac/
-	fi
+	cp "config/rbac/$role.yaml" charts/lethe/files/rbac/
 done
 
 bin/crd-ref-docs --source-path=api --config=hack/crd-ref-docs.yaml --renderer=markdown --log-level=ERROR \

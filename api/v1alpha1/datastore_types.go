@@ -130,7 +130,7 @@ type DataStoreStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready, Reachable, PrivilegesSufficient, Reconciling, Stalled.
+	// conditions in the manner of kstatus, of the types Ready, Reachable, PrivilegesSufficient, Reconciling, Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

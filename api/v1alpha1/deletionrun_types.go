@@ -48,6 +48,7 @@ type DeletionRunSpec struct {
 // +kubebuilder:validation:Enum=Pending;Running;Done;Skipped
 type StepState string
 
+// States of a step.
 const (
 	StepPending StepState = "Pending"
 	StepRunning StepState = "Running"
@@ -87,11 +88,11 @@ type DeletionRunStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// phase: Pending, Completed, Cancelled or Failed.
+	// phase is Pending, Completed, Cancelled or Failed.
 	// +optional
 	Phase Phase `json:"phase,omitempty"`
 
-	// conditions: Ready, Reconciling, Stalled.
+	// conditions in the manner of kstatus, of the types Ready, Reconciling, Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type
@@ -120,7 +121,7 @@ type DeletionRunStatus struct {
 	// +kubebuilder:validation:MaxLength=64
 	Progress string `json:"progress,omitempty"`
 
-	// attempts: how often the run was started or resumed.
+	// attempts counts how often the run was started or resumed.
 	// +optional
 	Attempts int32 `json:"attempts,omitempty"`
 

@@ -6,6 +6,7 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // +kubebuilder:validation:Enum=Subject;Admin;API;ConsentWithdrawn;ConsentDeclined;ConsentExpired;Retention
 type Source string
 
+// Sources of requests.
 const (
 	SourceSubject          Source = "Subject"
 	SourceAdmin            Source = "Admin"
@@ -31,6 +32,7 @@ const (
 // +kubebuilder:validation:Enum=Pending;Completed;Cancelled;Failed
 type Phase string
 
+// Phases.
 const (
 	PhasePending   Phase = "Pending"
 	PhaseCompleted Phase = "Completed"
@@ -60,7 +62,7 @@ type Subject struct {
 
 // ErasureRequestSpec asks to erase one subject.
 // +kubebuilder:validation:XValidation:rule="self.subject == oldSelf.subject",message="subject cannot change; cancel this request and create another one"
-// +kubebuilder:validation:XValidation:rule="(has(self.scope) ? self.scope : ”) == (has(oldSelf.scope) ? oldSelf.scope : ”)",message="scope cannot change; cancel this request and create another one"
+// +kubebuilder:validation:XValidation:rule="has(self.scope) == has(oldSelf.scope) && (!has(self.scope) || self.scope == oldSelf.scope)",message="scope cannot change; cancel this request and create another one"
 // +kubebuilder:validation:XValidation:rule="self.source == oldSelf.source",message="source cannot change"
 // +kubebuilder:validation:XValidation:rule="!oldSelf.cancelled || self.cancelled",message="a cancelled request stays cancelled; create another one"
 // +kubebuilder:validation:XValidation:rule="!oldSelf.approved || self.approved",message="an approval cannot be taken back; set cancelled instead"
@@ -72,6 +74,7 @@ type ErasureRequestSpec struct {
 
 	// scope is a named part of the maps. Default: everything.
 	// +optional
+	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`
 	Scope string `json:"scope,omitempty"`
 
@@ -214,11 +217,11 @@ type ErasureRequestStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// phase: Pending, Completed, Cancelled or Failed.
+	// phase is Pending, Completed, Cancelled or Failed.
 	// +optional
 	Phase Phase `json:"phase,omitempty"`
 
-	// conditions: Ready, Reconciling, Stalled, Erased, Approved, Deactivated, OverdueRisk, Notified.
+	// conditions in the manner of kstatus, of the types Ready, Reconciling, Stalled, Erased, Approved, Deactivated, OverdueRisk, Notified.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

@@ -73,7 +73,7 @@ type LegalHoldStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready is True once the hold is in force, with reason InForce, or once it is lifted, with reason Lifted.
+	// conditions of the hold. Ready is True once the hold is in force, with reason InForce, or once it is lifted, with reason Lifted.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

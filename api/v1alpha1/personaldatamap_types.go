@@ -52,6 +52,7 @@ type IdentityMatch struct {
 	// identity to compare with: id is spec.subject.id of the request, any other name is a key of the request's identities
 	// Secret (for example email).
 	// +required
+	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:Pattern=`^[a-zA-Z][a-zA-Z0-9_.-]{0,62}$`
 	Identity string `json:"identity,omitempty"`
 
@@ -228,6 +229,7 @@ type FileReference struct {
 type StatutoryHold struct {
 	// name of the hold within the entity.
 	// +required
+	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`
 	Name string `json:"name,omitempty"`
 
@@ -288,6 +290,7 @@ const (
 type Entity struct {
 	// name of the entity within the map.
 	// +required
+	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`
 	Name string `json:"name,omitempty"`
 
@@ -437,6 +440,7 @@ type IgnoredTable struct {
 type Scope struct {
 	// name of the scope, for example talent-pool.
 	// +required
+	// +kubebuilder:validation:MaxLength=63
 	// +kubebuilder:validation:Pattern=`^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$`
 	Name string `json:"name,omitempty"`
 
@@ -519,7 +523,7 @@ type PersonalDataMapStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready, Reconciling, Stalled.
+	// conditions in the manner of kstatus, of the types Ready, Reconciling, Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

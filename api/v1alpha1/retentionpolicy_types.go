@@ -45,7 +45,7 @@ type RequestPolicy struct {
 
 // RetentionPolicySpec says how long data may stay and how requests are handled.
 type RetentionPolicySpec struct {
-	// requests: how erasure requests of the namespace are handled. At most one policy of a namespace has it: with two,
+	// requests says how erasure requests of the namespace are handled. At most one policy of a namespace has it: with two,
 	// requests wait with reason AmbiguousPolicy. A change applies to new requests only.
 	// +optional
 	Requests *RequestPolicy `json:"requests,omitempty"`
@@ -57,7 +57,7 @@ type RetentionPolicyStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// conditions: Ready, Reconciling, Stalled.
+	// conditions in the manner of kstatus, of the types Ready, Reconciling, Stalled.
 	// +optional
 	// +listType=map
 	// +listMapKey=type

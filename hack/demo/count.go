@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -91,7 +92,11 @@ type snapshot struct {
 func takeSnapshot(ctx context.Context, s *system, id string) (*snapshot, error) {
 	p := person{ID: id}
 	row := s.db.QueryRowContext(ctx, `SELECT tenant_id, email, full_name, phone FROM applicants WHERE id = ?`, id)
-	if err := row.Scan(&p.Tenant, &p.Email, &p.Name, &p.Phone); err != nil {
+	err := row.Scan(&p.Tenant, &p.Email, &p.Name, &p.Phone)
+	if errors.Is(err, sql.ErrNoRows) {
+		return nil, fmt.Errorf("there is no applicant %s", id)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("applicant %s: %w", id, err)
 	}
 	return s.look(ctx, &snapshot{Person: p})

@@ -36,7 +36,7 @@ func main() {
 
 func run(ctx context.Context, args []string) error {
 	if len(args) == 0 {
-		return errors.New("no command\n" + usage)
+		return fmt.Errorf("no command\n%s", usage)
 	}
 	commands := map[string]func(context.Context, []string) error{
 		"seed": runSeed, "count": runCount, "row": runRow, "close": runClose,

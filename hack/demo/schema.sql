@@ -81,7 +81,7 @@ CREATE TABLE notes (
   body       TEXT    NOT NULL,
   created_at TEXT    NOT NULL
 );
-CREATE INDEX notes_item ON notes (item_type, item_id);
+CREATE INDEX notes_item ON notes (item_id, item_type);
 
 CREATE TABLE evaluations (
   id             INTEGER NOT NULL PRIMARY KEY,

@@ -16,7 +16,6 @@ import (
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/backend"
-	"github.com/lethe-dev/lethe/internal/executor"
 	"github.com/lethe-dev/lethe/internal/fault"
 	"github.com/lethe-dev/lethe/internal/state"
 	"github.com/lethe-dev/lethe/internal/stores"
@@ -37,7 +36,7 @@ type DataStoreReconciler struct {
 // +kubebuilder:rbac:groups=privacy.lethe.dev,resources=datastores/status,verbs=get;update;patch
 // +kubebuilder:rbac:groups=privacy.lethe.dev,resources=datastores/finalizers,verbs=update
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;delete
-// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get;list;watch
+// +kubebuilder:rbac:groups="",resources=namespaces,verbs=get
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
 // Reconcile looks at one store.
@@ -127,7 +126,7 @@ func (r *DataStoreReconciler) user(ctx context.Context, ds *v1alpha1.DataStore) 
 	}
 	waiting := 0
 	for _, residue := range residues {
-		if residue.State != executor.ResidueDone {
+		if residue.State != state.ResidueDone {
 			waiting++
 		}
 	}

@@ -62,8 +62,7 @@ func (r *DeletionRunReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	if run.Status.Phase == "" {
 		run.Status.Phase = v1alpha1.PhasePending
 	}
-	ended := run.Status.Phase != v1alpha1.PhasePending
-	if !run.DeletionTimestamp.IsZero() && ended && !o.stalled {
+	if !run.DeletionTimestamp.IsZero() && over(&run, o) {
 		return ctrl.Result{}, setFinalizer(ctx, r.Client, &run, false)
 	}
 	summarize(&run, o)
@@ -72,6 +71,15 @@ func (r *DeletionRunReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	}
 	transition(r.Recorder, &run, read, o.stalled)
 	return result(o, err)
+}
+
+// over tells whether nothing more will happen to a run, so that a deleted object can go.
+func over(run *v1alpha1.DeletionRun, o outcome) bool {
+	switch o.reason {
+	case v1alpha1.ReasonAbandoned, v1alpha1.ReasonNamespaceDeleted, v1alpha1.ReasonRequestGone, v1alpha1.ReasonNothingDue, v1alpha1.ReasonInvalidSpec:
+		return true
+	}
+	return run.Status.Phase.Finished() || run.Spec.DryRun
 }
 
 // preview counts what a request would do.
@@ -119,7 +127,7 @@ func (r *DeletionRunReconciler) execute(ctx context.Context, run *v1alpha1.Delet
 	if record == nil {
 		return outcome{}, cause
 	}
-	o, err := r.after(ctx, record, cause)
+	o, err := r.after(ctx, run, record, cause)
 	r.project(run, record)
 	return o, err
 }
@@ -137,7 +145,7 @@ func (r *DeletionRunReconciler) announce(ctx context.Context, run *v1alpha1.Dele
 }
 
 // after turns the result of an advance into an outcome.
-func (r *DeletionRunReconciler) after(ctx context.Context, record *state.Run, cause error) (outcome, error) {
+func (r *DeletionRunReconciler) after(ctx context.Context, run *v1alpha1.DeletionRun, record *state.Run, cause error) (outcome, error) {
 	switch {
 	case cause == nil:
 		return endedRun(record), nil
@@ -145,6 +153,12 @@ func (r *DeletionRunReconciler) after(ctx context.Context, record *state.Run, ca
 		return reconciling(v1alpha1.ReasonProcessing, "the run goes on", time.Millisecond), nil
 	case errors.Is(cause, state.ErrConflict), apierrors.IsConflict(cause):
 		return outcome{}, cause
+	}
+	if gone, err := r.namespaceGone(ctx, run, cause); err != nil || gone {
+		if err == nil {
+			err = r.Executor.Abandon(ctx, record, v1alpha1.ReasonNamespaceDeleted)
+		}
+		return endedRun(record), err
 	}
 	next, err := r.Executor.RecordFailure(ctx, record, cause)
 	if err != nil {
@@ -154,6 +168,15 @@ func (r *DeletionRunReconciler) after(ctx context.Context, record *state.Run, ca
 		return endedRun(record), nil
 	}
 	return reconciling(record.Reason, record.Message, next), nil
+}
+
+// namespaceGone tells whether the run cannot finish because its namespace goes away: what it waits for will not come.
+func (r *DeletionRunReconciler) namespaceGone(ctx context.Context, run *v1alpha1.DeletionRun, cause error) (bool, error) {
+	var transient *fault.Transient
+	if run.DeletionTimestamp.IsZero() || errors.As(cause, &transient) {
+		return false, nil
+	}
+	return namespaceTerminating(ctx, r.Secrets, run.Namespace)
 }
 
 func endedRun(record *state.Run) outcome {

@@ -168,7 +168,7 @@ func (s *session) save(ctx context.Context, also ...func(state.Tx) error) error 
 				return err
 			}
 		}
-		return tx.PutRequest(ctx, s.record)
+		return tx.PutRequest(s.record)
 	})
 }
 

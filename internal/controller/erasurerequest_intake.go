@@ -58,7 +58,7 @@ func (s *session) receive(ctx context.Context) (o outcome, done bool, err error)
 		if earlier != nil {
 			record.Stage = v1alpha1.ReasonAlreadyProcessed
 		} else {
-			owner, err := tx.Claim(ctx, record.Namespace, []string{pseudonym}, state.Owner{UID: record.UID, Name: record.Name})
+			owner, err := tx.Claim(record.Namespace, []string{pseudonym}, state.Owner{UID: record.UID, Name: record.Name})
 			if err != nil {
 				return err
 			}
@@ -66,7 +66,7 @@ func (s *session) receive(ctx context.Context) (o outcome, done bool, err error)
 				record.Stage, record.DuplicateOf = v1alpha1.ReasonDuplicate, owner.Name
 			}
 		}
-		return tx.PutRequest(ctx, record)
+		return tx.PutRequest(record)
 	})
 	if err != nil {
 		return o, true, err
@@ -84,7 +84,7 @@ func randomHandle() string {
 
 // check looks whether the request may go ahead, and confirms it. It is done as long as something is in the way.
 func (s *session) check(ctx context.Context) (o outcome, done bool, err error) {
-	if err := s.journal(ctx, "received", ledger.Entry{Kind: ledger.KindRequestReceived, Reason: string(s.er.Spec.Source)}); err != nil {
+	if err := s.journal(ctx, "received", ledger.Entry{Kind: ledger.KindErasureReceived, Reason: string(s.er.Spec.Source)}); err != nil {
 		return o, true, err
 	}
 	crashReceivedRecorded.Hit()
@@ -171,7 +171,7 @@ func (s *session) noteActive(ctx context.Context, v policy.Verdict) error {
 	if v.Reason != v1alpha1.ReasonProcessActive || s.record.ApprovalNeeded {
 		return nil
 	}
-	if err := s.journal(ctx, "process-active", ledger.Entry{Kind: ledger.KindRequestWaiting, Reason: v.Reason}); err != nil {
+	if err := s.journal(ctx, "process-active", ledger.Entry{Kind: ledger.KindErasureWaiting, Reason: v.Reason}); err != nil {
 		return err
 	}
 	s.record.ApprovalNeeded = true
@@ -190,12 +190,12 @@ func (s *session) claimRoots(ctx context.Context, roots []planner.RootRef) (poli
 	}
 	var owner *state.Owner
 	err := s.State.Update(ctx, func(tx state.Tx) (err error) {
-		owner, err = tx.Claim(ctx, s.er.Namespace, claims, state.Owner{UID: s.record.UID, Name: s.record.Name})
+		owner, err = tx.Claim(s.er.Namespace, claims, state.Owner{UID: s.record.UID, Name: s.record.Name})
 		if err != nil || owner == nil {
 			return err
 		}
 		s.record.Stage, s.record.DuplicateOf = v1alpha1.ReasonDuplicate, owner.Name
-		return tx.PutRequest(ctx, s.record)
+		return tx.PutRequest(s.record)
 	})
 	if err != nil || owner == nil {
 		return policy.Verdict{Action: policy.Proceed}, err
@@ -280,7 +280,7 @@ func (s *session) confirm(ctx context.Context, snapshot v1alpha1.PolicySnapshot,
 			return err
 		}
 	}
-	err = s.journal(ctx, "confirmed", ledger.Entry{Kind: ledger.KindRequestConfirmed, Reason: string(s.er.Spec.Timing),
+	err = s.journal(ctx, "confirmed", ledger.Entry{Kind: ledger.KindErasureConfirmed, Reason: string(s.er.Spec.Timing),
 		Attributes: map[string]string{"scheduledAt": formatTime(scheduled), "approved": approvalWord(s.er.Spec.Approved, s.Admission), "gracePeriod": snapshot.GracePeriod}})
 	if err != nil {
 		return err
@@ -317,7 +317,11 @@ func mapReferences(maps []planner.MapSource) []v1alpha1.MapReference {
 
 // sealDeactivation keeps, encrypted, what deactivating writes and what was there before.
 func (s *session) sealDeactivation(ctx context.Context, subject *found) error {
-	ops := subject.graph.Deactivation(subject.facts)
+	open, err := executor.OpenStores(ctx, s.Stores, s.er.Namespace, subject.graph)
+	if err != nil {
+		return err
+	}
+	ops := subject.graph.Deactivation(subject.facts, open.Codec())
 	if len(ops) == 0 {
 		return nil
 	}

@@ -16,7 +16,6 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
-	"github.com/lethe-dev/lethe/internal/executor"
 	"github.com/lethe-dev/lethe/internal/fault"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/policy"
@@ -65,7 +64,7 @@ func (s *session) expedite(ctx context.Context) error {
 	if s.er.Spec.Timing != v1alpha1.TimingImmediate || !s.record.ScheduledAt.After(now) {
 		return nil
 	}
-	if err := s.journal(ctx, "expedited", ledger.Entry{Kind: ledger.KindRequestExpedited, Attributes: map[string]string{"scheduledAt": formatTime(now)}}); err != nil {
+	if err := s.journal(ctx, "expedited", ledger.Entry{Kind: ledger.KindErasureExpedited, Attributes: map[string]string{"scheduledAt": formatTime(now)}}); err != nil {
 		return err
 	}
 	s.record.ScheduledAt = &now
@@ -77,7 +76,7 @@ func (s *session) deactivate(ctx context.Context) error {
 		return err
 	}
 	crashDeactivated.Hit()
-	if err := s.journal(ctx, "deactivated", ledger.Entry{Kind: ledger.KindSubjectDeactivated}); err != nil {
+	if err := s.journal(ctx, "deactivated", ledger.Entry{Kind: ledger.KindErasureDeactivated}); err != nil {
 		return err
 	}
 	s.record.DeactivationState = deactivationDone
@@ -102,7 +101,7 @@ func (s *session) begin(ctx context.Context) (outcome, error) {
 	transition(s.Recorder, s.er, s.read, false)
 	s.read = s.er.DeepCopy()
 	crashBegun.Hit()
-	if err := s.journal(ctx, "processing", ledger.Entry{Kind: ledger.KindRequestProcessing}); err != nil {
+	if err := s.journal(ctx, "processing", ledger.Entry{Kind: ledger.KindErasureProcessing}); err != nil {
 		return outcome{}, err
 	}
 	s.record.RunName = runName(s.er.Name, s.record.UID)
@@ -211,7 +210,7 @@ func (s *session) failed(ctx context.Context, run *v1alpha1.DeletionRun, record 
 // namespaceGoing ends a request whose namespace goes away and whose run cannot finish: that is recorded before the
 // finalizers are released.
 func (s *session) namespaceGoing(ctx context.Context, cause error) (outcome, error) {
-	going, err := namespaceTerminating(ctx, s.Client, s.er.Namespace)
+	going, err := namespaceTerminating(ctx, s.Secrets, s.er.Namespace)
 	if err != nil || !going {
 		return outcome{}, errors.Join(cause, err)
 	}
@@ -226,12 +225,15 @@ func (s *session) cancel(ctx context.Context) (outcome, error) {
 	if s.record.DeactivationState == deactivationIntended || s.record.DeactivationState == deactivationDone {
 		if err := s.applyDeactivation(ctx, true); err != nil {
 			reason, message := fault.Public(err)
-			if going, _ := namespaceTerminating(ctx, s.Client, s.er.Namespace); going {
+			if going, _ := namespaceTerminating(ctx, s.Secrets, s.er.Namespace); going {
 				return s.end(ctx, v1alpha1.PhaseFailed, v1alpha1.ReasonNamespaceDeleted)
 			}
 			return reconciling(v1alpha1.ReasonReactivating, "the request is cancelled; the subject cannot be reactivated yet ("+reason+": "+message+")", time.Minute), nil
 		}
 		crashReactivated.Hit()
+		if err := s.journal(ctx, "reactivated", ledger.Entry{Kind: ledger.KindErasureReactivated}); err != nil {
+			return outcome{}, err
+		}
 		s.record.DeactivationState = deactivationUndone
 	}
 	return s.end(ctx, v1alpha1.PhaseCancelled, v1alpha1.ReasonCancelled)
@@ -245,9 +247,10 @@ func (s *session) refuseAsDuplicate(ctx context.Context) (outcome, error) {
 // end records the end and cleans up.
 func (s *session) end(ctx context.Context, phase v1alpha1.Phase, reason string) (outcome, error) {
 	now := s.now()
-	kinds := map[v1alpha1.Phase]ledger.Kind{v1alpha1.PhaseCompleted: ledger.KindRequestCompleted, v1alpha1.PhaseCancelled: ledger.KindRequestCancelled, v1alpha1.PhaseFailed: ledger.KindRequestFailed}
-	if err := s.journal(ctx, "ended", ledger.Entry{Kind: kinds[phase], Reason: reason}); err != nil {
-		return outcome{}, err
+	if kind := endKind(phase, reason); kind != "" {
+		if err := s.journal(ctx, "ended", ledger.Entry{Kind: kind, Reason: reason}); err != nil {
+			return outcome{}, err
+		}
 	}
 	crashEndRecorded.Hit()
 	var snapshot v1alpha1.PolicySnapshot
@@ -265,11 +268,24 @@ func (s *session) end(ctx context.Context, phase v1alpha1.Phase, reason string) 
 	}
 	s.record.Phase, s.record.Stage, s.record.FinishedAt, s.record.PurgeAt = string(phase), reason, &now, &purge
 	s.record.Deactivation = nil
-	if err := s.save(ctx, func(tx state.Tx) error { return tx.ReleaseClaims(ctx, s.record.UID) }); err != nil {
+	if err := s.save(ctx, func(tx state.Tx) error { return tx.ReleaseClaims(s.record.UID) }); err != nil {
 		return outcome{}, err
 	}
 	crashEnded.Hit()
 	return s.afterEnd(ctx)
+}
+
+// endKind is the ledger's word for the end of a request; empty where the run has recorded it with its counts.
+func endKind(phase v1alpha1.Phase, reason string) string {
+	switch {
+	case phase == v1alpha1.PhaseCompleted, reason == v1alpha1.ReasonAbandoned:
+		return ""
+	case reason == v1alpha1.ReasonDuplicate:
+		return ledger.KindErasureDuplicate
+	case phase == v1alpha1.PhaseCancelled:
+		return ledger.KindErasureCancelled
+	}
+	return ledger.KindErasureAbandoned
 }
 
 // afterEnd destroys what is left of the subject, watches over what was retained, and purges the object in the end.
@@ -347,7 +363,7 @@ func (s *session) residuesDone(ctx context.Context) bool {
 		return false
 	}
 	for _, r := range residues {
-		if r.State != executor.ResidueDone {
+		if r.State != state.ResidueDone {
 			return false
 		}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	ctrlevent "sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
@@ -31,7 +32,7 @@ func specOrCommandChanged() predicate.Predicate {
 		}
 		return e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero()
 	}}
-	return predicate.Or[predicate.Object](predicate.GenerationChangedPredicate{}, commands)
+	return predicate.Or[client.Object](predicate.GenerationChangedPredicate{}, commands)
 }
 
 // commands takes the annotations that repeat a command.
@@ -174,4 +175,3 @@ func (s *session) projectErased(ctx context.Context, set func(kind string, statu
 		set(v1alpha1.ConditionErased, metav1.ConditionTrue, v1alpha1.ReasonErased, "a re-query found nothing of the subject that should be gone")
 	}
 }
-

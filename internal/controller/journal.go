@@ -32,7 +32,7 @@ func (j *Journal) Append(ctx context.Context, namespace string, entries ...ledge
 		return &fault.Waiting{Reason: v1alpha1.ReasonLedgerUnavailable, After: time.Minute, Err: err, Message: "the ledger takes no entry; nothing goes on until it does"}
 	}
 	return j.State.Update(ctx, func(tx state.Tx) error {
-		return tx.PutCheckpoint(ctx, namespace, receipt.Size, receipt.Root)
+		return tx.PutCheckpoint(namespace, receipt.Checkpoint.Size, receipt.Checkpoint.Root)
 	})
 }
 

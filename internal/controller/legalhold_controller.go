@@ -145,7 +145,7 @@ func (r *LegalHoldReconciler) lift(ctx context.Context, h *v1alpha1.LegalHold) (
 		Attributes: map[string]string{"hold": string(h.UID)}}); err != nil {
 		return now, err
 	}
-	if err := r.State.Update(ctx, func(tx state.Tx) error { return tx.LiftHold(ctx, string(h.UID), now) }); err != nil {
+	if err := r.State.Update(ctx, func(tx state.Tx) error { return tx.LiftHold(string(h.UID), now) }); err != nil {
 		return now, err
 	}
 	crashHoldLifted.Hit()

@@ -79,7 +79,7 @@ func (r *PersonalDataMapReconciler) check(ctx context.Context, m *v1alpha1.Perso
 		}
 		problems = append(problems, graph.Check(facts)...)
 		coverage := graph.Coverage(facts)
-		m.Status.Coverage, m.Status.SchemaDigest = &coverage, graph.SchemaDigest(facts)
+		m.Status.Coverage, m.Status.SchemaDigest = &coverage, planner.SchemaDigest(facts)
 	}
 	return r.report(m, concerning(problems, m.Name)), nil
 }
@@ -135,7 +135,7 @@ func inspectStore(ctx context.Context, store *stores.Store, graph *planner.Graph
 		_, err := store.Describe(ctx)
 		return f, fault.FromStore(store.Name, err)
 	}
-	tables := graph.Tables(store.Name)
+	tables := append(graph.Tables(store.Name), graph.IgnoredTables(store.Name)...)
 	schema, err := inspector.Inspect(ctx, tables)
 	if err != nil {
 		return f, fault.FromStore(store.Name, err)

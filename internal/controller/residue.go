@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/executor"
 	"github.com/lethe-dev/lethe/internal/policy"
 	"github.com/lethe-dev/lethe/internal/state"
 )
@@ -57,6 +58,12 @@ func (w *ResidueWatch) look(ctx context.Context) error {
 		return err
 	}
 	for _, residue := range due {
+		if ready, err := executor.ResidueDue(ctx, w.State, &residue, w.Clock.Now()); err != nil || !ready {
+			if err != nil {
+				return err
+			}
+			continue
+		}
 		at := residue.CreatedAt
 		if residue.Until != nil {
 			at = *residue.Until

@@ -108,7 +108,7 @@ type run struct {
 	// pending entries go into the ledger with the next intent.
 	pending []ledger.Entry
 	// checkpoint of the ledger that the next state write keeps.
-	checkpoint *ledger.Receipt
+	checkpoint *ledger.SignedCheckpoint
 	deadline   time.Time
 }
 
@@ -182,9 +182,12 @@ func (r *run) advance(ctx context.Context) error {
 
 // ledgerSound refuses to begin when the ledger is away or shorter than a checkpoint that the state store knows.
 func (r *run) ledgerSound(ctx context.Context) error {
-	size, root, err := r.State.Checkpoint(ctx, r.task.Namespace)
+	known, err := r.State.Checkpoint(ctx, r.task.Namespace)
+	if errors.Is(err, state.ErrNotFound) {
+		return nil
+	}
 	if err == nil {
-		err = r.Ledger.Check(ctx, r.task.Namespace, size, root)
+		err = r.Ledger.Check(ctx, r.task.Namespace, known.Size, known.Root)
 	}
 	if err == nil {
 		return nil
@@ -250,7 +253,7 @@ func firstMessage(problems []planner.Problem) string {
 func (r *run) save(ctx context.Context, also ...func(state.Tx) error) error {
 	return r.State.Update(ctx, func(tx state.Tx) error {
 		if r.checkpoint != nil {
-			if err := tx.PutCheckpoint(ctx, r.task.Namespace, r.checkpoint.Size, r.checkpoint.Root); err != nil {
+			if err := tx.PutCheckpoint(r.task.Namespace, r.checkpoint.Size, r.checkpoint.Root); err != nil {
 				return err
 			}
 		}
@@ -259,7 +262,7 @@ func (r *run) save(ctx context.Context, also ...func(state.Tx) error) error {
 				return err
 			}
 		}
-		return tx.PutRun(ctx, r.record)
+		return tx.PutRun(r.record)
 	})
 }
 
@@ -275,6 +278,6 @@ func (r *run) append(ctx context.Context, entries ...ledger.Entry) error {
 		return &fault.Waiting{Reason: v1alpha1.ReasonLedgerUnavailable, After: time.Minute, Err: err,
 			Message: "the ledger takes no entry: no effect starts until it does"}
 	}
-	r.checkpoint = &receipt
+	r.checkpoint = &receipt.Checkpoint
 	return nil
 }

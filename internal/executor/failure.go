@@ -85,11 +85,11 @@ func (e *Executor) Abandon(ctx context.Context, record *state.Run, reason string
 }
 
 func (e *Executor) saveRecord(ctx context.Context, record *state.Run) error {
-	return e.State.Update(ctx, func(tx state.Tx) error { return tx.PutRun(ctx, record) })
+	return e.State.Update(ctx, func(tx state.Tx) error { return tx.PutRun(record) })
 }
 
 // endRecord appends to the ledger and saves the record.
-func (e *Executor) endRecord(ctx context.Context, record *state.Run, kind ledger.Kind, reason string) error {
+func (e *Executor) endRecord(ctx context.Context, record *state.Run, kind string, reason string) error {
 	r := &run{Executor: e, record: record, task: Task{RunUID: record.UID, Namespace: record.Namespace, Handle: record.Handle}}
 	now := e.Clock.Now().UTC()
 	if err := r.append(ctx, ledger.Entry{Key: string(kind) + "/" + now.Format(time.RFC3339Nano), Kind: kind, Reason: reason}); err != nil {

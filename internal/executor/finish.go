@@ -2,26 +2,21 @@ package executor
 
 import (
 	"context"
-	"crypto/hmac"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"time"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/fault"
 	"github.com/lethe-dev/lethe/internal/keys"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/planner"
+	"github.com/lethe-dev/lethe/internal/pseudonym"
 	"github.com/lethe-dev/lethe/internal/state"
 )
 
-// States of a residue.
-const (
-	ResidueWaiting = "Waiting"
-	ResidueRunning = "Running"
-	ResidueDone    = "Done"
-)
+// never is the date of a residue whose end nothing tells (the last full year of Unix nanoseconds): a person has to decide.
+var never = time.Date(2261, 12, 31, 0, 0, 0, 0, time.UTC)
 
 // verify queries every target again. It returns changed when something is left: then the plan covers it now and must be
 // executed.
@@ -46,7 +41,7 @@ func (r *run) verify(ctx context.Context) (changed bool, err error) {
 		return false, err
 	}
 	if left || r.differs(plan) {
-		r.adopt(plan, facts, holds, ledger.KindRunAmended)
+		r.adopt(plan, facts, holds, ledger.KindErasureAmended)
 		return true, nil
 	}
 	crashVerified.Hit()
@@ -100,7 +95,7 @@ func (r *run) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	entries := append(r.pending, ledger.Entry{Key: "completed", Kind: ledger.KindErasureCompleted, Counts: ledgerCounts(plan.Counts),
+	entries := append(r.pending, ledger.Entry{Key: "completed", Kind: ledger.KindErasureCompleted, Counts: ledgerCounts(plan.Counts, plan.Retained),
 		Attributes: map[string]string{"planDigest": r.record.PlanDigest}})
 	if err := r.append(ctx, entries...); err != nil {
 		return err
@@ -112,11 +107,11 @@ func (r *run) finish(ctx context.Context) error {
 	}
 	err = r.save(ctx, func(tx state.Tx) error {
 		for i := range residues {
-			if err := tx.PutResidue(ctx, &residues[i]); err != nil {
+			if err := tx.PutResidue(&residues[i]); err != nil {
 				return err
 			}
 		}
-		return tx.PutTombstones(ctx, tombstones)
+		return tx.PutTombstones(tombstones)
 	})
 	if err != nil {
 		return err
@@ -183,8 +178,11 @@ func (r *run) sealResidues(ctx context.Context, plan *planner.Plan) ([]state.Res
 			return nil, err
 		}
 		residue := state.Residue{ID: p.ID, Namespace: r.task.Namespace, RequestUID: r.task.Request.UID, RequestName: r.task.Request.Name,
-			Handle: r.task.Handle, SubjectPseudonym: r.task.SubjectPseudonym, Basis: p.Basis, Until: p.Until, HoldUIDs: p.HoldUIDs,
-			Counts: counts, Retained: retained, Sealed: sealed, CreatedAt: r.Clock.Now().UTC(), State: ResidueWaiting}
+			Handle: r.task.Handle, SubjectPseudonym: r.task.SubjectPseudonym, Basis: p.Basis, Until: p.Until, HoldUIDs: p.HoldUIDs, After: p.After,
+			Counts: counts, Retained: retained, Sealed: sealed, CreatedAt: r.Clock.Now().UTC(), State: state.ResidueWaiting}
+		if p.NoEnd {
+			residue.Until = &never
+		}
 		if old, err := r.State.Residue(ctx, p.ID); err == nil {
 			residue.Revision = old.Revision
 		} else if !errors.Is(err, state.ErrNotFound) {
@@ -206,15 +204,8 @@ func (r *run) tombstones(ctx context.Context, plan *planner.Plan) ([]state.Tombs
 	now := r.Clock.Now().UTC()
 	tombstones := make([]state.Tombstone, 0, len(plan.Tombstones))
 	for _, root := range plan.Tombstones {
-		mac := hmac.New(sha256.New, key)
-		// json.Marshal of an array keeps the parts apart whatever they hold.
-		parts, err := json.Marshal([]string{root.Store, root.Entity, root.Key})
-		if err != nil {
-			return nil, err
-		}
-		mac.Write(parts)
 		tombstones = append(tombstones, state.Tombstone{Namespace: r.task.Namespace, Store: root.Store, Entity: root.Entity,
-			MAC: hex.EncodeToString(mac.Sum(nil)), ErasedAt: now})
+			MAC: pseudonym.Tombstone(key, root.Store, root.Entity, []string{root.Key}), ErasedAt: now})
 	}
 	return tombstones, nil
 }
@@ -230,7 +221,7 @@ func (r *run) prepareResidue(ctx context.Context) error {
 	}
 	r.task.Handle, r.task.SubjectPseudonym = residue.Handle, residue.SubjectPseudonym
 	r.record.Handle, r.record.RequestUID = residue.Handle, residue.RequestUID
-	if residue.State == ResidueDone {
+	if residue.State == state.ResidueDone {
 		return fault.Terminalf(v1alpha1.ReasonNothingDue, "the residue %s was deleted before", r.task.ResidueID)
 	}
 	if err := r.residueDue(ctx, residue); err != nil {
@@ -254,25 +245,46 @@ func (r *run) prepareResidue(ctx context.Context) error {
 	r.record.Effects = true
 	if len(r.record.Steps) == 0 {
 		for _, s := range r.material.Plan.Steps {
-			r.record.Steps = append(r.record.Steps, state.StepRecord{Name: s.Name, Digest: s.Digest(), State: string(v1alpha1.StepPending)})
+			r.record.Steps = append(r.record.Steps, state.StepRecord{Name: s.Name, Digest: s.Digest(), State: string(v1alpha1.StepPending), Planned: s.Planned})
 		}
 	}
 	r.record.PlanDigest = r.material.Plan.Digest()
 	return nil
 }
 
-// residueDue repeats the decision that made the run: neither the object nor one clock can make a residue due.
+// residueDue repeats the decision that made the run: the object alone cannot make a residue due.
 func (r *run) residueDue(ctx context.Context, residue *state.Residue) error {
-	due, err := r.State.DueResidues(ctx, r.Clock.Now().UTC(), 0)
-	if err != nil {
+	due, err := ResidueDue(ctx, r.State, residue, r.Clock.Now())
+	if err != nil || due {
 		return err
 	}
-	for _, d := range due {
-		if d.ID == residue.ID {
-			return nil
+	return fault.Waitingf(v1alpha1.ReasonAwaitingRetainedData, time.Hour, "the residue is not due yet")
+}
+
+// ResidueDue tells whether a residue may go: its date has come, its holds are lifted, and what refers to it is gone.
+func ResidueDue(ctx context.Context, from state.Reader, residue *state.Residue, now time.Time) (bool, error) {
+	if residue.Until != nil && now.Before(*residue.Until) {
+		return false, nil
+	}
+	for _, uid := range residue.HoldUIDs {
+		hold, err := from.Hold(ctx, uid)
+		if err != nil {
+			return false, err
+		}
+		if hold.LiftedAt == nil {
+			return false, nil
 		}
 	}
-	return fault.Waitingf(v1alpha1.ReasonAwaitingRetainedData, 0, "the residue is not due yet")
+	for _, id := range residue.After {
+		before, err := from.Residue(ctx, id)
+		if err != nil {
+			return false, err
+		}
+		if before.State != state.ResidueDone {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 func (r *run) finishResidue(ctx context.Context) error {
@@ -281,17 +293,16 @@ func (r *run) finishResidue(ctx context.Context) error {
 		return err
 	}
 	counts := r.material.Plan.Counts
-	if err := r.append(ctx, ledger.Entry{Key: "completed", Kind: ledger.KindResidueErased, Counts: ledgerCounts(counts), Reason: residue.Basis}); err != nil {
+	if err := r.append(ctx, ledger.Entry{Key: "completed", Kind: ledger.KindRunCompleted, Counts: ledgerCounts(counts, nil), Reason: v1alpha1.ReasonErased}); err != nil {
 		return err
 	}
 	if err := r.complete(Outcome{Counts: counts}); err != nil {
 		return err
 	}
-	residue.State, residue.Sealed, residue.RunName = ResidueDone, nil, r.task.Name
-	err = r.save(ctx, func(tx state.Tx) error { return tx.PutResidue(ctx, residue) })
+	residue.State, residue.Sealed, residue.RunName = state.ResidueDone, nil, r.task.Name
+	err = r.save(ctx, func(tx state.Tx) error { return tx.PutResidue(residue) })
 	if err != nil {
 		return err
 	}
 	return r.destroyKeys(ctx)
 }
-

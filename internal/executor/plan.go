@@ -3,6 +3,7 @@ package executor
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"strconv"
 	"time"
 
@@ -41,7 +42,7 @@ func (r *run) plan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.adopt(plan, facts, holds, ledger.KindRunPlanned)
+	r.adopt(plan, facts, holds, ledger.KindErasurePlanned)
 	crashPlanned.Hit()
 	return nil
 }
@@ -59,18 +60,28 @@ func (r *run) build(ctx context.Context, facts *planner.Facts, holds []planner.H
 	if err != nil {
 		return nil, err
 	}
+	open, err := OpenStores(ctx, r.Stores, r.task.Namespace, r.graph)
+	if err != nil {
+		return nil, err
+	}
 	plan, err := r.graph.Build(facts, planner.BuildInput{
 		RunID: r.task.RunUID, Revision: r.record.PlanRevision + 1, Now: r.Clock.Now().UTC(),
-		RunSeed: r.key, NamespaceKey: namespaceKey, Holds: holds,
+		RunSeed: r.key, NamespaceKey: namespaceKey, Holds: holds, Codec: open.Codec(),
 	})
-	if err != nil {
-		return nil, &fault.Terminal{Reason: v1alpha1.ReasonInvalidSpec, Message: err.Error(), Err: err}
+	return plan, buildFault(err)
+}
+
+// buildFault shows what the planner says to people, and nothing else.
+func buildFault(err error) error {
+	var problem *planner.ProblemError
+	if errors.As(err, &problem) {
+		return &fault.Terminal{Reason: problem.Reason, Message: problem.Message, Err: err}
 	}
-	return plan, nil
+	return err
 }
 
 // adopt makes the plan the one to execute. Steps that were done and are unchanged stay done.
-func (r *run) adopt(plan *planner.Plan, facts *planner.Facts, holds []planner.Hold, kind ledger.Kind) {
+func (r *run) adopt(plan *planner.Plan, facts *planner.Facts, holds []planner.Hold, kind string) {
 	r.material.Plan, r.material.Facts, r.material.Holds = plan, facts, holds
 	r.record.PlanRevision++
 	r.record.PlanDigest = plan.Digest()
@@ -80,7 +91,7 @@ func (r *run) adopt(plan *planner.Plan, facts *planner.Facts, holds []planner.Ho
 	}
 	steps := make([]state.StepRecord, 0, len(plan.Steps))
 	for _, s := range plan.Steps {
-		step := state.StepRecord{Name: s.Name, Digest: s.Digest(), State: string(v1alpha1.StepPending)}
+		step := state.StepRecord{Name: s.Name, Digest: s.Digest(), State: string(v1alpha1.StepPending), Planned: s.Planned}
 		if old, ok := done[s.Name]; ok && old.Digest == step.Digest {
 			step = old
 		}
@@ -89,7 +100,7 @@ func (r *run) adopt(plan *planner.Plan, facts *planner.Facts, holds []planner.Ho
 	r.record.Steps = steps
 	r.unsealed = true
 	r.pending = append(r.pending, ledger.Entry{
-		Key: "plan/" + r.record.PlanDigest, Kind: kind, Counts: ledgerCounts(plan.Counts),
+		Key: "plan/" + r.record.PlanDigest, Kind: kind, Counts: ledgerCounts(plan.Counts, plan.Retained),
 		Attributes: map[string]string{"planDigest": r.record.PlanDigest, "revision": strconv.Itoa(r.record.PlanRevision)},
 	})
 }
@@ -112,7 +123,7 @@ func (r *run) replan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.adopt(plan, facts, holds, ledger.KindRunAmended)
+	r.adopt(plan, facts, holds, ledger.KindErasureAmended)
 	return nil
 }
 
@@ -188,9 +199,13 @@ func (e *Executor) Preview(ctx context.Context, task Task) (*Outcome, []v1alpha1
 	}
 	// The values of a preview are never written, so a constant seed does.
 	seed := make([]byte, 32)
-	plan, err := graph.Build(facts, planner.BuildInput{RunID: task.RunUID, Revision: 1, Now: e.Clock.Now().UTC(), RunSeed: seed, NamespaceKey: seed, Holds: holds})
+	open, err := OpenStores(ctx, e.Stores, task.Namespace, graph)
 	if err != nil {
-		return nil, nil, &fault.Terminal{Reason: v1alpha1.ReasonInvalidSpec, Message: err.Error(), Err: err}
+		return nil, nil, err
+	}
+	plan, err := graph.Build(facts, planner.BuildInput{RunID: task.RunUID, Revision: 1, Now: e.Clock.Now().UTC(), RunSeed: seed, NamespaceKey: seed, Holds: holds, Codec: open.Codec()})
+	if err != nil {
+		return nil, nil, buildFault(err)
 	}
 	var steps []v1alpha1.RunStep
 	for _, s := range plan.Steps {
@@ -199,11 +214,24 @@ func (e *Executor) Preview(ctx context.Context, task Task) (*Outcome, []v1alpha1
 	return &Outcome{Counts: plan.Counts, Retained: plan.Retained}, steps, nil
 }
 
-func ledgerCounts(counts []v1alpha1.CategoryCount) []ledger.Count {
-	out := make([]ledger.Count, 0, len(counts))
+// ledgerCounts is what the ledger keeps of the counts, and of what stays with its basis.
+func ledgerCounts(counts []v1alpha1.CategoryCount, retained []v1alpha1.RetainedData) []ledger.Count {
+	var out []ledger.Count
+	add := func(category, action string, n int64) {
+		if n > 0 {
+			out = append(out, ledger.Count{Category: category, Action: action, Count: n})
+		}
+	}
 	for _, c := range counts {
-		out = append(out, ledger.Count{Category: c.Category, Deleted: c.Deleted, Anonymized: c.Anonymized, Marked: c.Marked,
-			Unlinked: c.Unlinked, Files: c.Files, Retained: c.Retained, Kept: c.Kept})
+		add(c.Category, "Delete", c.Deleted)
+		add(c.Category, "Anonymize", c.Anonymized)
+		add(c.Category, "Mark", c.Marked)
+		add(c.Category, "Unlink", c.Unlinked)
+		add(c.Category, "DeleteFile", c.Files)
+		add(c.Category, "Keep", c.Kept)
+	}
+	for _, r := range retained {
+		out = append(out, ledger.Count{Entity: r.Entity, Category: r.Category, Action: "Retain", Basis: r.Basis, Count: r.Count})
 	}
 	return out
 }

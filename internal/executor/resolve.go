@@ -27,35 +27,51 @@ type Query struct {
 
 // Resolve finds all records and files of a subject. It changes nothing.
 func Resolve(ctx context.Context, from Stores, q Query) (*planner.Facts, error) {
-	open := map[string]*stores.Store{}
-	for _, name := range q.Graph.Stores() {
-		s, err := from.Get(ctx, q.Namespace, name)
-		if err != nil {
-			return nil, err
-		}
-		open[name] = s
+	open, err := OpenStores(ctx, from, q.Namespace, q.Graph)
+	if err != nil {
+		return nil, err
 	}
-	resolver := q.Graph.NewResolver(q.Subject, q.Holds, q.Prior, planner.ResolveOptions{
-		SkipIdentities: q.SkipIdentities,
-		Text:           func(store string, v backend.Value) string { return open[store].Text(v) },
-	})
+	options := planner.ResolveOptions{SkipIdentities: q.SkipIdentities, Text: open.Codec().Text, MaxRows: map[string]int64{}}
+	for name, s := range open {
+		options.MaxRows[name] = s.Limits.MaxRowsPerRun
+	}
+	resolver := q.Graph.NewResolver(q.Subject, q.Holds, q.Prior, options)
 	for {
-		wave, err := resolver.Next()
-		if err != nil {
-			return nil, err
-		}
+		wave := resolver.Next()
 		if len(wave) == 0 {
 			return resolver.Facts(), nil
 		}
 		for _, name := range sortedKeys(wave) {
-			request := wave[name]
-			request.MaxRows = open[name].Limits.MaxRowsPerRun
-			found, err := open[name].Resolve(ctx, request)
+			found, err := open[name].Resolve(ctx, wave[name])
 			if err != nil {
 				return nil, fault.FromStore(name, err)
 			}
 			resolver.Put(name, found)
 		}
+	}
+}
+
+// Open are the stores that a graph uses, by name.
+type Open map[string]*stores.Store
+
+// OpenStores opens all stores that the graph uses.
+func OpenStores(ctx context.Context, from Stores, namespace string, graph *planner.Graph) (Open, error) {
+	open := Open{}
+	for _, name := range graph.Stores() {
+		s, err := from.Get(ctx, namespace, name)
+		if err != nil {
+			return nil, err
+		}
+		open[name] = s
+	}
+	return open, nil
+}
+
+// Codec turns the stores' values to text and back.
+func (o Open) Codec() planner.Codec {
+	return planner.Codec{
+		Text:     func(store string, v backend.Value) string { return o[store].Text(v) },
+		FromText: func(store, text string) backend.Value { return o[store].FromText(text) },
 	}
 }
 

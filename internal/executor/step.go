@@ -65,7 +65,7 @@ func (r *run) step(ctx context.Context, i int) error {
 			return ErrBudget
 		}
 	}
-	if err := r.append(ctx, ledger.Entry{Key: "outcome/" + step.Name + "/" + r.record.Steps[i].Digest, Kind: ledger.KindStepOutcome, Step: step.Name,
+	if err := r.append(ctx, ledger.Entry{Key: "outcome/" + step.Name + "/" + r.record.Steps[i].Digest, Kind: ledger.KindErasureOutcome, Step: step.Name,
 		Attributes: map[string]string{"records": fmt.Sprint(step.Planned)}}); err != nil {
 		return err
 	}
@@ -124,7 +124,7 @@ func (r *run) permitted(holds []planner.Hold) error {
 
 // intend records the intent in the ledger and seals the plan, before the first effect of a step.
 func (r *run) intend(ctx context.Context, i int, step planner.Step) error {
-	entries := append(r.pending, ledger.Entry{Key: "intent/" + step.Name + "/" + r.record.Steps[i].Digest, Kind: ledger.KindStepIntent, Step: step.Name,
+	entries := append(r.pending, ledger.Entry{Key: "intent/" + step.Name + "/" + r.record.Steps[i].Digest, Kind: ledger.KindErasureIntent, Step: step.Name,
 		Attributes: map[string]string{"planDigest": r.record.PlanDigest, "records": fmt.Sprint(step.Planned)}})
 	if err := r.append(ctx, entries...); err != nil {
 		return err

@@ -77,7 +77,9 @@ func EncodeLeaf(entry Entry) ([]byte, error) {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrInvalidEntry, maxLeaf)
 	}
 	if holdsAddress(text) {
-		return nil, addressError(&entry)
+		if err := addressError(&entry); err != nil {
+			return nil, err
+		}
 	}
 	return text, nil
 }

@@ -52,16 +52,12 @@ func startsWithDomain(text []byte) bool {
 	return false
 }
 
-// addressError names the field and nothing of its content.
+// addressError names the field with an address and nothing of its content; none if only JSON's own signs looked like one.
 func addressError(entry *Entry) error {
-	err := eachText(entry, func(field, text string) error {
+	return eachText(entry, func(field, text string) error {
 		if holdsAddress([]byte(text)) {
 			return fmt.Errorf("%w: remove it from %s", ErrPersonalData, field)
 		}
 		return nil
 	})
-	if err == nil {
-		err = ErrPersonalData
-	}
-	return err
 }

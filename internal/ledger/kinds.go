@@ -13,6 +13,7 @@ const (
 	KindErasureDuplicate   = "erasure.duplicate"   // another request does it
 	KindErasureProcessing  = "erasure.processing"  // from here on nothing cancels it
 	KindErasureNotice      = "erasure.notice"      // the subject was notified, or why not
+	KindErasureExpedited   = "erasure.expedited"   // the grace period was waived
 	KindErasurePlanned     = "erasure.planned"     // a plan was sealed; Attributes hold its digest
 	KindErasureAmended     = "erasure.amended"     // a hold took records out of a plan under way
 	KindErasureIntent      = "erasure.intent"      // a step's effect is about to happen

@@ -123,6 +123,9 @@ func mergeEntity(prior, fresh *EntityFacts) *EntityFacts {
 	if fresh == nil {
 		fresh = &EntityFacts{Columns: prior.Columns, Clocks: prior.Clocks}
 	}
+	if !slices.Equal(prior.Columns, fresh.Columns) || !slices.Equal(prior.Clocks, fresh.Clocks) {
+		return fresh // of another map: the values would not fit
+	}
 	out := &EntityFacts{Columns: fresh.Columns, Clocks: fresh.Clocks}
 	before := map[string]RowFacts{}
 	for _, r := range prior.Rows {

@@ -1,7 +1,9 @@
 package planner
 
 import (
+	"container/heap"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -14,47 +16,74 @@ type dependency struct {
 }
 
 // sortByDependencies orders the nodes so that each stands after what it waits for; ties go by the order of nodes. A
-// circle of hard dependencies, which Compile reports, is cut at its first node.
+// circle of hard dependencies, which Compile reports, is cut where the fewest soft ones wait.
 func sortByDependencies(nodes []string, deps []dependency) []string {
-	hard, soft := map[string]int{}, map[string]int{}
-	waiting := map[string][]dependency{}
-	for _, d := range deps {
-		waiting[d.before] = append(waiting[d.before], d)
-		if d.soft {
-			soft[d.node]++
-		} else {
-			hard[d.node]++
-		}
+	at := make(map[string]int, len(nodes))
+	for i, n := range nodes {
+		at[n] = i
 	}
-	done := map[string]bool{}
-	var out []string
-	for len(out) < len(nodes) {
-		next := ""
-		best := [2]int{}
-		for _, n := range nodes {
-			if rank := [2]int{hard[n], soft[n]}; !done[n] && (next == "" || less(rank, best)) {
-				next, best = n, rank
-			}
+	current := make([]turn, len(nodes))
+	waiting := make([][]dependency, len(nodes))
+	for i := range nodes {
+		current[i].node = i
+	}
+	for _, d := range deps {
+		waiting[at[d.before]] = append(waiting[at[d.before]], d)
+		current[at[d.node]].count(d.soft, 1)
+	}
+	queue := turns(slices.Clone(current))
+	heap.Init(&queue)
+	done := make([]bool, len(nodes))
+	out := make([]string, 0, len(nodes))
+	for queue.Len() > 0 {
+		next := heap.Pop(&queue).(turn)
+		// A turn that has changed since is in the queue again, further ahead.
+		if done[next.node] {
+			continue
 		}
-		done[next] = true
-		out = append(out, next)
-		for _, d := range waiting[next] {
-			if d.soft {
-				soft[d.node]--
-			} else {
-				hard[d.node]--
-			}
+		done[next.node] = true
+		out = append(out, nodes[next.node])
+		for _, d := range waiting[next.node] {
+			t := &current[at[d.node]]
+			t.count(d.soft, -1)
+			heap.Push(&queue, *t)
 		}
 	}
 	return out
 }
 
-// less prefers what waits for nothing, then what waits only softly.
-func less(a, b [2]int) bool {
-	if (a[0] == 0) != (b[0] == 0) {
-		return a[0] == 0
+// turn is a node with the number of nodes that it still waits for.
+type turn struct{ node, hard, soft int }
+
+func (t *turn) count(soft bool, n int) {
+	if soft {
+		t.soft += n
+	} else {
+		t.hard += n
 	}
-	return a[1] < b[1]
+}
+
+// turns is a queue that prefers what waits for nothing, then what waits only softly.
+type turns []turn
+
+func (q turns) Len() int { return len(q) }
+func (q turns) Less(i, j int) bool {
+	a, b := q[i], q[j]
+	if (a.hard == 0) != (b.hard == 0) {
+		return a.hard == 0
+	}
+	if a.soft != b.soft {
+		return a.soft < b.soft
+	}
+	return a.node < b.node
+}
+func (q turns) Swap(i, j int) { q[i], q[j] = q[j], q[i] }
+func (q *turns) Push(x any)   { *q = append(*q, x.(turn)) }
+func (q *turns) Pop() any {
+	old := *q
+	last := old[len(old)-1]
+	*q = old[:len(old)-1]
+	return last
 }
 
 // sortEntities sets the order of resolution and the order of execution. Execution puts children first along Deep edges,

@@ -6,6 +6,7 @@ import (
 	"sort"
 	"strings"
 	"time"
+	"unicode/utf8"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/backend"
@@ -258,14 +259,9 @@ func cut(s string, n int) string {
 	if len(s) <= n {
 		return s
 	}
-	s = s[:n-3]
-	for len(s) > 0 && !validEnd(s) {
-		s = s[:len(s)-1]
+	end := n - 3
+	for end > 0 && !utf8.RuneStart(s[end]) {
+		end--
 	}
-	return s + "..."
-}
-
-func validEnd(s string) bool {
-	return strings.ToValidUTF8(s[max(0, len(s)-4):], "") != "" && strings.HasSuffix(strings.ToValidUTF8(s, ""), s[len(s)-1:]) &&
-		s[len(s)-1] < 0x80
+	return s[:end] + "..."
 }

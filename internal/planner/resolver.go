@@ -9,6 +9,7 @@ import (
 	"slices"
 	"sort"
 	"strconv"
+	"strings"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/backend"
@@ -152,8 +153,8 @@ func (r *Resolver) askEntity(e *entity) {
 	var match []backend.Match
 	if !r.opts.SkipIdentities {
 		for _, m := range e.spec.IdentifiedBy {
-			if values := r.subject.Identities[m.Identity]; len(values) > 0 {
-				match = append(match, backend.Match{Identity: &backend.IdentityMatch{Column: m.Column, Values: slices.Clone(values),
+			if values := r.identities(m.Identity); len(values) > 0 {
+				match = append(match, backend.Match{Identity: &backend.IdentityMatch{Column: m.Column, Values: values,
 					Normalize: backend.Normalization(m.Normalize)}})
 			}
 		}
@@ -171,6 +172,11 @@ func (r *Resolver) askEntity(e *entity) {
 	}
 	r.ask(e.spec.Store, backend.Query{Entity: e.name, Table: e.table, KeyColumns: e.spec.Key, Columns: e.columns,
 		Clocks: e.clocks, Flags: r.flags(e), Scope: e.scope, AnyOf: match})
+}
+
+// identities are the subject's values of one name. Blank ones are left out: they would match everybody without a value.
+func (r *Resolver) identities(name string) []string {
+	return slices.DeleteFunc(slices.Clone(r.subject.Identities[name]), func(v string) bool { return strings.TrimSpace(v) == "" })
 }
 
 // flags are the entity's own and one for each legal hold that selects some of its records.

@@ -89,6 +89,13 @@ func (c *compiler) checkFields(e *entity) {
 			c.add(e.problem(v1alpha1.ReasonInvalidSpec, f.Column, "a hold looks at column %s, which the erasure would overwrite: the hold could no longer be told; leave the column alone", f.Column))
 		}
 	}
+	for _, ed := range e.edges {
+		for _, col := range ed.unlinkColumns() {
+			if held[col] {
+				c.add(e.problem(v1alpha1.ReasonInvalidSpec, col, "a hold looks at column %s, which is set to NULL when its Shallow link goes: the hold could no longer be told; choose another column", col))
+			}
+		}
+	}
 	for _, d := range e.spec.Deactivate {
 		if held[d.Column] {
 			c.add(e.problem(v1alpha1.ReasonInvalidSpec, d.Column, "a hold looks at column %s, which deactivate would overwrite before the hold is decided; leave the column alone", d.Column))

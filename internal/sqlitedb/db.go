@@ -14,6 +14,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 
@@ -32,6 +33,9 @@ var (
 
 // readers is the size of the pool for reading; reads are single look-ups, so few connections are enough.
 const readers = 3
+
+// queryOnly keeps the connections of the reading pool from writing.
+const queryOnly = "query_only(on)"
 
 // Options say what a file is for.
 type Options struct {
@@ -104,7 +108,7 @@ func (db *DB) open(ctx context.Context, path string, opts Options) error {
 	if err := db.prepareFile(ctx, opts); err != nil {
 		return err
 	}
-	if db.Reader, err = openPool(path, readers, "busy_timeout(5000)", "query_only(on)", "temp_store(memory)"); err != nil {
+	if db.Reader, err = openPool(path, readers, "busy_timeout(5000)", queryOnly, "temp_store(memory)"); err != nil {
 		return err
 	}
 	// A short patience, because it makes writers wait while it waits for readers.
@@ -123,8 +127,12 @@ func (db *DB) open(ctx context.Context, path string, opts Options) error {
 	return syncFolder(filepath.Dir(path))
 }
 
+// openPool opens a pool of connections that begin transactions with the write lock, if they can write.
 func openPool(path string, size int, pragmas ...string) (*sql.DB, error) {
-	query := "_txlock=immediate&_pragma=" + strings.Join(pragmas, "&_pragma=")
+	query := "_pragma=" + strings.Join(pragmas, "&_pragma=")
+	if !slices.Contains(pragmas, queryOnly) {
+		query += "&_txlock=immediate"
+	}
 	pool, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?"+query)
 	if err != nil {
 		return nil, err

@@ -30,7 +30,7 @@ const (
 
 const (
 	selectOrigin  = `SELECT number FROM origins WHERE name = ?`
-	selectOrigins = `SELECT name FROM origins ORDER BY name`
+	selectOrigins = `SELECT name FROM origins WHERE EXISTS (SELECT 1 FROM entries WHERE id = number << 40) ORDER BY name`
 	selectTip     = `SELECT id, checkpoint FROM entries WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1`
 	selectNode    = `SELECT substr(nodes, ?, 32) FROM entries WHERE id = ?`
 	selectPage    = `SELECT id, leaf FROM entries WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?`

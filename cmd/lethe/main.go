@@ -1,0 +1,41 @@
+// Lethe erases personal data when it must go, keeps it when the law says so, and proves both.
+package main
+
+import (
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+	ctrl "sigs.k8s.io/controller-runtime"
+
+	"github.com/lethe-dev/lethe/internal/crash"
+)
+
+// Set at link time.
+var (
+	version = "dev"
+	commit  = "unknown"
+)
+
+func main() {
+	root := &cobra.Command{
+		Use:           "lethe",
+		Short:         "Erases personal data when it must go, keeps it when the law says so, and proves both",
+		Version:       fmt.Sprintf("%s (%s)", version, commit),
+		SilenceUsage:  true,
+		SilenceErrors: true,
+	}
+	root.AddCommand(newManagerCommand())
+	if crash.Enabled {
+		root.AddCommand(&cobra.Command{Use: "crash-points", Hidden: true, Args: cobra.NoArgs, Run: func(cmd *cobra.Command, _ []string) {
+			for _, p := range crash.Points() {
+				cmd.Println(p)
+			}
+		}})
+		root.SetOut(os.Stdout)
+	}
+	if err := root.ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
+		fmt.Fprintln(os.Stderr, "lethe:", err)
+		os.Exit(1)
+	}
+}

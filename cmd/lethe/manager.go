@@ -1,0 +1,119 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	"go.uber.org/zap/zapcore"
+	"k8s.io/client-go/rest"
+	"k8s.io/client-go/tools/clientcmd"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/lethe-dev/lethe/cmd/lethe/wiring"
+	"github.com/lethe-dev/lethe/internal/operator"
+)
+
+// managerFlags are the flags of the command manager.
+type managerFlags struct {
+	kubeconfig string
+	localRoots []string
+	verbose    bool
+	operator.Options
+}
+
+func newManagerCommand() *cobra.Command {
+	f := &managerFlags{}
+	cmd := &cobra.Command{
+		Use:   "manager",
+		Short: "Run the operator, in a cluster or beside one",
+		Args:  cobra.NoArgs,
+		RunE:  func(cmd *cobra.Command, _ []string) error { return f.run(cmd.Context()) },
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig file; default: the cluster that this process runs in, or KUBECONFIG")
+	flags.StringVar(&f.LedgerPath, "ledger-path", "/var/lib/lethe/ledger.db", "file of the ledger")
+	flags.StringVar(&f.StatePath, "state-path", "", "file of the state store; default: state.db beside the ledger")
+	flags.StringVar(&f.Namespace, "operator-namespace", defaultNamespace(), "namespace of the operator's own Secrets and its Lease")
+	flags.StringArrayVar(&f.localRoots, "local-root", nil, "NAMESPACE=PATH: folder in which DataStores of kind sqlite and filesystem of that namespace may be; may be repeated, none by default")
+	flags.StringVar(&f.MetricsAddress, "metrics-bind-address", ":8080", "address of the metrics endpoint; 0 turns it off")
+	flags.StringVar(&f.ProbeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
+	flags.BoolVar(&f.LeaderElection, "leader-elect", false, "elect a leader by a Lease; the embedded ledger has one process anyway")
+	flags.StringVar(&f.Admission, "admission", operator.AdmissionOff, "admission webhooks: off, or loopback (served on 127.0.0.1 for an API server on this machine)")
+	flags.StringVar(&f.AdmissionAddress, "admission-bind-address", "127.0.0.1:9443", "address of the webhooks when --admission is loopback")
+	flags.BoolVar(&f.AdoptState, "adopt-state", false, "take over a cluster that another state store was used with; only after that store was lost for good")
+	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log more")
+	return cmd
+}
+
+func defaultNamespace() string {
+	if ns := os.Getenv("POD_NAMESPACE"); ns != "" {
+		return ns
+	}
+	return "lethe-system"
+}
+
+func (f *managerFlags) run(ctx context.Context) error {
+	log := f.logger()
+	ctrl.SetLogger(log)
+	klog.SetLogger(log.WithName("client"))
+	config, err := f.restConfig()
+	if err != nil {
+		return err
+	}
+	if f.StatePath == "" {
+		f.StatePath = filepath.Join(filepath.Dir(f.LedgerPath), "state.db")
+	}
+	if f.LocalRoots, err = parseLocalRoots(f.localRoots); err != nil {
+		return err
+	}
+	if f.Admission != operator.AdmissionOff && f.Admission != operator.AdmissionLoopback {
+		return fmt.Errorf("--admission must be %s or %s", operator.AdmissionOff, operator.AdmissionLoopback)
+	}
+	f.Scheme, f.Log, f.Openers, f.OpenVault = wiring.NewScheme(), log, wiring.Openers(), wiring.OpenVault
+	return operator.Run(ctx, config, f.Options)
+}
+
+func (f *managerFlags) logger() logr.Logger {
+	level := zapcore.InfoLevel
+	if f.verbose {
+		level = zapcore.DebugLevel
+	}
+	return zap.New(zap.Level(level), zap.JSONEncoder())
+}
+
+func (f *managerFlags) restConfig() (*rest.Config, error) {
+	if f.kubeconfig == "" {
+		return ctrl.GetConfig()
+	}
+	return clientcmd.BuildConfigFromFlags("", f.kubeconfig)
+}
+
+// parseLocalRoots reads NAMESPACE=PATH; the path must be an existing folder.
+func parseLocalRoots(values []string) (map[string]string, error) {
+	roots := map[string]string{}
+	for _, v := range values {
+		namespace, path, ok := strings.Cut(v, "=")
+		if !ok || namespace == "" || path == "" {
+			return nil, fmt.Errorf("--local-root %s: must be NAMESPACE=PATH", v)
+		}
+		if _, twice := roots[namespace]; twice {
+			return nil, fmt.Errorf("--local-root: namespace %s is given twice", namespace)
+		}
+		real, err := filepath.Abs(path)
+		if err != nil {
+			return nil, fmt.Errorf("--local-root %s: %w", v, err)
+		}
+		if info, err := os.Stat(real); err != nil || !info.IsDir() {
+			return nil, fmt.Errorf("--local-root %s: there is no such folder", v)
+		}
+		roots[namespace] = real
+	}
+	return roots, nil
+}

@@ -1,0 +1,222 @@
+package sqlite
+
+import (
+	"encoding/json"
+	"fmt"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/lethe-dev/lethe/internal/backend"
+	core "github.com/lethe-dev/lethe/internal/backend/sql"
+)
+
+// dialect of SQLite. Plain text is bound as one JSON array and read through json_each, whose values have no type of
+// their own, so that the column's affinity applies as it does to a literal. Values that were read before are bound one
+// by one with their storage class: JSON has no blobs, and SQLite reads and writes its real numbers with loss.
+type dialect struct{}
+
+var _ core.Dialect = dialect{}
+
+// Affinities, as the categories of columns.
+const (
+	text    = "TEXT"
+	none    = "BLOB"
+	integer = "INTEGER"
+	real    = "REAL"
+	numeric = "NUMERIC"
+)
+
+// affinity of a declared type (https://sqlite.org/datatype3.html, 3.1).
+func affinity(declared string) string {
+	t := strings.ToUpper(declared)
+	has := func(parts ...string) bool {
+		for _, p := range parts {
+			if strings.Contains(t, p) {
+				return true
+			}
+		}
+		return false
+	}
+	switch {
+	case has("INT"):
+		return integer
+	case has("CHAR", "CLOB", "TEXT"):
+		return text
+	case t == "" || t == "ANY" || has("BLOB"):
+		return none
+	case has("REAL", "FLOA", "DOUB"):
+		return real
+	default:
+		return numeric
+	}
+}
+
+func (dialect) Quote(name string) string { return `"` + strings.ReplaceAll(name, `"`, `""`) + `"` }
+
+func (dialect) Placeholder(n int) string { return fmt.Sprintf("?%d", n) }
+
+func (dialect) Table(_, name string) string { return `"main".` + name }
+
+// Read makes the column an expression: the driver turns plain columns of some declared types into times and booleans.
+func (dialect) Read(expr string, _ *core.Column) string { return "+" + expr }
+
+func (dialect) TextOf(expr string, c *core.Column) string {
+	if c.Category == text {
+		return expr // without a cast an index on lower(column) serves
+	}
+	return "CAST(" + expr + " AS TEXT)"
+}
+
+// Fold: SQLite's lower knows ASCII only, and an index on it serves; other letters need a function of our own.
+func (dialect) Fold(operand string, n backend.Normalization, ascii bool) string {
+	if n == backend.TrimLowerCase {
+		operand = "trim(" + operand + ", char(9, 10, 11, 12, 13, 32))"
+	}
+	if ascii {
+		return "lower(" + operand + ")"
+	}
+	return lowerFunction + "(" + operand + ")"
+}
+
+// FoldExact is not needed: no function maps look-alikes into ASCII.
+func (dialect) FoldExact(string, backend.Normalization, bool) string { return "" }
+
+func (d dialect) InFolded(b *core.Builder, operand string, values []string, n backend.Normalization, ascii bool) string {
+	return fmt.Sprintf("%s IN (SELECT %s FROM json_each(%s) AS x)", operand, d.Fold("x.value", n, ascii), bindJSON(b, values))
+}
+
+func bindJSON(b *core.Builder, v any) string {
+	text, err := json.Marshal(v)
+	if err != nil {
+		panic(err) // strings and slices of them always marshal
+	}
+	return fmt.Sprintf("?%d", b.Bind(string(text)))
+}
+
+// comparable is a column as it compares with plain text: one without affinity would never equal text that looks like
+// the number it holds.
+func comparable(expr string, c *core.Column) string {
+	if c.Category == none {
+		return "CAST(" + expr + " AS TEXT)"
+	}
+	return expr
+}
+
+func (dialect) InText(b *core.Builder, exprs []string, cols []*core.Column, rows [][]string) string {
+	left, right := make([]string, len(exprs)), make([]string, len(exprs))
+	for i, e := range exprs {
+		left[i], right[i] = comparable(e, cols[i]), fmt.Sprintf("json_extract(x.value, '$[%d]')", i)
+	}
+	return fmt.Sprintf("%s IN (SELECT %s FROM json_each(%s) AS x)", core.Tuple(left), strings.Join(right, ", "),
+		bindJSON(b, rows))
+}
+
+func (d dialect) NotInText(b *core.Builder, expr string, c *core.Column, values []string) string {
+	rows := make([][]string, len(values))
+	for i, v := range values {
+		rows[i] = []string{v}
+	}
+	return "NOT (" + d.InText(b, []string{expr}, []*core.Column{c}, rows) + ")"
+}
+
+func (dialect) Constant(b *core.Builder, _ *core.Column, text string) string {
+	return fmt.Sprintf("?%d", b.Bind(text))
+}
+
+func (dialect) Operand(expr string, c *core.Column) string { return comparable(expr, c) }
+
+// Pair leaves it to the columns' affinities.
+func (dialect) Pair(child string, _ *core.Column, parent string, _ *core.Column) (string, string) {
+	return child, parent
+}
+
+// InKeys compares twice where a collation could take different keys for the same: once as an index does, once byte by
+// byte.
+func (dialect) InKeys(b *core.Builder, exprs []string, cols []*core.Column, keys []backend.Key) string {
+	rows := make([][]backend.Value, len(keys))
+	for i, k := range keys {
+		rows[i] = make([]backend.Value, len(k))
+		for j := range k {
+			rows[i][j] = &k[j]
+		}
+	}
+	values := bindRows(b, rows)
+	term := core.Tuple(exprs) + " IN (" + values + ")"
+	exact := make([]string, len(exprs))
+	needed := false
+	for i, e := range exprs {
+		exact[i] = e + " COLLATE BINARY"
+		needed = needed || collates(cols[i])
+	}
+	if needed {
+		term = "(" + term + " AND " + core.Tuple(exact) + " IN (" + values + "))"
+	}
+	return term
+}
+
+func collates(c *core.Column) bool { return c.Category == text || c.Category == none }
+
+func bindRows(b *core.Builder, rows [][]backend.Value) string {
+	var s strings.Builder
+	s.WriteString("VALUES ")
+	for i, row := range rows {
+		if i > 0 {
+			s.WriteString(", ")
+		}
+		s.WriteByte('(')
+		for j, v := range row {
+			if j > 0 {
+				s.WriteString(", ")
+			}
+			fmt.Fprintf(&s, "?%d", b.Bind(fromValue(v)))
+		}
+		s.WriteByte(')')
+	}
+	return s.String()
+}
+
+func (dialect) Values(b *core.Builder, rows [][]backend.Value) string {
+	names := make([]string, len(rows[0]))
+	for i := range names {
+		names[i] = fmt.Sprintf("x.column%d AS c%d", i+1, i+1)
+	}
+	return fmt.Sprintf("(SELECT %s FROM (%s) AS x) AS v", strings.Join(names, ", "), bindRows(b, rows))
+}
+
+func (dialect) KeyEqual(expr, v string, c *core.Column) string {
+	if collates(c) {
+		return fmt.Sprintf("(%s = %s AND %s = %s COLLATE BINARY)", expr, v, expr, v)
+	}
+	return expr + " = " + v
+}
+
+func (dialect) Assign(v string, _ *core.Column) string { return v }
+
+func (dialect) Same(expr, v string, _ *core.Column) string {
+	return expr + " IS " + v + " COLLATE BINARY"
+}
+
+func (d dialect) SameAsRead(expr, v string, c *core.Column) string { return d.Same(expr, v, c) }
+
+func (dialect) NoLimit() any { return int64(-1) }
+
+// lowerFunction is registered with the driver.
+const lowerFunction = "lethe_lower"
+
+// lower is strings.ToLower, but leaves alone what would become ASCII and was not: the Kelvin sign is no k.
+func lower(s string) string {
+	l := strings.ToLower(s)
+	if isASCII(l) && !isASCII(s) {
+		return s
+	}
+	return l
+}
+
+func isASCII(s string) bool {
+	for i := range len(s) {
+		if s[i] >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}

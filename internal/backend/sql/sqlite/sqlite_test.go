@@ -1,0 +1,228 @@
+package sqlite_test
+
+import (
+	"context"
+	"database/sql"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/lethe-dev/lethe/internal/backend"
+	"github.com/lethe-dev/lethe/internal/backend/backendtest"
+	"github.com/lethe-dev/lethe/internal/backend/sql/sqlite"
+)
+
+var ctx = context.Background()
+
+func TestContract(t *testing.T) {
+	for _, mode := range []string{"delete", "wal"} {
+		t.Run("journal mode "+mode, func(t *testing.T) {
+			backendtest.Run(t, func(t *testing.T) backendtest.Database { return newDatabase(t, mode) })
+		})
+	}
+}
+
+// database is a file that the application has open too.
+type database struct {
+	root string
+	app  *sql.DB
+}
+
+func newDatabase(t *testing.T, mode string) *database {
+	t.Helper()
+	d := &database{root: t.TempDir()}
+	app, err := sql.Open("sqlite", "file:"+filepath.Join(d.root, "app.db")+"?_pragma=foreign_keys(1)&_pragma=busy_timeout(5000)")
+	if err != nil {
+		t.Fatal(err)
+	}
+	app.SetMaxOpenConns(1)
+	t.Cleanup(func() { _ = app.Close() })
+	d.app = app
+	d.Exec(t, "PRAGMA journal_mode = "+mode)
+	d.Exec(t, "CREATE TABLE made (x)")
+	d.Exec(t, "DROP TABLE made")
+	return d
+}
+
+func (d *database) Open(t *testing.T, l backendtest.Limits) backend.Backend {
+	t.Helper()
+	b, err := sqlite.Open(ctx, sqlite.Config{Root: d.root, Path: "app.db", BatchSize: l.BatchSize,
+		StatementTimeout: l.StatementTimeout, LockTimeout: l.LockTimeout})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return b
+}
+
+func (d *database) Exec(t *testing.T, statement string, args ...any) {
+	t.Helper()
+	if _, err := d.app.Exec(statement, args...); err != nil {
+		t.Fatalf("%s: %v", statement, err)
+	}
+}
+
+func (d *database) Dump(t *testing.T, query string) []string {
+	t.Helper()
+	rows, err := d.app.Query(query)
+	if err != nil {
+		t.Fatalf("%s: %v", query, err)
+	}
+	defer func() { _ = rows.Close() }()
+	columns, err := rows.Columns()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var lines []string
+	for rows.Next() {
+		raw, into := make([]any, len(columns)), make([]any, len(columns))
+		for i := range raw {
+			into[i] = &raw[i]
+		}
+		if err := rows.Scan(into...); err != nil {
+			t.Fatal(err)
+		}
+		parts := make([]string, len(raw))
+		for i, v := range raw {
+			switch v := v.(type) {
+			case nil:
+				parts[i] = "NULL"
+			case []byte:
+				parts[i] = "x'" + hex.EncodeToString(v) + "'"
+			default:
+				parts[i] = fmt.Sprint(v)
+			}
+		}
+		lines = append(lines, strings.Join(parts, "|"))
+	}
+	if err := rows.Err(); err != nil {
+		t.Fatal(err)
+	}
+	return lines
+}
+
+func (d *database) Count(t *testing.T, table string) {
+	for _, event := range []string{"UPDATE", "DELETE"} {
+		d.Exec(t, fmt.Sprintf("CREATE TRIGGER count_%s_%s AFTER %s ON %s BEGIN INSERT INTO effects VALUES ('%s'); END",
+			table, event, event, table, table))
+	}
+}
+
+func (d *database) Lock(t *testing.T, _ string) func() {
+	d.Exec(t, "BEGIN IMMEDIATE")
+	return func() { d.Exec(t, "ROLLBACK") }
+}
+
+func (d *database) Slow(t *testing.T, table string) {
+	d.Exec(t, "CREATE TABLE slow (n)")
+	d.Exec(t, fmt.Sprintf(`CREATE TRIGGER slow BEFORE DELETE ON %s BEGIN
+		INSERT INTO slow SELECT count(*) FROM (WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r LIMIT 100000000) SELECT n FROM r);
+		END`, table))
+}
+
+func (*database) Break(*testing.T, string) func() { return nil }
+
+func (*database) Forbid(*testing.T, string) bool { return false }
+
+func (*database) Stop(*testing.T) func() { return nil }
+
+func (*database) BlobType() string { return "BLOB" }
+
+func (*database) Blob(hex string) string { return "x'" + hex + "'" }
+
+func TestOpenStaysInTheRoot(t *testing.T) {
+	outer := t.TempDir()
+	root := filepath.Join(outer, "root")
+	if err := os.Mkdir(root, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range []string{filepath.Join(outer, "secret.db"), filepath.Join(root, "a ?#%b.db"), filepath.Join(root, "not.db")} {
+		if err := os.WriteFile(p, nil, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(root, "not.db"), []byte(strings.Repeat("this is no database ", 100)), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for link, target := range map[string]string{
+		"out.db": filepath.Join(outer, "secret.db"), "up": "..", "in.db": "a ?#%b.db", "dangling.db": filepath.Join(outer, "new.db"),
+	} {
+		if err := os.Symlink(target, filepath.Join(root, link)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	var refused *backend.RefusedError
+	var unavailable *backend.UnavailableError
+	for _, c := range []struct {
+		path    string
+		target  any
+		outside bool
+	}{
+		{"a ?#%b.db", nil, false}, {"in.db", nil, false},
+		{"missing.db", &unavailable, false}, {"missing/x.db", &unavailable, false},
+		{"../secret.db", &refused, true}, {filepath.Join(outer, "secret.db"), &refused, true}, {"x/../../secret.db", &refused, true},
+		{"out.db", &refused, true}, {"up/secret.db", &refused, true}, {"dangling.db", &refused, true}, {"", &refused, true},
+		{"a\x00.db", &refused, true}, {".", &refused, false}, {"not.db", &refused, false},
+	} {
+		t.Run(c.path, func(t *testing.T) {
+			b, err := sqlite.Open(ctx, sqlite.Config{Root: root, Path: c.path})
+			if err == nil {
+				_ = b.Close()
+			}
+			if c.target == nil && err != nil || c.target != nil && !errors.As(err, c.target) || errors.Is(err, backend.ErrPathOutsideRoot) != c.outside {
+				t.Errorf("Open: %v", err)
+			}
+		})
+	}
+	if _, err := os.Stat(filepath.Join(outer, "new.db")); err == nil {
+		t.Error("a file was made outside the root")
+	}
+	_, err := sqlite.Open(ctx, sqlite.Config{Root: filepath.Join(outer, "nowhere"), Path: "x.db"})
+	if !errors.As(err, &unavailable) {
+		t.Errorf("without a root: %v", err)
+	}
+}
+
+// Columns without a declared type, collations that take keys for the same, and text that is not UTF-8.
+func TestLooseTypes(t *testing.T) {
+	d := newDatabase(t, "delete")
+	d.Exec(t, `CREATE TABLE loose (k PRIMARY KEY NOT NULL, v)`)
+	d.Exec(t, `INSERT INTO loose VALUES (10, 'number'), ('10', 'text'), (x'3130', 'blob'), (10.5, 'real'), (CAST(x'ff41' AS TEXT), 'bytes')`)
+	d.Exec(t, `CREATE TABLE folded (k TEXT COLLATE NOCASE NOT NULL, n INTEGER, v TEXT COLLATE NOCASE)`)
+	d.Exec(t, `CREATE UNIQUE INDEX exact ON folded (k COLLATE BINARY)`)
+	d.Exec(t, `INSERT INTO folded VALUES ('ann', 1, 'X'), ('ANN', 2, 'X')`)
+	b := d.Open(t, backendtest.Limits{})
+	q := backend.Query{Entity: "loose", Table: backend.Table{Name: "loose"}, KeyColumns: []string{"k"}, Columns: []string{"v"},
+		AnyOf: []backend.Match{{Identity: &backend.IdentityMatch{Column: "v", Values: []string{"number", "text", "blob", "real", "bytes"}}}}}
+	res, err := b.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{q}})
+	if err != nil || len(res.Rows["loose"]) != 5 {
+		t.Fatalf("%v, %v", res, err)
+	}
+	for i, r := range res.Rows["loose"] {
+		ops := []backend.Operation{{Entity: "loose", Action: backend.Delete, Table: q.Table, KeyColumns: q.KeyColumns, Keys: []backend.Key{r.Key}}}
+		got, err := b.Execute(ctx, backend.Batch{Operations: ops})
+		if err != nil || got.Affected[0] != 1 || len(d.Dump(t, "SELECT * FROM loose")) != 4-i {
+			t.Fatalf("key %d: %v, %v", i, got, err)
+		}
+	}
+	one := "X"
+	_ = one
+	ops := []backend.Operation{
+		{Entity: "folded", Action: backend.Update, Table: backend.Table{Name: "folded"}, KeyColumns: []string{"k"},
+			Keys: []backend.Key{{*b.FromText("ann")}}, Columns: []string{"v"}, Set: [][]backend.Value{{b.FromText("x")}}},
+		{Entity: "folded", Action: backend.Delete, Table: backend.Table{Name: "folded"}, KeyColumns: []string{"k"},
+			Keys: []backend.Key{{*b.FromText("ANN")}}},
+	}
+	got, err := b.Execute(ctx, backend.Batch{Operations: ops})
+	if err != nil || fmt.Sprint(got.Affected) != "[1 1]" || fmt.Sprint(d.Dump(t, "SELECT * FROM folded")) != "[ann|1|x]" {
+		t.Errorf("%v, %v: %v", got, err, d.Dump(t, "SELECT * FROM folded"))
+	}
+}

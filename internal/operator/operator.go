@@ -1,0 +1,173 @@
+// Package operator puts the parts together: vault, stores, controllers and probes in one manager.
+package operator
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/go-logr/logr"
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/config"
+	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
+
+	"github.com/lethe-dev/lethe/internal/controller"
+	"github.com/lethe-dev/lethe/internal/executor"
+	"github.com/lethe-dev/lethe/internal/keys"
+	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/state"
+	"github.com/lethe-dev/lethe/internal/stores"
+)
+
+// Values of Options.Admission.
+const (
+	AdmissionOff      = "off"
+	AdmissionLoopback = "loopback"
+)
+
+// lockRetry is how often a process that does not have the vault tries to get it.
+const lockRetry = 2 * time.Second
+
+// ErrLocked means that another process has the vault open.
+var ErrLocked = errors.New("the ledger or the state store is in use by another process")
+
+// Options of an operator.
+type Options struct {
+	Scheme     *runtime.Scheme
+	Log        logr.Logger
+	Openers    stores.Openers
+	OpenVault  func(context.Context, VaultOptions) (*Vault, error)
+	LocalRoots map[string]string
+
+	LedgerPath, StatePath        string
+	Namespace                    string
+	MetricsAddress, ProbeAddress string
+	LeaderElection               bool
+	Admission, AdmissionAddress  string
+	AdoptState                   bool
+
+	// Clock of the process. Default: the real one.
+	Clock clock.PassiveClock
+	// Witness is the second clock. Default: the API server's.
+	Witness controller.Witness
+	// ResidueInterval is how often due residues are looked for. Default 30 s.
+	ResidueInterval time.Duration
+	// SkipNameValidation lets several operators run in one process, for tests.
+	SkipNameValidation bool
+}
+
+// VaultOptions say where the vault is.
+type VaultOptions struct {
+	LedgerPath, StatePath, LogName string
+	Signer                         *ledger.Signer
+}
+
+// Vault is the ledger with the state store beside it.
+type Vault struct {
+	State  state.Store
+	Ledger ledger.Log
+}
+
+// Close closes both.
+func (v *Vault) Close() error { return errors.Join(v.Ledger.Close(), v.State.Close()) }
+
+// Run runs the operator until the context ends.
+func Run(ctx context.Context, restConfig *rest.Config, o Options) error {
+	if o.Clock == nil {
+		o.Clock = clock.RealClock{}
+	}
+	direct, err := client.New(restConfig, client.Options{Scheme: o.Scheme})
+	if err != nil {
+		return fmt.Errorf("the Kubernetes API: %w", err)
+	}
+	if o.Witness == nil {
+		o.Witness = controller.APIServerClock{Client: direct}
+	}
+	vault, keyStore, err := waitForVault(ctx, direct, o)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err := vault.Close(); err != nil {
+			o.Log.Info("the vault was not closed cleanly")
+		}
+	}()
+	if err := bindState(ctx, direct, o.Namespace, vault.State.ID(), o.AdoptState); err != nil {
+		return err
+	}
+	mgr, err := newManager(restConfig, o)
+	if err != nil {
+		return err
+	}
+	pool := stores.NewPool(mgr.GetClient(), mgr.GetAPIReader(), o.Openers, o.LocalRoots, o.Clock, o.Log.WithName("stores"))
+	defer func() { _ = pool.Close() }()
+	if err := register(mgr, o, vault, keyStore, pool); err != nil {
+		return err
+	}
+	return mgr.Start(ctx)
+}
+
+func newManager(restConfig *rest.Config, o Options) (ctrl.Manager, error) {
+	mgr, err := ctrl.NewManager(restConfig, ctrl.Options{
+		Scheme:                        o.Scheme,
+		Logger:                        o.Log,
+		Metrics:                       metricsserver.Options{BindAddress: o.MetricsAddress},
+		HealthProbeBindAddress:        o.ProbeAddress,
+		LeaderElection:                o.LeaderElection,
+		LeaderElectionID:              "lethe.privacy.lethe.dev",
+		LeaderElectionNamespace:       o.Namespace,
+		LeaderElectionReleaseOnCancel: true,
+		// Secrets are read one by one and never cached.
+		Client:     client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.Namespace{}, &corev1.ConfigMap{}}}},
+		Cache:      cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Controller: config.Controller{SkipNameValidation: &o.SkipNameValidation},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("manager: %w", err)
+	}
+	if err := mgr.AddHealthzCheck("ping", healthz.Ping); err != nil {
+		return nil, err
+	}
+	return mgr, nil
+}
+
+// register adds the controllers.
+func register(mgr ctrl.Manager, o Options, vault *Vault, keyStore keys.Store, pool *stores.Pool) error {
+	c, recorder := mgr.GetClient(), mgr.GetEventRecorder("lethe")
+	journal := &controller.Journal{Ledger: vault.Ledger, State: vault.State, Clock: o.Clock}
+	pseudonyms := &controller.Pseudonyms{Keys: keyStore}
+	exec := &executor.Executor{Stores: pool, State: vault.State, Ledger: vault.Ledger, Keys: keyStore, Clock: o.Clock}
+	err := errors.Join(
+		mgr.AddReadyzCheck("ledger", func(req *http.Request) error { _, err := vault.Ledger.Origins(req.Context()); return err }),
+		mgr.AddReadyzCheck("cache", func(req *http.Request) error {
+			ctx, cancel := context.WithTimeout(req.Context(), time.Second)
+			defer cancel()
+			if !mgr.GetCache().WaitForCacheSync(ctx) {
+				return errors.New("the caches are not filled yet")
+			}
+			return nil
+		}),
+		(&controller.DataStoreReconciler{Client: c, Pool: pool, State: vault.State, Recorder: recorder}).SetupWithManager(mgr),
+		(&controller.PersonalDataMapReconciler{Client: c, Pool: pool, Recorder: recorder}).SetupWithManager(mgr),
+		(&controller.RetentionPolicyReconciler{Client: c, Recorder: recorder}).SetupWithManager(mgr),
+		(&controller.LegalHoldReconciler{Client: c, State: vault.State, Journal: journal, Pseudonyms: pseudonyms, Clock: o.Clock, Recorder: recorder}).SetupWithManager(mgr),
+		(&controller.ErasureRequestReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Journal: journal, Keys: keyStore,
+			Pseudonyms: pseudonyms, Stores: pool, Clock: o.Clock, Witness: o.Witness, Recorder: recorder}).SetupWithManager(mgr),
+		(&controller.DeletionRunReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Executor: exec, Pseudonyms: pseudonyms,
+			Clock: o.Clock, Recorder: recorder}).SetupWithManager(mgr),
+		mgr.Add(&controller.ResidueWatch{Client: c, State: vault.State, Clock: o.Clock, Witness: o.Witness, Log: o.Log.WithName("residue"), Interval: o.ResidueInterval}),
+	)
+	if err != nil {
+		return fmt.Errorf("controllers: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,346 @@
+package planner
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"sort"
+	"strconv"
+	"strings"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/backend"
+)
+
+// StoreKind tells stores with tables from stores with paths.
+type StoreKind string
+
+// The kinds of stores.
+const (
+	TableStore StoreKind = "Table"
+	PathStore  StoreKind = "Path"
+)
+
+// StoreFacts are what a store says of its schema.
+type StoreFacts struct {
+	Kind StoreKind
+	// DefaultSchema is the schema of tables that name none.
+	DefaultSchema string
+	// Schema of the mapped tables and of those that refer to them; nil for path stores.
+	Schema *backend.Schema
+}
+
+// normal gives a table its schema.
+func (s StoreFacts) normal(t backend.Table) backend.Table {
+	if t.Schema == "" {
+		t.Schema = s.DefaultSchema
+	}
+	return t
+}
+
+func (s StoreFacts) find(t backend.Table) *backend.TableInfo {
+	if s.Schema == nil {
+		return nil
+	}
+	for i := range s.Schema.Tables {
+		if s.normal(s.Schema.Tables[i].Table) == s.normal(t) {
+			return &s.Schema.Tables[i]
+		}
+	}
+	return nil
+}
+
+// checker gathers problems of the live schemas.
+type checker struct {
+	g        *Graph
+	stores   map[string]StoreFacts
+	tables   map[*entity]*backend.TableInfo
+	problems []Problem
+	warnings []Problem
+}
+
+// Check holds the graph against the live schemas and returns everything that would make an erasure fail half-way, leave
+// data behind or touch what the maps do not name.
+func (g *Graph) Check(stores map[string]StoreFacts) []Problem {
+	return sortProblems(g.check(stores).problems)
+}
+
+// Warnings returns what works but badly: links without an index, cascades, triggers.
+func (g *Graph) Warnings(stores map[string]StoreFacts) []Problem {
+	return sortProblems(g.check(stores).warnings)
+}
+
+func (g *Graph) check(stores map[string]StoreFacts) *checker {
+	c := &checker{g: g, stores: stores, tables: map[*entity]*backend.TableInfo{}}
+	for _, e := range g.entities {
+		c.checkFileStores(e)
+		info := c.checkTable(e)
+		if info == nil {
+			continue
+		}
+		c.tables[e] = info
+		c.checkColumns(e, info)
+		c.checkKey(e, info)
+		c.checkWrites(e, info)
+		c.warn(e, info)
+	}
+	for _, name := range sortedKeys(stores) {
+		c.checkForeignKeys(name)
+	}
+	return c
+}
+
+func (c *checker) add(p Problem) { c.problems = append(c.problems, p) }
+
+func (c *checker) checkFileStores(e *entity) {
+	for _, f := range e.files {
+		facts, ok := c.stores[f.spec.Store]
+		switch {
+		case !ok:
+			c.add(e.problem(v1alpha1.ReasonStoreNotReady, "", "store %s of the files is not ready; see the DataStore", f.spec.Store))
+		case facts.Kind != PathStore:
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "store %s has tables and no files; name a DataStore of kind filesystem", f.spec.Store))
+		}
+	}
+}
+
+// checkTable finds the entity's table; nil if there is nothing to look at.
+func (c *checker) checkTable(e *entity) *backend.TableInfo {
+	facts, ok := c.stores[e.spec.Store]
+	switch {
+	case ok && facts.Kind == PathStore:
+		c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "store %s has files and no tables; name a DataStore with tables", e.spec.Store))
+		return nil
+	case !ok || facts.Schema == nil:
+		c.add(e.problem(v1alpha1.ReasonStoreNotReady, "", "store %s is not ready; see the DataStore", e.spec.Store))
+		return nil
+	}
+	info := facts.find(e.table)
+	switch {
+	case info == nil:
+		c.add(e.problem(v1alpha1.ReasonSchemaMismatch, "", "table %s of %s does not exist in store %s, or the credentials cannot see it; correct the name or grant access", tableText(facts.normal(e.table)), e.name, e.spec.Store))
+		return nil
+	case info.Kind != backend.KindTable && info.Kind != backend.KindPartitioned:
+		c.add(e.problem(v1alpha1.ReasonSchemaMismatch, "", "%s of %s is no table but a %s; map the table behind it", tableText(info.Table), e.name, strings.ToLower(string(info.Kind))))
+		return nil
+	case info.RowSecurity:
+		c.add(e.problem(v1alpha1.ReasonPrivilegesMissing, "", "row security of table %s could hide records of %s from the credentials; use a role that the policies do not apply to (BYPASSRLS or the owner)", tableText(info.Table), e.name))
+	}
+	return info
+}
+
+// use is a column with what for.
+type use struct{ column, what string }
+
+// uses lists the columns that the entity names, in the order of the spec.
+func (e *entity) uses() []use {
+	var out []use
+	add := func(what string, columns ...string) {
+		for _, c := range columns {
+			out = append(out, use{c, what})
+		}
+	}
+	conds := func(what string, list []v1alpha1.Condition) {
+		for _, cond := range list {
+			add(what, cond.Column)
+		}
+	}
+	add("key", e.spec.Key...)
+	for _, m := range e.spec.IdentifiedBy {
+		add("identifiedBy", m.Column)
+	}
+	for _, ed := range e.edges {
+		add("the reference to "+ed.parent.name, ed.columns...)
+		conds("the conditions of the reference to "+ed.parent.name, e.spec.Parents[ed.index].Conditions)
+	}
+	for _, ed := range e.children {
+		add("the reference from "+ed.child.name, ed.parentColumns...)
+	}
+	conds("conditions", e.spec.Conditions)
+	conds("activeWhen", e.spec.ActiveWhen)
+	for _, h := range e.spec.Holds {
+		conds("hold "+h.Name, h.Conditions)
+		add("hold "+h.Name, h.Clock)
+	}
+	for _, f := range e.files {
+		add("files", f.template.columns()...)
+	}
+	for _, f := range e.written() {
+		add("fields", f.Column)
+	}
+	for _, d := range e.spec.Deactivate {
+		add("deactivate", d.Column)
+	}
+	return out
+}
+
+func (c *checker) checkColumns(e *entity, info *backend.TableInfo) {
+	seen := map[string]bool{}
+	for _, u := range e.uses() {
+		if seen[u.column] {
+			continue
+		}
+		seen[u.column] = true
+		col := column(info, u.column)
+		switch {
+		case col == nil:
+			c.add(e.problem(v1alpha1.ReasonSchemaMismatch, u.column, "column %s of %s (%s) does not exist in table %s; correct the name", u.column, e.name, u.what, tableText(info.Table)))
+		case !col.SelectPrivilege && !info.Privileges.Select:
+			c.add(e.problem(v1alpha1.ReasonPrivilegesMissing, u.column, "the credentials may not read column %s of table %s; grant SELECT", u.column, tableText(info.Table)))
+		}
+	}
+}
+
+func (c *checker) checkKey(e *entity, info *backend.TableInfo) {
+	unique := slices.ContainsFunc(info.Unique, func(u []string) bool { return len(u) > 0 && subset(u, e.spec.Key) })
+	if !unique {
+		c.add(e.problem(v1alpha1.ReasonSchemaMismatch, "", "the key of %s (%s) covers no primary key or unique index of table %s, so it may name several records; use the primary key", e.name, strings.Join(e.spec.Key, ", "), tableText(info.Table)))
+	}
+	for _, k := range e.spec.Key {
+		if col := column(info, k); col != nil && col.Nullable {
+			c.add(e.problem(v1alpha1.ReasonSchemaMismatch, k, "key column %s of %s may be NULL in table %s, and such a record could not be named; use a column that is NOT NULL", k, e.name, tableText(info.Table)))
+		}
+	}
+}
+
+// checkWrites checks what an erasure does to the table.
+func (c *checker) checkWrites(e *entity, info *backend.TableInfo) {
+	if e.outside {
+		return
+	}
+	if e.deletes() && !info.Privileges.Delete {
+		c.add(e.problem(v1alpha1.ReasonPrivilegesMissing, "", "the credentials may not delete from table %s; grant DELETE", tableText(info.Table)))
+	}
+	for _, f := range e.written() {
+		if col := c.writable(e, info, f.Column); col != nil {
+			c.checkValue(e, info, col, f)
+		}
+	}
+	for _, d := range e.spec.Deactivate {
+		if col := c.writable(e, info, d.Column); col != nil && d.Value == nil && !col.Nullable {
+			c.add(e.problem(v1alpha1.ReasonSchemaMismatch, d.Column, "column %s of table %s is NOT NULL, so deactivate cannot set it to NULL; give a value", d.Column, tableText(info.Table)))
+		}
+	}
+	for _, ed := range e.edges {
+		if !ed.parent.deletes() {
+			continue
+		}
+		for _, name := range ed.unlink {
+			if col := c.writable(e, info, name); col != nil && !col.Nullable {
+				c.add(e.problem(v1alpha1.ReasonSchemaMismatch, name, "column %s of table %s is NOT NULL, so the Shallow link to %s cannot be cut; make the reference Deep or the column nullable", name, tableText(info.Table), ed.parent.name))
+			}
+		}
+	}
+}
+
+// writable returns a column that can be written, else reports why not.
+func (c *checker) writable(e *entity, info *backend.TableInfo, name string) *backend.ColumnInfo {
+	col := column(info, name)
+	switch {
+	case col == nil:
+		return nil
+	case col.Generated:
+		c.add(e.problem(v1alpha1.ReasonSchemaMismatch, name, "column %s of table %s is generated and cannot be written; change the columns that it is made from", name, tableText(info.Table)))
+		return nil
+	case !col.UpdatePrivilege && !info.Privileges.Update:
+		c.add(e.problem(v1alpha1.ReasonPrivilegesMissing, name, "the credentials may not write column %s of table %s; grant UPDATE", name, tableText(info.Table)))
+	}
+	return col
+}
+
+func (c *checker) checkValue(e *entity, info *backend.TableInfo, col *backend.ColumnInfo, f v1alpha1.FieldChange) {
+	switch f.Strategy {
+	case v1alpha1.StrategyNull:
+		if !col.Nullable {
+			c.add(e.problem(v1alpha1.ReasonSchemaMismatch, col.Name, "column %s of table %s is NOT NULL, so the strategy Null cannot be used; choose another strategy", col.Name, tableText(info.Table)))
+		}
+	case v1alpha1.StrategyPseudonym, v1alpha1.StrategyHash, v1alpha1.StrategyRandom:
+		if length, ok := textLength(col.Type); !ok || length < generatedLength {
+			c.add(e.problem(v1alpha1.ReasonSchemaMismatch, col.Name, "column %s of table %s is of type %s; the strategy %s needs a text column of at least %d characters", col.Name, tableText(info.Table), col.Type, f.Strategy, generatedLength))
+		}
+	case v1alpha1.StrategyTruncateDate:
+		if _, ok := textLength(col.Type); !ok && !dateType.MatchString(col.Type) {
+			c.add(e.problem(v1alpha1.ReasonSchemaMismatch, col.Name, "column %s of table %s is of type %s; the strategy TruncateDate needs a date, a timestamp or text", col.Name, tableText(info.Table), col.Type))
+		}
+	}
+	for _, fk := range info.ForeignKeys {
+		if slices.Contains(fk.Columns, col.Name) && f.Strategy != v1alpha1.StrategyNull && f.Strategy != v1alpha1.StrategyConstant {
+			c.add(e.problem(v1alpha1.ReasonForeignKeyUncovered, col.Name, "column %s of table %s refers to %s by constraint %s, which a generated value would break; use the strategy Null", col.Name, tableText(info.Table), tableText(fk.References), fk.Name))
+		}
+	}
+}
+
+var (
+	dateType = regexp.MustCompile(`(?i)^(date|datetime|timestamp|timestamptz)\b`)
+	textType = regexp.MustCompile(`(?i)^(?:(?:tiny|medium|long)?text|clob|citext|string|(?:national )?(?:var)?char(?:acter)?(?: varying)?2?|n(?:var)?char|bpchar|native character|varying character)\s*(?:\(\s*(\d+)[^)]*\))?`)
+)
+
+// textLength reads the type of a text column with the number of characters that it takes.
+func textLength(columnType string) (int, bool) {
+	const unlimited = 1 << 30
+	t := strings.TrimSpace(columnType)
+	if t == "" { // SQLite: a column without a type takes anything
+		return unlimited, true
+	}
+	m := textType.FindStringSubmatch(t)
+	if m == nil {
+		return 0, false
+	}
+	if m[1] == "" {
+		if lower := strings.ToLower(t); lower == "char" || lower == "character" || lower == "nchar" {
+			return 1, true
+		}
+		return unlimited, true
+	}
+	n, err := strconv.Atoi(m[1])
+	return n, err == nil
+}
+
+// warn notes what works but badly.
+func (c *checker) warn(e *entity, info *backend.TableInfo) {
+	warn := func(column, format string, args ...any) {
+		c.warnings = append(c.warnings, e.problem(v1alpha1.ReasonSchemaMismatch, column, format, args...))
+	}
+	for _, m := range e.spec.IdentifiedBy {
+		if !indexed(info, []string{m.Column}) {
+			warn(m.Column, "column %s of table %s has no index: each request reads the whole table", m.Column, tableText(info.Table))
+		}
+	}
+	for _, ed := range e.edges {
+		if !indexed(info, ed.columns) {
+			warn(ed.columns[0], "the reference of %s to %s (%s) has no index: each request reads the whole table", e.name, ed.parent.name, strings.Join(ed.columns, ", "))
+		}
+	}
+	if len(info.Triggers) > 0 && !e.outside && e.spec.Action != v1alpha1.ActionKeep {
+		triggers := slices.Clone(info.Triggers)
+		sort.Strings(triggers)
+		warn("", "table %s has triggers (%s) that fire when records are erased; make sure that they keep no copy", tableText(info.Table), strings.Join(triggers, ", "))
+	}
+}
+
+// indexed tells whether an index begins with some of the columns, so that the store need not read everything.
+func indexed(info *backend.TableInfo, columns []string) bool {
+	return slices.ContainsFunc(slices.Concat(info.Indexed, info.Unique), func(ix []string) bool {
+		return len(ix) > 0 && slices.Contains(columns, ix[0])
+	})
+}
+
+func column(info *backend.TableInfo, name string) *backend.ColumnInfo {
+	for i := range info.Columns {
+		if info.Columns[i].Name == name {
+			return &info.Columns[i]
+		}
+	}
+	return nil
+}
+
+func subset(a, b []string) bool {
+	return !slices.ContainsFunc(a, func(s string) bool { return !slices.Contains(b, s) })
+}
+
+func tableText(t backend.Table) string {
+	if t.Schema == "" {
+		return t.Name
+	}
+	return fmt.Sprintf("%s.%s", t.Schema, t.Name)
+}

@@ -1,0 +1,315 @@
+package planner
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"sort"
+	"strings"
+	"time"
+
+	"github.com/lethe-dev/lethe/internal/backend"
+)
+
+// fakeStore is a store in memory with the semantics of the backend contract. Values are written with a prefix, so that a
+// test fails where text and values are mixed up.
+type fakeStore struct {
+	tables map[string]*fakeTable
+	files  map[string]bool
+	fks    []fakeFK
+}
+
+type fakeTable struct{ rows []map[string]*string }
+
+type fakeFK struct{ table, column, parent, parentColumn string }
+
+const valuePrefix = "v:"
+
+func toText(_ string, v backend.Value) string {
+	if v == nil {
+		return ""
+	}
+	if !strings.HasPrefix(*v, valuePrefix) {
+		panic("not a value: " + *v)
+	}
+	return strings.TrimPrefix(*v, valuePrefix)
+}
+
+func fromText(_, s string) backend.Value {
+	s = valuePrefix + s
+	return &s
+}
+
+var testCodec = Codec{Text: toText, FromText: fromText}
+
+func text(s string) *string { return &s }
+
+func newFake() *fakeStore {
+	return &fakeStore{tables: map[string]*fakeTable{}, files: map[string]bool{}}
+}
+
+func (f *fakeStore) insert(table string, row map[string]*string) {
+	if f.tables[table] == nil {
+		f.tables[table] = &fakeTable{}
+	}
+	f.tables[table].rows = append(f.tables[table].rows, row)
+}
+
+func (f *fakeStore) clone() *fakeStore {
+	out := newFake()
+	out.fks = f.fks
+	for name, t := range f.tables {
+		for _, r := range t.rows {
+			out.insert(name, maps.Clone(r))
+		}
+	}
+	out.files = maps.Clone(f.files)
+	return out
+}
+
+func meets(row map[string]*string, conds []backend.Condition) bool {
+	for _, c := range conds {
+		v := row[c.Column]
+		in := v != nil && slices.Contains(c.Values, *v)
+		ok := false
+		switch c.Operator {
+		case backend.In:
+			ok = in
+		case backend.NotIn:
+			ok = !in
+		case backend.Exists:
+			ok = v != nil
+		case backend.DoesNotExist:
+			ok = v == nil
+		case backend.LessThan:
+			ok = v != nil && *v < c.Values[0]
+		case backend.GreaterThan:
+			ok = v != nil && *v > c.Values[0]
+		}
+		if !ok {
+			return false
+		}
+	}
+	return true
+}
+
+func tupleOf(row map[string]*string, cols []string) (string, bool) {
+	var out []string
+	for _, c := range cols {
+		if row[c] == nil {
+			return "", false
+		}
+		out = append(out, *row[c])
+	}
+	return tuple(out), true
+}
+
+func (f *fakeStore) resolve(req backend.ResolveRequest) *backend.Resolution {
+	res := &backend.Resolution{Rows: map[string][]backend.Row{}}
+	found := map[string][]map[string]*string{}
+	for _, q := range req.Queries {
+		if len(q.Paths) > 0 {
+			res.Rows[q.Entity] = f.resolvePaths(q.Paths)
+			continue
+		}
+		t := f.tables[q.Table.Name]
+		if t == nil {
+			continue
+		}
+		for _, row := range t.rows {
+			if meets(row, q.Scope) && slices.ContainsFunc(q.AnyOf, func(m backend.Match) bool { return matches(row, m, found) }) {
+				found[q.Entity] = append(found[q.Entity], row)
+				res.Rows[q.Entity] = append(res.Rows[q.Entity], readRow(row, q))
+			}
+		}
+	}
+	return res
+}
+
+func (f *fakeStore) resolvePaths(paths []backend.Path) []backend.Row {
+	set := map[string]bool{}
+	for _, p := range paths {
+		for file := range f.files {
+			if file == p.Path || p.Directory && strings.HasPrefix(file, p.Path+"/") {
+				set[file] = true
+			}
+		}
+	}
+	var rows []backend.Row
+	for _, p := range sortedKeys(set) {
+		rows = append(rows, backend.Row{Key: backend.Key{p}})
+	}
+	return rows
+}
+
+func matches(row map[string]*string, m backend.Match, found map[string][]map[string]*string) bool {
+	switch {
+	case m.Identity != nil:
+		v := row[m.Identity.Column]
+		return v != nil && slices.Contains(m.Identity.Values, *v)
+	case m.Values != nil:
+		t, ok := tupleOf(row, m.Values.Columns)
+		return ok && meets(row, m.Values.Conditions) && slices.ContainsFunc(m.Values.Rows, func(r []string) bool { return tuple(r) == t })
+	}
+	parents, ok := found[m.Parent.Entity]
+	if !ok {
+		return false
+	}
+	t, ok := tupleOf(row, m.Parent.Columns)
+	return ok && meets(row, m.Parent.Conditions) && slices.ContainsFunc(parents, func(p map[string]*string) bool {
+		pt, ok := tupleOf(p, m.Parent.ParentColumns)
+		return ok && pt == t
+	})
+}
+
+func readRow(row map[string]*string, q backend.Query) backend.Row {
+	out := backend.Row{}
+	for _, k := range q.KeyColumns {
+		out.Key = append(out.Key, valuePrefix+*row[k])
+	}
+	for _, c := range q.Columns {
+		if row[c] == nil {
+			out.Values = append(out.Values, nil)
+		} else {
+			out.Values = append(out.Values, fromText("", *row[c]))
+		}
+	}
+	for _, c := range q.Clocks {
+		clock := backend.Clock{}
+		if row[c] != nil {
+			if t, err := time.Parse(time.RFC3339, *row[c]); err == nil {
+				clock = backend.Clock{Time: t.UTC(), Valid: true}
+			}
+		}
+		out.Clocks = append(out.Clocks, clock)
+	}
+	for _, fl := range q.Flags {
+		out.Flags = append(out.Flags, meets(row, fl))
+	}
+	return out
+}
+
+// execute does a step, and fails where a constraint would be broken, a batch is stale or a value is not a value.
+func (f *fakeStore) execute(s Step) error {
+	for i, op := range s.Operations {
+		if op.Action == backend.Unlink {
+			for _, k := range op.Keys {
+				delete(f.files, k[0])
+			}
+			continue
+		}
+		if err := f.executeRows(op); err != nil {
+			return fmt.Errorf("step %s operation %d: %w", s.Name, i, err)
+		}
+	}
+	return nil
+}
+
+func (f *fakeStore) executeRows(op backend.Operation) error {
+	at := map[string]int{}
+	for i, k := range op.Keys {
+		var plain []string
+		for _, part := range k {
+			plain = append(plain, toText("", &part))
+		}
+		at[tuple(plain)] = i
+	}
+	if len(at) != len(op.Keys) {
+		return fmt.Errorf("entity %s: a key twice", op.Entity)
+	}
+	t := f.tables[op.Table.Name]
+	if t == nil {
+		return nil
+	}
+	var kept []map[string]*string
+	for _, row := range t.rows {
+		id, _ := tupleOf(row, op.KeyColumns)
+		i, ok := at[id]
+		if ok && slices.ContainsFunc(op.Unless, func(g []backend.Condition) bool { return meets(row, g) }) {
+			return fmt.Errorf("entity %s: stale", op.Entity)
+		}
+		if ok && op.Action == backend.Delete {
+			continue
+		}
+		kept = append(kept, row)
+		if ok {
+			update(row, op, i)
+		}
+	}
+	t.rows = kept
+	return f.checkFKs()
+}
+
+func update(row map[string]*string, op backend.Operation, i int) {
+	if op.Expect != nil {
+		for j, c := range op.Columns {
+			want := op.Expect[i][j]
+			if (row[c] == nil) != (want == nil) || want != nil && *row[c] != toText("", want) {
+				return
+			}
+		}
+	}
+	for j, c := range op.Columns {
+		row[c] = nil
+		if v := op.Set[i][j]; v != nil {
+			row[c] = text(toText("", v))
+		}
+	}
+}
+
+func (f *fakeStore) checkFKs() error {
+	for _, fk := range f.fks {
+		there := map[string]bool{}
+		if t := f.tables[fk.parent]; t != nil {
+			for _, p := range t.rows {
+				there[*p[fk.parentColumn]] = true
+			}
+		}
+		if t := f.tables[fk.table]; t != nil {
+			for _, row := range t.rows {
+				if v := row[fk.column]; v != nil && !there[*v] {
+					return fmt.Errorf("constraint %s.%s -> %s broken", fk.table, fk.column, fk.parent)
+				}
+			}
+		}
+	}
+	return nil
+}
+
+// resolveAll runs a resolver against fakes.
+func resolveAll(g *Graph, stores map[string]*fakeStore, subject Subject, holds []Hold, prior *Facts, opts ResolveOptions) *Facts {
+	opts.Text = toText
+	r := g.NewResolver(subject, holds, prior, opts)
+	for {
+		next := r.Next()
+		if len(next) == 0 {
+			return r.Facts()
+		}
+		names := sortedKeys(next)
+		for _, name := range names {
+			f := stores[name]
+			if f == nil {
+				f = newFake()
+			}
+			r.Put(name, f.resolve(next[name]))
+		}
+	}
+}
+
+func dump(stores map[string]*fakeStore) map[string]map[string]*string {
+	out := map[string]map[string]*string{}
+	for s, f := range stores {
+		for name, t := range f.tables {
+			for _, row := range t.rows {
+				out[s+"/"+name+"/"+*row["id"]] = maps.Clone(row)
+			}
+		}
+	}
+	return out
+}
+
+func sortedStrings(s []string) []string {
+	s = slices.Clone(s)
+	sort.Strings(s)
+	return s
+}

@@ -1,0 +1,98 @@
+// Package state is the mutable store beside the ledger: schedules, policy snapshots, claims, sealed plans, holds, residue,
+// tombstones and known checkpoints. What it holds is authoritative; the status of Kubernetes objects is a projection.
+package state
+
+import (
+	"context"
+	"errors"
+	"time"
+)
+
+var (
+	// ErrNotFound means that there is no such record.
+	ErrNotFound = errors.New("not in the state store")
+	// ErrConflict means that somebody else has written the record since it was read: read it again and decide anew.
+	ErrConflict = errors.New("the record was changed by somebody else")
+	// ErrLifted means that a hold was lifted before and cannot come into force again.
+	ErrLifted = errors.New("the hold is lifted")
+	// ErrLocked means that another process has the store open.
+	ErrLocked = errors.New("the state store is in use by another process")
+	// ErrStaleEpoch means that another process has opened the store since.
+	ErrStaleEpoch = errors.New("the state store was opened by another process since: this one may no longer write")
+)
+
+// Reader reads. Whatever is not there is ErrNotFound; lists are then empty.
+type Reader interface {
+	// Request by the UID of its object.
+	Request(ctx context.Context, uid string) (*Request, error)
+	// FinishedByName returns the request that finished last under a name, other than exceptUID.
+	FinishedByName(ctx context.Context, namespace, name, exceptUID string) (*Request, error)
+	// Run by the UID of its object.
+	Run(ctx context.Context, uid string) (*Run, error)
+	// Hold by the UID of its object, lifted or not.
+	Hold(ctx context.Context, uid string) (*Hold, error)
+	// Holds in force in a namespace, by UID.
+	Holds(ctx context.Context, namespace string) ([]Hold, error)
+	// Residue by its id.
+	Residue(ctx context.Context, id string) (*Residue, error)
+	// Residues that a request left, by id, done or not.
+	Residues(ctx context.Context, namespace, requestUID string) ([]Residue, error)
+	// DueResidues are those that are not done, whose date has come or that never had one, and all of whose holds are
+	// recorded as lifted; the longest due first. Sealed is left out: read it with Residue.
+	DueResidues(ctx context.Context, now time.Time, limit int) ([]Residue, error)
+	// ClaimOwner tells whose a claimed key is.
+	ClaimOwner(ctx context.Context, namespace, key string) (*Owner, error)
+	// Tombstone of an erased record.
+	Tombstone(ctx context.Context, namespace, store, entity, mac string) (*Tombstone, error)
+	// Checkpoint is the newest one known of a ledger's origin.
+	Checkpoint(ctx context.Context, origin string) (*Checkpoint, error)
+}
+
+// Tx is a transaction. It reads what it wrote. Records given to Put get their new Revision, and their old one back if the
+// transaction does not succeed.
+type Tx interface {
+	Reader
+	// PutRequest writes a request, a new one with Revision 0. ErrConflict unless Revision is the stored one. A subject's
+	// link that was destroyed stays destroyed.
+	PutRequest(r *Request) error
+	// PutRun is the same for a run.
+	PutRun(r *Run) error
+	// PutResidue is the same for a residue.
+	PutResidue(r *Residue) error
+	// Claim takes all keys for the owner, or none if another one has any of them, and then returns that one. Keys that the
+	// owner has already are fine.
+	Claim(namespace string, keys []string, owner Owner) (existing *Owner, err error)
+	// ReleaseClaims gives up all claims of an owner.
+	ReleaseClaims(uid string) error
+	// LiftHold ends a hold; a second time changes nothing.
+	LiftHold(uid string, at time.Time) error
+	// PutTombstones adds tombstones; of two for the same record the later stays.
+	PutTombstones(tombstones []Tombstone) error
+	// PutCheckpoint remembers a checkpoint. One of a smaller tree than known is ignored, another one of the same size is
+	// ErrConflict.
+	PutCheckpoint(origin string, size uint64, root []byte) error
+	// DestroySubjectLink removes the subject's pseudonym from a request, so that its handle leads to nobody, but by a
+	// residue that is not done. (A residue loses its pseudonym when it is put as done.)
+	DestroySubjectLink(requestUID string) error
+}
+
+// Store is the state store. All methods are safe for concurrent use.
+type Store interface {
+	Reader
+	// Update runs fn in one transaction, durable when it returns nil; an error of fn undoes it. Transactions follow one
+	// another, so within fn only the Tx may be used to write.
+	Update(ctx context.Context, fn func(tx Tx) error) error
+	// PlaceHold puts a hold into force, or changes the records and pseudonyms of one in force. It waits while a WithHolds
+	// of its namespace runs.
+	PlaceHold(ctx context.Context, hold Hold) error
+	// WithHolds runs fn with the holds in force in a namespace; until fn returns no further one comes into force there.
+	// Every hold whose PlaceHold returned before is among them. Many may run at once; a PlaceHold that waits goes before
+	// those that come later, so fn must not call WithHolds or PlaceHold. Update is fine.
+	WithHolds(ctx context.Context, namespace string, fn func(ctx context.Context, holds []Hold) error) error
+	// ID is the random identity that the store got at its creation.
+	ID() string
+	// Epoch rises with every opening.
+	Epoch() int64
+	// Close releases the store.
+	Close() error
+}

@@ -1,0 +1,185 @@
+package state
+
+import (
+	"encoding/json"
+	"time"
+)
+
+// Request is an erasure request. Fields marked json:"-" have columns of their own.
+type Request struct {
+	UID              string `json:"-"`
+	Namespace        string `json:"-"`
+	Name             string `json:"-"`
+	Revision         int64  `json:"-"`
+	Handle           string `json:"handle"`
+	SubjectPseudonym string `json:"-"`
+
+	Phase string `json:"phase,omitempty"`
+	Stage string `json:"stage,omitempty"`
+
+	ReceivedAt          time.Time  `json:"receivedAt"`
+	DueAt               time.Time  `json:"dueAt"`
+	ConfirmedAt         *time.Time `json:"confirmedAt,omitempty"`
+	ScheduledAt         *time.Time `json:"scheduledAt,omitempty"`
+	ProcessingStartedAt *time.Time `json:"processingStartedAt,omitempty"`
+	FinishedAt          *time.Time `json:"finishedAt,omitempty"`
+	PurgeAt             *time.Time `json:"purgeAt,omitempty"`
+
+	// Policy and Maps are the snapshots that apply.
+	Policy json.RawMessage `json:"policy,omitempty"`
+	Maps   json.RawMessage `json:"maps,omitempty"`
+
+	ApprovedAt *time.Time `json:"approvedAt,omitempty"`
+	// ApprovalNeeded stays set once an active process was seen.
+	ApprovalNeeded bool `json:"approvalNeeded,omitempty"`
+
+	// Deactivation holds the earlier values of deactivated records, sealed.
+	Deactivation      []byte `json:"-"`
+	DeactivationState string `json:"deactivationState,omitempty"`
+
+	RunUID      string `json:"runUID,omitempty"`
+	RunName     string `json:"runName,omitempty"`
+	DuplicateOf string `json:"duplicateOf,omitempty"`
+
+	// Acknowledged are the nonces of commands that were followed.
+	Acknowledged json.RawMessage `json:"acknowledged,omitempty"`
+	Outcome      json.RawMessage `json:"outcome,omitempty"`
+	History      json.RawMessage `json:"history,omitempty"`
+}
+
+// Run is one execution of a plan.
+type Run struct {
+	UID        string `json:"-"`
+	Namespace  string `json:"-"`
+	Name       string `json:"-"`
+	Revision   int64  `json:"-"`
+	RequestUID string `json:"requestUID,omitempty"`
+	ResidueID  string `json:"residueID,omitempty"`
+	Handle     string `json:"handle,omitempty"`
+
+	PlanRevision int    `json:"planRevision,omitempty"`
+	PlanDigest   string `json:"planDigest,omitempty"`
+	// Sealed is the plan; empty once it is destroyed.
+	Sealed []byte       `json:"-"`
+	Steps  []StepRecord `json:"steps,omitempty"`
+	// Effects tells that a first effect may have happened.
+	Effects  bool `json:"effects,omitempty"`
+	Attempts int  `json:"attempts,omitempty"`
+
+	StartedAt     *time.Time `json:"startedAt,omitempty"`
+	FinishedAt    *time.Time `json:"finishedAt,omitempty"`
+	NextAttemptAt *time.Time `json:"nextAttemptAt,omitempty"`
+	FailingSince  *time.Time `json:"failingSince,omitempty"`
+
+	Phase   string          `json:"phase,omitempty"`
+	Reason  string          `json:"reason,omitempty"`
+	Message string          `json:"message,omitempty"`
+	Outcome json.RawMessage `json:"outcome,omitempty"`
+	// AcknowledgedRetry is the nonce of the last retry that was followed.
+	AcknowledgedRetry string `json:"acknowledgedRetry,omitempty"`
+}
+
+// StepRecord is how far one step is.
+type StepRecord struct {
+	Name   string `json:"name"`
+	Digest string `json:"digest,omitempty"`
+	State  string `json:"state,omitempty"`
+	Cursor int64  `json:"cursor,omitempty"`
+	Done   int64  `json:"done,omitempty"`
+	// Planned records or files.
+	Planned int64 `json:"planned,omitempty"`
+}
+
+// Hold is a legal hold.
+type Hold struct {
+	UID               string          `json:"-"`
+	Namespace         string          `json:"-"`
+	Name              string          `json:"-"`
+	SubjectPseudonyms []string        `json:"subjectPseudonyms,omitempty"`
+	Records           json.RawMessage `json:"records,omitempty"`
+	InForceSince      time.Time       `json:"inForceSince"`
+	LiftedAt          *time.Time      `json:"-"`
+}
+
+// States of a residue.
+const (
+	ResidueWaiting = "Waiting"
+	ResidueRunning = "Running"
+	ResidueDone    = "Done"
+)
+
+// Residue is what a hold or a statutory basis keeps of an erasure.
+type Residue struct {
+	ID               string `json:"-"`
+	Namespace        string `json:"-"`
+	Revision         int64  `json:"-"`
+	RequestUID       string `json:"-"`
+	RequestName      string `json:"requestName,omitempty"`
+	Handle           string `json:"handle,omitempty"`
+	SubjectPseudonym string `json:"-"`
+	Basis            string `json:"basis,omitempty"`
+	// Until is when the basis ends; nil if only the holds decide.
+	Until    *time.Time `json:"until,omitempty"`
+	HoldUIDs []string   `json:"holdUIDs,omitempty"`
+	// After has the ids of residues that must be done before this one.
+	After    []string        `json:"after,omitempty"`
+	Counts   json.RawMessage `json:"counts,omitempty"`
+	Retained json.RawMessage `json:"retained,omitempty"`
+	// Sealed holds the keys of what stays; empty once it is destroyed.
+	Sealed    []byte    `json:"-"`
+	CreatedAt time.Time `json:"createdAt"`
+	RunName   string    `json:"runName,omitempty"`
+	State     string    `json:"-"`
+}
+
+// Owner of claims.
+type Owner struct {
+	UID  string
+	Name string
+}
+
+// Tombstone marks an erased root record.
+type Tombstone struct {
+	Namespace string
+	Store     string
+	Entity    string
+	MAC       string
+	ErasedAt  time.Time
+}
+
+// Checkpoint of a ledger's origin.
+type Checkpoint struct {
+	Origin string
+	Size   uint64
+	Root   []byte
+}
+
+// InUTC puts the request's times into UTC.
+func (r *Request) InUTC() {
+	r.ReceivedAt, r.DueAt = r.ReceivedAt.UTC(), r.DueAt.UTC()
+	inUTC(&r.ConfirmedAt, &r.ScheduledAt, &r.ProcessingStartedAt, &r.FinishedAt, &r.PurgeAt, &r.ApprovedAt)
+}
+
+// InUTC puts the run's times into UTC.
+func (r *Run) InUTC() { inUTC(&r.StartedAt, &r.FinishedAt, &r.NextAttemptAt, &r.FailingSince) }
+
+// InUTC puts the residue's times into UTC.
+func (r *Residue) InUTC() {
+	r.CreatedAt = r.CreatedAt.UTC()
+	inUTC(&r.Until)
+}
+
+// InUTC puts the hold's times into UTC.
+func (h *Hold) InUTC() {
+	h.InForceSince = h.InForceSince.UTC()
+	inUTC(&h.LiftedAt)
+}
+
+func inUTC(times ...**time.Time) {
+	for _, t := range times {
+		if *t != nil {
+			utc := (*t).UTC() // a new one: the old may be shared
+			*t = &utc
+		}
+	}
+}

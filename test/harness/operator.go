@@ -1,0 +1,102 @@
+package harness
+
+import (
+	"context"
+	"path/filepath"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/go-logr/logr"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/log/zap"
+
+	"github.com/lethe-dev/lethe/cmd/lethe/wiring"
+	"github.com/lethe-dev/lethe/internal/controller"
+	"github.com/lethe-dev/lethe/internal/operator"
+)
+
+// Operator is an operator that runs in this process.
+type Operator struct {
+	cancel context.CancelFunc
+	done   chan error
+	once   sync.Once
+	err    error
+	Logs   *Buffer
+}
+
+// OperatorOptions say how an operator runs; zero values are the real thing.
+type OperatorOptions struct {
+	// Folder of ledger and state store.
+	Folder     string
+	LocalRoots map[string]string
+	Clock      clock.PassiveClock
+	Witness    controller.Witness
+	// Namespace of the operator's own Secrets. Default OperatorNamespace.
+	Namespace string
+}
+
+// StartOperator runs the operator in this process until the test ends or it is stopped.
+func StartOperator(t testing.TB, config *rest.Config, o OperatorOptions) *Operator {
+	t.Helper()
+	if o.Namespace == "" {
+		o.Namespace = OperatorNamespace
+	}
+	logs := &Buffer{}
+	log := zap.New(zap.WriteTo(logs), zap.UseDevMode(false))
+	setLogger.Do(func() { ctrl.SetLogger(logr.Discard()) })
+	ctx, cancel := context.WithCancel(context.Background())
+	op := &Operator{cancel: cancel, done: make(chan error, 1), Logs: logs}
+	options := operator.Options{
+		Scheme: wiring.NewScheme(), Log: log, Openers: wiring.Openers(), OpenVault: wiring.OpenVault, LocalRoots: o.LocalRoots,
+		LedgerPath: filepath.Join(o.Folder, "ledger.db"), StatePath: filepath.Join(o.Folder, "state.db"), Namespace: o.Namespace,
+		MetricsAddress: "0", ProbeAddress: "0", Admission: operator.AdmissionOff, Clock: o.Clock, Witness: o.Witness,
+		ResidueInterval: 200 * time.Millisecond, SkipNameValidation: true,
+		// Each cluster of a test binary has state stores of several tests.
+		AdoptState: true,
+	}
+	go func() { op.done <- operator.Run(ctx, rest.CopyConfig(config), options) }()
+	t.Cleanup(func() {
+		if err := op.Stop(); err != nil && !t.Failed() {
+			t.Errorf("the operator ended with an error: %v", err)
+		}
+		if t.Failed() {
+			t.Logf("operator log:\n%s", logs.String())
+		}
+	})
+	return op
+}
+
+var setLogger sync.Once
+
+// Stop ends the operator and waits for it.
+func (o *Operator) Stop() error {
+	o.once.Do(func() {
+		o.cancel()
+		o.err = <-o.done
+	})
+	return o.err
+}
+
+// Buffer is a text that several goroutines may write.
+type Buffer struct {
+	mu   sync.Mutex
+	text []byte
+}
+
+// Write appends.
+func (b *Buffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.text = append(b.text, p...)
+	return len(p), nil
+}
+
+// String is all that was written.
+func (b *Buffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return string(b.text)
+}
