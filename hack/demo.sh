@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-: "${LETHE_CONTROLPLANE:?is the control plane binary; run make demo}"
+: "${LETHE_CONTROLPLANE:?the control plane binary is not known; run make demo}"
 once=${ONCE:-}
 namespace=recruiting
 patience=60s

@@ -45,7 +45,7 @@ func with(e v1alpha1.Entity, change func(*v1alpha1.Entity)) v1alpha1.Entity {
 func reasons(problems []Problem) []string {
 	var out []string
 	for _, p := range problems {
-		out = append(out, strings.TrimSuffix(p.Reason+" "+p.Entity+" "+p.Column, " "))
+		out = append(out, strings.TrimRight(p.Reason+" "+p.Entity+" "+p.Column, " "))
 	}
 	return out
 }

@@ -3,38 +3,13 @@ package postgresql_test
 import (
 	"context"
 	"fmt"
-	"os"
 	"testing"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/lethe-dev/lethe/internal/backend"
 	"github.com/lethe-dev/lethe/internal/backend/sql/postgresql"
-	"github.com/lethe-dev/lethe/test/pgtest"
 )
-
-var server *pgtest.Server
-
-func TestMain(m *testing.M) {
-	os.Exit(run(m))
-}
-
-func run(m *testing.M) int {
-	s, err := pgtest.Start(context.Background(), pgtest.Options{})
-	if err != nil {
-		fmt.Fprintln(os.Stderr, err)
-		return 1
-	}
-	defer func() { _ = s.Stop() }()
-	server = s
-	return m.Run()
-}
-
-func config(database string) postgresql.Config {
-	return postgresql.Config{
-		Host: server.Host, Port: server.Port, Database: database, User: server.User, SSLMode: "disable",
-	}
-}
 
 // The benchmarks erase one subject with about 50 rows in 10 tables from a database with 1000 subjects.
 
@@ -238,8 +213,9 @@ func BenchmarkVerify(b *testing.B) {
 	}
 }
 
+// An execution that finds nothing to do.
 func BenchmarkExecuteAgain(b *testing.B) {
-	name, conn := benchmarkDatabase(b)
+	name, _ := benchmarkDatabase(b)
 	be, err := postgresql.Open(context.Background(), config(name))
 	if err != nil {
 		b.Fatal(err)
@@ -250,7 +226,6 @@ func BenchmarkExecuteAgain(b *testing.B) {
 	if err != nil {
 		b.Fatal(err)
 	}
-	_ = conn
 	batch := deletion(req, res)
 	for b.Loop() {
 		if _, err := be.Execute(context.Background(), batch); err != nil {

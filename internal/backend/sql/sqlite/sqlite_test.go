@@ -213,8 +213,23 @@ func TestLooseTypes(t *testing.T) {
 			t.Fatalf("key %d: %v, %v", i, got, err)
 		}
 	}
-	one := "X"
-	_ = one
+	d.Exec(t, `INSERT INTO loose VALUES (1, x''), (2, ''), (3, NULL), (4, 9e999)`)
+	q.AnyOf[0].Identity = &backend.IdentityMatch{Column: "k", Values: []string{"1", "2", "3", "4"}}
+	if res, err = b.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{q}}); err != nil || len(res.Rows["loose"]) != 4 {
+		t.Fatalf("%v, %v", res, err)
+	}
+	restore := backend.Operation{Entity: "loose", Action: backend.Update, Table: q.Table, KeyColumns: q.KeyColumns, Columns: q.Columns}
+	for _, r := range res.Rows["loose"] {
+		restore.Keys, restore.Set = append(restore.Keys, r.Key), append(restore.Set, r.Values)
+	}
+	before := d.Dump(t, "SELECT k, typeof(v), quote(v) FROM loose ORDER BY k")
+	d.Exec(t, `UPDATE loose SET v = 'hidden'`)
+	if _, err := b.Execute(ctx, backend.Batch{Operations: []backend.Operation{restore}}); err != nil {
+		t.Fatal(err)
+	}
+	if after := d.Dump(t, "SELECT k, typeof(v), quote(v) FROM loose ORDER BY k"); fmt.Sprint(after) != fmt.Sprint(before) {
+		t.Errorf("restored %v, want %v", after, before)
+	}
 	ops := []backend.Operation{
 		{Entity: "folded", Action: backend.Update, Table: backend.Table{Name: "folded"}, KeyColumns: []string{"k"},
 			Keys: []backend.Key{{*b.FromText("ann")}}, Columns: []string{"v"}, Set: [][]backend.Value{{b.FromText("x")}}},

@@ -1,0 +1,176 @@
+package v1alpha1
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-logr/logr"
+	authenticationv1 "k8s.io/api/authentication/v1"
+	"k8s.io/utils/clock"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+)
+
+const (
+	// tendInterval is how often certificate and configuration are looked after.
+	tendInterval = time.Minute
+	// stopTimeout bounds the orderly stop.
+	stopTimeout = 5 * time.Second
+)
+
+// Loopback serves the webhooks on a loopback address, for an API server on the same machine: an operator beside a cluster
+// needs neither a Service nor a certificate authority. Any process of the machine can ask it; its answers tell no more
+// than the names of requests.
+//
+// The API server refuses what it cannot ask about. After an orderly stop it is told not to ask; after a kill it goes on
+// refusing until the operator is back, or somebody deletes the ValidatingWebhookConfiguration lethe-loopback.
+type Loopback struct {
+	address      netip.AddrPort
+	clock        clock.WithTicker
+	log          logr.Logger
+	reader       client.Reader
+	writer       client.Writer
+	handler      http.Handler
+	certificates certificates
+	url          string
+	installed    atomic.Bool
+}
+
+// SetupLoopback adds the webhooks to the manager. The clock is that of the certificates, which the API server compares
+// with the time of day: it must be the real one wherever the API server is real.
+func SetupLoopback(ctx context.Context, mgr ctrl.Manager, address string, clk clock.WithTicker) error {
+	addr, err := parseLoopback(address)
+	if err != nil {
+		return err
+	}
+	self := &authenticationv1.SelfSubjectReview{}
+	if err := mgr.GetClient().Create(ctx, self); err != nil {
+		return fmt.Errorf("as whom the operator speaks to the API server: %w", err)
+	}
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ErasureRequest{}, indexUnfinishedSubject, unfinishedSubject); err != nil {
+		return fmt.Errorf("index of subjects: %w", err)
+	}
+	l := &Loopback{
+		address:      addr,
+		clock:        clk,
+		log:          mgr.GetLogger().WithName("admission"),
+		reader:       mgr.GetAPIReader(),
+		writer:       mgr.GetClient(),
+		handler:      newHandler(mgr, self.Status.UserInfo.Username),
+		certificates: certificates{ip: addr.Addr()},
+	}
+	if err := mgr.AddReadyzCheck("admission", l.ready); err != nil {
+		return err
+	}
+	return mgr.Add(l)
+}
+
+// parseLoopback refuses every address but a loopback one. A name is refused too: it can lead elsewhere tomorrow.
+func parseLoopback(address string) (netip.AddrPort, error) {
+	addr, err := netip.ParseAddrPort(address)
+	if err != nil || !addr.Addr().IsLoopback() || addr.Addr().Zone() != "" {
+		return netip.AddrPort{}, fmt.Errorf("the admission address %q must be a loopback address with a port, for example 127.0.0.1:9443: these webhooks are for an API server on the same machine", address)
+	}
+	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), nil
+}
+
+func newHandler(mgr ctrl.Manager, operator string) http.Handler {
+	scheme, cached := mgr.GetScheme(), mgr.GetClient()
+	mux := http.NewServeMux()
+	mux.Handle(pathOf("erasurerequests"), admission.WithValidator(scheme, &erasureRequestValidator{requests: cached}))
+	mux.Handle(pathOf("retentionpolicies"), admission.WithValidator(scheme, &retentionPolicyValidator{policies: cached}))
+	mux.Handle(pathOf("legalholds"), admission.WithValidator(scheme, legalHoldValidator{}))
+	mux.Handle(pathOf("deletionruns"), admission.WithValidator(scheme, &deletionRunValidator{operator: operator}))
+	return mux
+}
+
+// NeedLeaderElection is true: who serves is who the API server is sent to. It also starts after the caches are filled.
+func (l *Loopback) NeedLeaderElection() bool { return true }
+
+// ready tells whether the API server has been told to ask.
+func (l *Loopback) ready(*http.Request) error {
+	if !l.installed.Load() {
+		return errors.New("the admission webhooks are not installed yet")
+	}
+	return nil
+}
+
+// Start serves until the context ends, then tells the API server not to ask any more.
+func (l *Loopback) Start(ctx context.Context) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.address.String())
+	if err != nil {
+		return fmt.Errorf("the admission address: %w", err)
+	}
+	l.url = "https://" + listener.Addr().String()
+	server := l.server()
+	defer func() { _ = server.Close() }()
+	if err := l.tend(ctx); err != nil {
+		_ = listener.Close()
+		return fmt.Errorf("ValidatingWebhookConfiguration %s: %w", ConfigurationName, err)
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.ServeTLS(listener, "", "") }()
+	l.installed.Store(true)
+	l.log.Info("admission webhooks are served on this machine; approvals stay unverified", "url", l.url)
+
+	ticker := l.clock.NewTicker(tendInterval)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return l.stop(ctx, server)
+		case err := <-failed:
+			return fmt.Errorf("the admission webhooks: %w", err)
+		case <-ticker.C():
+			if err := l.tend(ctx); err != nil && ctx.Err() == nil {
+				l.log.Error(err, "the admission webhooks could not be looked after; it is tried again")
+			}
+		}
+	}
+}
+
+// server makes the HTTPS server.
+func (l *Loopback) server() *http.Server {
+	return &http.Server{
+		Handler:           l.handler,
+		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: l.certificates.get},
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       2 * timeoutSeconds * time.Second,
+		WriteTimeout:      2 * timeoutSeconds * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		ErrorLog:          slog.NewLogLogger(logr.ToSlogHandler(l.log), slog.LevelError),
+	}
+}
+
+// tend renews the certificate and keeps the configuration as it should be.
+func (l *Loopback) tend(ctx context.Context) error {
+	if err := l.certificates.renew(l.clock.Now()); err != nil {
+		return err
+	}
+	return l.install(ctx)
+}
+
+// stop is orderly: first the API server stops asking, then the server goes.
+func (l *Loopback) stop(ctx context.Context, server *http.Server) error {
+	l.installed.Store(false)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
+	defer cancel()
+	if err := l.remove(ctx); err != nil {
+		l.log.Error(err, "the API server goes on asking, and refuses, until the ValidatingWebhookConfiguration is deleted", "name", ConfigurationName)
+	}
+	if err := server.Shutdown(ctx); err != nil {
+		l.log.Info("the admission webhooks were not stopped cleanly")
+	}
+	return nil
+}
