@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 )
 
@@ -15,9 +16,9 @@ const usage = `usage: ats COMMAND [--data DIR] [flags]
 
   seed    make the database DIR/ats.db and its files below DIR/storage
   count   print what one person has in every table and on disk, with a digest of everybody else's data;
-          --save FILE keeps the numbers, --against FILE compares with them: exit status 1 unless everything of the
-          person is gone but for --anonymized, --kept and --files (--kept all: nothing has changed), and all else is
-          as it was
+          --save NAME keeps the numbers beside the folder, --against NAME compares with them: exit status 1 unless
+          everything of the person is gone but for --anonymized, --kept and --files (--kept all: nothing has changed),
+          and all else is as it was
   row     print columns of one row as column=value
   close   close the person's open applications, as a recruiter would
 
@@ -73,8 +74,8 @@ func runSeed(ctx context.Context, args []string) error {
 func runCount(ctx context.Context, args []string) error {
 	flags, data := newFlags("count")
 	id := flags.String("subject", "", "applicants.id of the person")
-	save := flags.String("save", "", "file to keep the numbers in")
-	against := flags.String("against", "", "file with earlier numbers to compare with")
+	save := flags.String("save", "", "name to keep the numbers under")
+	against := flags.String("against", "", "name of earlier numbers to compare with")
 	anonymized := flags.String("anonymized", "", "tables whose rows of the person stay, overwritten, separated by commas")
 	kept := flags.String("kept", "", "rows of the person that stay as they are: table=rows separated by commas, or all")
 	files := flags.Int("files", 0, "files of the person that stay")
@@ -91,7 +92,7 @@ func runCount(ctx context.Context, args []string) error {
 		if err != nil {
 			return err
 		}
-		return compareWith(ctx, os.Stdout, ats, *against, want)
+		return compareWith(ctx, os.Stdout, ats, snapshotFile(*data, *against), want)
 	}
 	before, err := takeSnapshot(ctx, ats, *id)
 	if err != nil {
@@ -101,7 +102,12 @@ func runCount(ctx context.Context, args []string) error {
 	if *save == "" {
 		return nil
 	}
-	return before.write(*save)
+	return before.write(snapshotFile(*data, *save))
+}
+
+// snapshotFile keeps numbers beside the system's folder, not in it.
+func snapshotFile(data, name string) string {
+	return filepath.Join(filepath.Dir(filepath.Clean(data)), name+".json")
 }
 
 func runRow(ctx context.Context, args []string) error {

@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"iter"
 	"strings"
@@ -163,9 +164,7 @@ func TestTamperingIsFound(t *testing.T) {
 }
 
 func asTampered(err error, target **ledger.TamperedError) bool {
-	tampered, ok := err.(*ledger.TamperedError)
-	*target = tampered
-	return ok
+	return errors.As(err, target)
 }
 
 func TestTamperingIsLocated(t *testing.T) {

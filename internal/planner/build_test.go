@@ -161,8 +161,9 @@ func TestLegalHolds(t *testing.T) {
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Error(diff)
 	}
-	if after := plan.Residues[2].After; !slices.Equal(after, sortedStrings([]string{plan.Residues[0].ID, plan.Residues[1].ID})) && len(after) != 2 {
-		t.Errorf("after: %v", after)
+	before := sortedStrings([]string{plan.Residues[0].ID, plan.Residues[1].ID})
+	if diff := cmp.Diff(before, sortedStrings(plan.Residues[2].After)); diff != "" {
+		t.Error(diff)
 	}
 
 	if plan = mustBuild(t, g, facts, buildInput([]Hold{whole})); len(plan.Steps) != 0 {

@@ -84,10 +84,27 @@ func (g *Graph) check(stores map[string]StoreFacts) *checker {
 		c.checkWrites(e, info)
 		c.warn(e, info)
 	}
+	c.checkSchemas()
 	for _, name := range sortedKeys(stores) {
 		c.checkForeignKeys(name)
 	}
 	return c
+}
+
+// checkSchemas refuses a table that is written with its schema in one place and without it in another: only a live store
+// tells that both are the same.
+func (c *checker) checkSchemas() {
+	written := map[tableID]backend.Table{}
+	for _, t := range c.g.ignored {
+		written[tableID{t.store, c.stores[t.store].normal(t.table)}] = t.table
+	}
+	for _, e := range c.g.entities {
+		id := tableID{e.spec.Store, c.stores[e.spec.Store].normal(e.table)}
+		if other, ok := written[id]; ok && other != e.table {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "table %s stands in the maps with its schema and without; write it the same way everywhere", tableText(id.table)))
+		}
+		written[id] = e.table
+	}
 }
 
 func (c *checker) add(p Problem) { c.problems = append(c.problems, p) }

@@ -323,6 +323,16 @@ func TestCheckStores(t *testing.T) {
 	}
 }
 
+func TestCheckSeesOneTableWrittenInTwoWays(t *testing.T) {
+	src := checkMap()
+	src.Spec.Ignored = []v1alpha1.IgnoredTable{{Store: "ats", Schema: "public", Table: "notes", Reason: "none"}}
+	g := mustCompile(t, src)
+	got := g.Check(map[string]StoreFacts{"ats": {Kind: TableStore, DefaultSchema: "public", Schema: schemaOf(g, "ats")}, "docs": {Kind: PathStore}})
+	if diff := cmp.Diff([]string{"InvalidSpec note"}, reasons(got)); diff != "" {
+		t.Error(diff)
+	}
+}
+
 func TestCoverageAndDigest(t *testing.T) {
 	g := mustCompile(t, checkMap())
 	s := schemaOf(g, "ats")

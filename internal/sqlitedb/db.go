@@ -84,7 +84,7 @@ func Open(ctx context.Context, path string, opts Options) (*DB, error) {
 		_ = db.Close()
 		return nil, fmt.Errorf("open %s: %w", path, err)
 	}
-	go db.scrubLoop()
+	go db.scrubLoop() //nolint:contextcheck // it outlives the opening
 	return db, nil
 }
 
@@ -248,7 +248,7 @@ func (db *DB) Write(ctx context.Context, fn func(ctx context.Context, tx *sql.Tx
 
 func (db *DB) checkEpoch(ctx context.Context, tx *sql.Tx) error {
 	var now int64
-	if err := tx.StmtContext(ctx, db.getEpoch).QueryRowContext(ctx).Scan(&now); err != nil {
+	if err := tx.StmtContext(ctx, db.getEpoch).QueryRowContext(ctx).Scan(&now); err != nil { //nolint:sqlclosecheck // the transaction closes it
 		return err
 	}
 	if now != db.epoch {

@@ -13,11 +13,15 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	k8sruntime "k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/envtest"
 
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/cmd/lethe/wiring"
 )
 
@@ -99,4 +103,24 @@ func (c *Cluster) ensureNamespace(ctx context.Context, name string) error {
 		return nil
 	}
 	return err
+}
+
+// Clean removes Lethe's objects of a namespace, finalizers and all, so that no later operator finds them.
+func (c *Cluster) Clean(ctx context.Context, namespace string) error {
+	var errs []error
+	for _, list := range []client.ObjectList{&v1alpha1.ErasureRequestList{}, &v1alpha1.DeletionRunList{}, &v1alpha1.LegalHoldList{},
+		&v1alpha1.PersonalDataMapList{}, &v1alpha1.DataStoreList{}, &v1alpha1.RetentionPolicyList{}} {
+		if err := c.Client.List(ctx, list, client.InNamespace(namespace)); err != nil {
+			return err
+		}
+		errs = append(errs, meta.EachListItem(list, func(o k8sruntime.Object) error {
+			obj := o.(client.Object)
+			if err := c.Client.Delete(ctx, obj); client.IgnoreNotFound(err) != nil {
+				return err
+			}
+			patch := client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`))
+			return client.IgnoreNotFound(c.Client.Patch(ctx, obj, patch))
+		}))
+	}
+	return errors.Join(errs...)
 }

@@ -386,10 +386,7 @@ func operations(ops []backend.Operation) ([][]string, error) {
 func (b *Backend) sync(root *os.Root, dirs map[string]bool) error {
 	done := map[string]bool{}
 	for dir := range dirs {
-		for {
-			if done[dir] {
-				break
-			}
+		for !done[dir] {
 			done[dir] = true
 			err := syncDir(root, dir)
 			if missing(err) && dir != "." {

@@ -2,6 +2,7 @@ package sql
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/lethe-dev/lethe/internal/backend"
@@ -33,6 +34,103 @@ func (c *Compiler) Resolve(req backend.ResolveRequest) ([]Statement, error) {
 	return statements, nil
 }
 
+// ResolveAll makes one statement for all queries: each finds its parents' records as the query before it left them,
+// instead of finding them again. Its columns, all of them text, are the index of a query, the key, Columns, Clocks and
+// Flags ('true' or 'false'); rows of queries with fewer are filled up with NULL.
+func (c *Compiler) ResolveAll(req backend.ResolveRequest) (Statement, error) {
+	r := resolver{Compiler: c, queries: req.Queries, index: map[string]int{}, needed: map[int][]string{}}
+	seen := map[int]bool{}
+	width := 0
+	for i, q := range req.Queries {
+		if err := r.need(i, seen); err != nil {
+			return Statement{}, withEntity(err, q.Entity)
+		}
+		if _, twice := r.index[q.Entity]; twice {
+			return Statement{}, &backend.RefusedError{Entity: q.Entity, Problem: "two queries have this name"}
+		}
+		r.index[q.Entity] = i
+		width = max(width, len(q.KeyColumns)+len(q.Columns)+len(q.Clocks)+len(q.Flags))
+	}
+	limit := r.Dialect.Placeholder(r.b.Bind(r.limit(req.MaxRows)))
+	ctes, selects := make([]string, len(req.Queries)), make([]string, len(req.Queries))
+	for i, q := range req.Queries {
+		body, values, err := r.all(i)
+		if err != nil {
+			return Statement{}, withEntity(err, q.Entity)
+		}
+		for len(values) < width {
+			values = append(values, "NULL")
+		}
+		ctes[i] = fmt.Sprintf("%s AS (%s LIMIT %s)", cte(i), body, limit)
+		selects[i] = fmt.Sprintf("(SELECT '%d', %s FROM %s ORDER BY %s)", i, strings.Join(values, ", "), cte(i),
+			strings.Join(numbered("k", len(q.KeyColumns)), ", "))
+	}
+	text := "WITH " + strings.Join(ctes, ", ") + " " + strings.Join(selects, " UNION ALL ")
+	return Statement{Text: text, Args: r.b.args}, nil
+}
+
+// all selects a query's values as v1, v2 ..., its key in the order of its type as k1, k2 ... and what children refer to.
+func (r *resolver) all(i int) (body string, values []string, err error) {
+	q := r.queries[i]
+	table, _, err := r.table(q.Table)
+	if err != nil {
+		return "", nil, err
+	}
+	exprs, keys, err := r.selectList(q)
+	if err != nil {
+		return "", nil, err
+	}
+	for f := len(exprs) - len(q.Flags); f < len(exprs); f++ {
+		exprs[f] = "CASE WHEN " + exprs[f] + " THEN 'true' ELSE 'false' END"
+	}
+	values = numbered("v", len(exprs))
+	list := append(named(exprs, values), named(keys, numbered("k", len(keys)))...)
+	refs, err := r.references(i)
+	if err != nil {
+		return "", nil, err
+	}
+	where, err := r.where(q, table)
+	if err != nil {
+		return "", nil, err
+	}
+	return fmt.Sprintf("SELECT %s FROM %s AS %s WHERE %s", strings.Join(append(list, refs...), ", "), table, self, where), values, nil
+}
+
+func numbered(prefix string, n int) []string {
+	names := make([]string, n)
+	for i := range names {
+		names[i] = fmt.Sprintf("%s%d", prefix, i+1)
+	}
+	return names
+}
+
+func named(exprs, names []string) []string {
+	list := make([]string, len(exprs))
+	for i, e := range exprs {
+		list[i] = e + " AS " + names[i]
+	}
+	return list
+}
+
+// references are the columns of a parent that its children refer to, under the names that parent gives them.
+func (r *resolver) references(p int) ([]string, error) {
+	exprs, _, err := r.columns(self, r.queries[p].Table, r.needed[p])
+	if err != nil {
+		return nil, err
+	}
+	return named(exprs, numbered("r", len(exprs))), nil
+}
+
+func reference(i int) string { return fmt.Sprintf("r%d", i+1) }
+
+// limit is one more than allowed, which tells that there are too many.
+func (r *resolver) limit(maxRows int64) any {
+	if maxRows > 0 {
+		return maxRows + 1
+	}
+	return r.Dialect.NoLimit()
+}
+
 // resolver makes the statement of one query; index holds the queries before it.
 type resolver struct {
 	*Compiler
@@ -49,9 +147,6 @@ func (r *resolver) statement(i int, maxRows int64) (Statement, error) {
 	if err != nil {
 		return Statement{}, err
 	}
-	if len(q.KeyColumns) == 0 {
-		return Statement{}, &backend.RefusedError{Problem: "no key columns", Remedy: "name them in the data map"}
-	}
 	with, err := r.with(i)
 	if err != nil {
 		return Statement{}, err
@@ -64,17 +159,16 @@ func (r *resolver) statement(i int, maxRows int64) (Statement, error) {
 	if err != nil {
 		return Statement{}, err
 	}
-	limit := r.Dialect.NoLimit()
-	if maxRows > 0 {
-		limit = maxRows + 1 // one more tells that there are too many
-	}
 	text := fmt.Sprintf("%sSELECT %s FROM %s AS %s WHERE %s ORDER BY %s LIMIT %s", with,
 		strings.Join(list, ", "), table, self, where, strings.Join(order, ", "),
-		r.Dialect.Placeholder(r.b.Bind(limit)))
+		r.Dialect.Placeholder(r.b.Bind(r.limit(maxRows))))
 	return Statement{Text: text, Args: r.b.args, Op: i}, nil
 }
 
 func (r *resolver) selectList(q backend.Query) (list, order []string, err error) {
+	if len(q.KeyColumns) == 0 {
+		return nil, nil, &backend.RefusedError{Problem: "no key columns", Remedy: "name them in the data map"}
+	}
 	names := make([]string, 0, len(q.KeyColumns)+len(q.Columns)+len(q.Clocks))
 	names = append(append(append(names, q.KeyColumns...), q.Columns...), q.Clocks...)
 	exprs, cols, err := r.columns(self, q.Table, names)
@@ -103,8 +197,7 @@ func (r *resolver) with(i int) (string, error) {
 	}
 	var ctes []string
 	for p := range i {
-		names, ok := r.needed[p]
-		if !ok {
+		if _, ok := r.needed[p]; !ok {
 			continue
 		}
 		q := r.queries[p]
@@ -112,7 +205,7 @@ func (r *resolver) with(i int) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		exprs, _, err := r.columns(self, q.Table, names)
+		exprs, err := r.references(p)
 		if err != nil {
 			return "", err
 		}
@@ -147,7 +240,7 @@ func (r *resolver) need(i int, seen map[int]bool) error {
 			}
 		}
 		for _, n := range m.Parent.ParentColumns {
-			if !contains(r.needed[p], n) {
+			if !slices.Contains(r.needed[p], n) {
 				r.needed[p] = append(r.needed[p], n)
 			}
 		}
@@ -156,15 +249,6 @@ func (r *resolver) need(i int, seen map[int]bool) error {
 		}
 	}
 	return nil
-}
-
-func contains(names []string, name string) bool {
-	for _, n := range names {
-		if n == name {
-			return true
-		}
-	}
-	return false
 }
 
 // where is scope and match of a query under the alias self.
@@ -286,6 +370,7 @@ func (r *resolver) parent(alias string, t backend.Table, m *backend.ParentMatch)
 		return "", err
 	}
 	for i := range own {
+		theirs[i] = parent + "." + reference(slices.Index(r.needed[p], m.ParentColumns[i]))
 		own[i], theirs[i] = r.Dialect.Pair(own[i], ownCols[i], theirs[i], theirCols[i])
 	}
 	term := fmt.Sprintf("%s IN (SELECT %s FROM %s AS %s)", tuple(own), strings.Join(theirs, ", "), cte(p), parent)

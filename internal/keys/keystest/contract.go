@@ -6,7 +6,7 @@ import (
 	"sync"
 	"testing"
 
-	. "github.com/onsi/gomega"
+	"github.com/onsi/gomega"
 
 	"github.com/lethe-dev/lethe/internal/keys"
 )
@@ -18,49 +18,49 @@ func Run(t *testing.T, open func(t *testing.T) keys.Store) {
 	id := keys.ID{Purpose: keys.Run, Namespace: "hr", Name: "run-1"}
 
 	t.Run("a key is made once and comes back", func(t *testing.T) {
-		g, store := NewWithT(t), open(t)
+		g, store := gomega.NewWithT(t), open(t)
 		_, err := store.Get(ctx, id)
-		g.Expect(err).To(MatchError(keys.ErrNotFound))
+		g.Expect(err).To(gomega.MatchError(keys.ErrNotFound))
 		key, err := store.Ensure(ctx, id)
-		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(key).To(HaveLen(keys.Size))
+		g.Expect(err).NotTo(gomega.HaveOccurred())
+		g.Expect(key).To(gomega.HaveLen(keys.Size))
 		again, err := store.Ensure(ctx, id)
-		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(again).To(Equal(key))
+		g.Expect(err).NotTo(gomega.HaveOccurred())
+		g.Expect(again).To(gomega.Equal(key))
 		clear(again) // the caller's copy
 		got, err := store.Get(ctx, id)
-		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(got).To(Equal(key))
+		g.Expect(err).NotTo(gomega.HaveOccurred())
+		g.Expect(got).To(gomega.Equal(key))
 	})
 	t.Run("keys differ by purpose, namespace and name", func(t *testing.T) {
-		g, store := NewWithT(t), open(t)
+		g, store := gomega.NewWithT(t), open(t)
 		seen := map[string]bool{}
 		for _, id := range []keys.ID{id, {Purpose: keys.Residue, Namespace: "hr", Name: "run-1"},
 			{Purpose: keys.Run, Namespace: "it", Name: "run-1"}, {Purpose: keys.Run, Namespace: "hr", Name: "run-2"},
 			{Purpose: keys.Pseudonym, Namespace: "hr"}} {
 			key, err := store.Ensure(ctx, id)
-			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(err).NotTo(gomega.HaveOccurred())
 			seen[string(key)] = true
 		}
-		g.Expect(seen).To(HaveLen(5))
+		g.Expect(seen).To(gomega.HaveLen(5))
 	})
 	t.Run("a destroyed key is gone, and a new one is another", func(t *testing.T) {
 		for _, id := range []keys.ID{id, {Purpose: keys.Pseudonym, Namespace: "hr"}} {
-			g, store := NewWithT(t), open(t)
-			g.Expect(store.Destroy(ctx, id)).To(Succeed())
+			g, store := gomega.NewWithT(t), open(t)
+			g.Expect(store.Destroy(ctx, id)).To(gomega.Succeed())
 			key, err := store.Ensure(ctx, id)
-			g.Expect(err).NotTo(HaveOccurred())
-			g.Expect(store.Destroy(ctx, id)).To(Succeed())
-			g.Expect(store.Destroy(ctx, id)).To(Succeed())
+			g.Expect(err).NotTo(gomega.HaveOccurred())
+			g.Expect(store.Destroy(ctx, id)).To(gomega.Succeed())
+			g.Expect(store.Destroy(ctx, id)).To(gomega.Succeed())
 			_, err = store.Get(ctx, id)
-			g.Expect(err).To(MatchError(keys.ErrNotFound))
+			g.Expect(err).To(gomega.MatchError(keys.ErrNotFound))
 			other, err := store.Ensure(ctx, id)
-			g.Expect(err).NotTo(HaveOccurred())
-			g.Expect(other).NotTo(Equal(key))
+			g.Expect(err).NotTo(gomega.HaveOccurred())
+			g.Expect(other).NotTo(gomega.Equal(key))
 		}
 	})
 	t.Run("all that make a key at once get the same one", func(t *testing.T) {
-		g, store := NewWithT(t), open(t)
+		g, store := gomega.NewWithT(t), open(t)
 		var group sync.WaitGroup
 		got := make([]string, 16)
 		for i := range got {
@@ -72,6 +72,6 @@ func Run(t *testing.T, open func(t *testing.T) keys.Store) {
 			})
 		}
 		group.Wait()
-		g.Expect(got).To(HaveEach(And(HaveLen(keys.Size), Equal(got[0]))))
+		g.Expect(got).To(gomega.HaveEach(gomega.And(gomega.HaveLen(keys.Size), gomega.Equal(got[0]))))
 	})
 }

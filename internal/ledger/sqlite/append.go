@@ -137,7 +137,7 @@ func (l *Log) appendMany(ctx context.Context, o *origin, t *tip, items []item) (
 func (l *Log) placeNew(ctx context.Context, tx *sql.Tx, o *origin, tree ledger.Tree, items []item) (
 	indexes []uint64, rows []row, grown ledger.Tree, err error,
 ) {
-	lookup := tx.StmtContext(ctx, l.keyInTx)
+	lookup := tx.StmtContext(ctx, l.keyInTx) //nolint:sqlclosecheck // the transaction closes it
 	seen := make(map[string]uint64, len(items))
 	for _, it := range items {
 		index, ok := seen[string(it.keyHash)]
@@ -165,7 +165,7 @@ func (l *Log) placeNew(ctx context.Context, tx *sql.Tx, o *origin, tree ledger.T
 }
 
 func (l *Log) insertRows(ctx context.Context, tx *sql.Tx, rows []row, checkpoint []byte) error {
-	insert := tx.StmtContext(ctx, l.insert)
+	insert := tx.StmtContext(ctx, l.insert) //nolint:sqlclosecheck // the transaction closes it
 	for i, r := range rows {
 		var text []byte
 		if i == len(rows)-1 {

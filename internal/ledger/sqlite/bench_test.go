@@ -32,7 +32,7 @@ func BenchmarkFloor(b *testing.B) {
 					b.Fatal(err)
 				}
 				for range group {
-					if _, err := tx.Stmt(insert).Exec(leaf); err != nil {
+					if _, err := tx.Stmt(insert).Exec(leaf); err != nil { //nolint:sqlclosecheck // the transaction closes it
 						b.Fatal(err)
 					}
 				}

@@ -30,7 +30,7 @@ func TestMain(m *testing.M) {
 func appendForEver(path string) {
 	l, err := tryOpen(path)
 	if err != nil {
-		fmt.Println("error", err)
+		fmt.Fprintln(os.Stdout, "error", err)
 		os.Exit(1)
 	}
 	from := uint64(0)
@@ -45,10 +45,10 @@ func appendForEver(path string) {
 		}
 		r, err := l.Append(ctx, "hr", entries...)
 		if err != nil {
-			fmt.Println("error", err)
+			fmt.Fprintln(os.Stdout, "error", err)
 			os.Exit(1)
 		}
-		fmt.Printf("ack %s %d %d %x\n", key, r.Indexes[0], r.Checkpoint.Size, r.Checkpoint.Root)
+		fmt.Fprintf(os.Stdout, "ack %s %d %d %x\n", key, r.Indexes[0], r.Checkpoint.Size, r.Checkpoint.Root)
 	}
 }
 

@@ -115,7 +115,7 @@ func (l *Log) prepare(ctx context.Context) error {
 		{&l.node, l.db.Reader, selectNode}, {&l.page, l.db.Reader, selectPage}, {&l.key, l.db.Reader, selectKey},
 	} {
 		var err error
-		if *s.stmt, err = s.pool.PrepareContext(ctx, s.query); err != nil {
+		if *s.stmt, err = s.pool.PrepareContext(ctx, s.query); err != nil { //nolint:sqlclosecheck // lives as long as the pool, which closes it
 			return err
 		}
 	}

@@ -48,7 +48,7 @@ func (s *Store) WithHolds(ctx context.Context, namespace string, fn func(context
 
 func (s *Store) checkEpoch(ctx context.Context) error {
 	var now int64
-	if err := s.stmt(ctx, selectEpoch).QueryRowContext(ctx).Scan(&now); err != nil {
+	if err := s.stmt(ctx, selectEpoch).QueryRowContext(ctx).Scan(&now); err != nil { //nolint:sqlclosecheck // its pool or transaction closes it
 		return translate("read state store", err)
 	}
 	if now != s.db.Epoch() {

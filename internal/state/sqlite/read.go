@@ -21,7 +21,7 @@ type scanner interface{ Scan(dest ...any) error }
 
 // one reads one record with scan.
 func one[T any](ctx context.Context, r *reader, scan func(scanner) (T, error), query string, args ...any) (*T, error) {
-	record, err := scan(r.stmt(ctx, query).QueryRowContext(ctx, args...))
+	record, err := scan(r.stmt(ctx, query).QueryRowContext(ctx, args...)) //nolint:sqlclosecheck // its pool or transaction closes it
 	if errors.Is(err, sql.ErrNoRows) {
 		return nil, state.ErrNotFound
 	}
@@ -33,7 +33,7 @@ func one[T any](ctx context.Context, r *reader, scan func(scanner) (T, error), q
 
 // many reads a list.
 func many[T any](ctx context.Context, r *reader, scan func(scanner) (T, error), query string, args ...any) ([]T, error) {
-	rows, err := r.stmt(ctx, query).QueryContext(ctx, args...)
+	rows, err := r.stmt(ctx, query).QueryContext(ctx, args...) //nolint:sqlclosecheck // its pool or transaction closes it
 	if err != nil {
 		return nil, fmt.Errorf("read state store: %w", err)
 	}

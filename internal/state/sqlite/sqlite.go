@@ -68,7 +68,7 @@ func prepare(ctx context.Context, pool *sql.DB, queries ...[]string) (map[string
 	out := map[string]*sql.Stmt{}
 	for _, list := range queries {
 		for _, query := range list {
-			stmt, err := pool.PrepareContext(ctx, query)
+			stmt, err := pool.PrepareContext(ctx, query) //nolint:sqlclosecheck // lives as long as the pool, which closes it
 			if err != nil {
 				return nil, err
 			}

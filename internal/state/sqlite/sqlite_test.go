@@ -272,6 +272,7 @@ func TestDueResidues(t *testing.T) {
 		g.Expect(rows.Scan(&a, &b, &c, &detail)).To(Succeed())
 		plan += detail + "\n"
 	}
+	g.Expect(rows.Err()).To(Succeed())
 	g.Expect(plan).To(ContainSubstring("residues_due"))
 	g.Expect(plan).NotTo(ContainSubstring("TEMP B-TREE"))
 }

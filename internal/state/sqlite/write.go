@@ -30,7 +30,7 @@ type tx struct {
 }
 
 func (t *tx) exec(query string, args ...any) (changed int64, err error) {
-	result, err := t.stmt(t.ctx, query).ExecContext(t.ctx, args...)
+	result, err := t.stmt(t.ctx, query).ExecContext(t.ctx, args...) //nolint:sqlclosecheck // its pool or transaction closes it
 	if err != nil {
 		return 0, fmt.Errorf("write state store: %w", err)
 	}
@@ -60,7 +60,7 @@ func (t *tx) putSealed(kind, id string, text []byte, isNew bool) error {
 	digest := sha256.Sum256(text)
 	if !isNew {
 		var before []byte
-		err := t.stmt(t.ctx, selectDigest).QueryRowContext(t.ctx, kind, id).Scan(&before)
+		err := t.stmt(t.ctx, selectDigest).QueryRowContext(t.ctx, kind, id).Scan(&before) //nolint:sqlclosecheck // its pool or transaction closes it
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return fmt.Errorf("read state store: %w", err)
 		}

@@ -67,19 +67,21 @@ func validatingWebhook(resource, baseURL string, bundle []byte, operations ...ad
 // install creates the configuration, or brings one that differs to what it should be: that of a process which was killed,
 // or one that somebody changed.
 func (l *Loopback) install(ctx context.Context) error {
-	want := configuration(l.url, l.certificates.bundle())
+	bundle := l.certificates.bundle()
+	want := configuration(l.url, bundle)
 	var found admissionregistrationv1.ValidatingWebhookConfiguration
 	err := l.reader.Get(ctx, client.ObjectKeyFromObject(want), &found)
 	switch {
 	case apierrors.IsNotFound(err):
-		return l.writer.Create(ctx, want)
-	case err != nil:
-		return err
-	case equality.Semantic.DeepEqual(found.Webhooks, want.Webhooks):
-		return nil
+		err = l.writer.Create(ctx, want)
+	case err == nil && !equality.Semantic.DeepEqual(found.Webhooks, want.Webhooks):
+		found.Webhooks = want.Webhooks
+		err = l.writer.Update(ctx, &found)
 	}
-	found.Webhooks = want.Webhooks
-	return l.writer.Update(ctx, &found)
+	if err == nil {
+		l.written = bundle
+	}
+	return err
 }
 
 // remove deletes the configuration, unless another process has made it its own since.
@@ -88,7 +90,7 @@ func (l *Loopback) remove(ctx context.Context) error {
 	if err := l.reader.Get(ctx, client.ObjectKey{Name: ConfigurationName}, &found); err != nil {
 		return client.IgnoreNotFound(err)
 	}
-	if len(found.Webhooks) == 0 || !bytes.Equal(found.Webhooks[0].ClientConfig.CABundle, l.certificates.bundle()) {
+	if len(found.Webhooks) == 0 || !bytes.Equal(found.Webhooks[0].ClientConfig.CABundle, l.written) {
 		return nil
 	}
 	return client.IgnoreNotFound(l.writer.Delete(ctx, &found, client.Preconditions{UID: &found.UID, ResourceVersion: &found.ResourceVersion}))

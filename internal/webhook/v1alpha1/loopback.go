@@ -44,6 +44,7 @@ type Loopback struct {
 	handler      http.Handler
 	certificates certificates
 	url          string
+	written      []byte // the bundle that the API server was told last
 	installed    atomic.Bool
 }
 

@@ -214,8 +214,8 @@ func (p *pool) release(ctx context.Context, conn *pgx.Conn) {
 }
 
 // drain closes the idle connections.
-func (p *pool) drain() {
-	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+func (p *pool) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), connectTimeout)
 	defer cancel()
 	for {
 		select {

@@ -47,12 +47,12 @@ func trimmed(operand string, n backend.Normalization) string {
 	return operand
 }
 
-// FoldExact: some letters outside ASCII have lower-case forms inside it, such as the Kelvin sign; they take more bytes.
+// FoldExact: some letters outside ASCII have lower-case forms inside it, such as the Kelvin sign, and would make an
+// address match another one.
 func (d dialect) FoldExact(expr string, n backend.Normalization, ascii bool) string {
-	if !ascii {
-		return ""
-	}
-	return fmt.Sprintf("octet_length(%s) = octet_length(%s)", d.Fold(expr, n, ascii), trimmed(expr, n))
+	expr = trimmed(expr, n)
+	return fmt.Sprintf("(octet_length(%s) = char_length(%s) OR octet_length(%s) <> char_length(%s))", expr, expr,
+		d.Fold(expr, backend.LowerCase, ascii), d.Fold(expr, backend.LowerCase, ascii))
 }
 
 func (d dialect) InFolded(b *core.Builder, operand string, values []string, n backend.Normalization, ascii bool) string {

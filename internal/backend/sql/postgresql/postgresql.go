@@ -8,10 +8,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/lethe-dev/lethe/internal/backend"
 	core "github.com/lethe-dev/lethe/internal/backend/sql"
@@ -52,7 +54,7 @@ func (*Backend) Transactional() {}
 // Close ends the idle connections; those in use end with their calls.
 func (b *Backend) Close() error {
 	b.pool.closed.Store(true)
-	b.pool.drain()
+	b.pool.drain(context.Background())
 	return nil
 }
 
@@ -78,7 +80,6 @@ func (b *Backend) Resolve(ctx context.Context, req backend.ResolveRequest) (*bac
 	tables := make([]backend.Table, len(req.Queries))
 	for i, q := range req.Queries {
 		tables[i] = q.Table
-		res.Rows[q.Entity] = nil
 		if len(q.Paths) > 0 {
 			return nil, refused(q.Entity, "a database has no paths", "name a file store in the data map")
 		}
@@ -87,23 +88,62 @@ func (b *Backend) Resolve(ctx context.Context, req backend.ResolveRequest) (*bac
 		return res, nil
 	}
 	err := b.run(ctx, tables, func(conn *pgx.Conn, c *core.Compiler) error {
-		statements, err := c.Resolve(req)
-		if err != nil {
-			return err
+		err := resolveAll(ctx, conn, c, req, res)
+		var pg *pgconn.PgError
+		if errors.As(err, &pg) && wrongMap(pg.Code) {
+			return errors.Join(blame(ctx, conn, c, req), err)
 		}
-		entity := func(i int) string { return req.Queries[i].Entity }
-		r := reader{left: req.MaxRows, bounded: req.MaxRows > 0, max: req.MaxRows}
-		return pipeline(ctx, conn, beginRead, statements, entity, func(s core.Statement, rows pgx.Rows) error {
-			q := &req.Queries[s.Op]
-			found, err := r.read(rows, q, c.Tables[q.Table])
-			res.Rows[q.Entity] = found
-			return err
-		})
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	return res, nil
+}
+
+// resolveAll asks with one statement.
+func resolveAll(ctx context.Context, conn *pgx.Conn, c *core.Compiler, req backend.ResolveRequest, res *backend.Resolution) error {
+	clear(res.Rows)
+	s, err := c.ResolveAll(req)
+	if err != nil {
+		return err
+	}
+	rows, err := conn.Query(ctx, s.Text, s.Args...)
+	if err != nil {
+		return err
+	}
+	defer rows.Close()
+	for total := int64(1); rows.Next(); total++ {
+		if req.MaxRows > 0 && total > req.MaxRows {
+			_ = conn.Close(ctx) // rather than read what nobody wants
+			return &backend.TooManyRowsError{MaxRows: req.MaxRows}
+		}
+		raw := rows.RawValues()
+		i, err := strconv.Atoi(string(raw[0]))
+		if err != nil {
+			return err
+		}
+		q := &req.Queries[i]
+		row, err := decode(raw[1:], q, c.Tables[q.Table])
+		if err != nil {
+			return err
+		}
+		res.Rows[q.Entity] = append(res.Rows[q.Entity], row)
+	}
+	return rows.Err()
+}
+
+// blame finds out which query a server refuses, by sending each on its own; nil if none.
+func blame(ctx context.Context, conn *pgx.Conn, c *core.Compiler, req backend.ResolveRequest) error {
+	statements, err := c.Resolve(backend.ResolveRequest{Queries: req.Queries, MaxRows: 1})
+	if err != nil {
+		return err
+	}
+	entity := func(i int) string { return req.Queries[i].Entity }
+	return pipeline(ctx, conn, beginRead, statements, entity, func(_ core.Statement, rows pgx.Rows) error {
+		rows.Close()
+		return rows.Err()
+	})
 }
 
 // Execute treats all operations in one transaction, and commits only if nothing is left to do.
@@ -247,10 +287,6 @@ func pipeline(
 			}
 			err = &entityError{name, err}
 		}
-		if errors.As(err, new(*backend.TooManyRowsError)) {
-			_ = conn.Close(ctx) // rather than read what nobody wants
-			return err
-		}
 	}
 	if closeErr := br.Close(); err == nil {
 		err = closeErr
@@ -278,7 +314,7 @@ func (b *Backend) run(ctx context.Context, tables []backend.Table, f func(*pgx.C
 			return nil
 		case used && !reconnected && lost(err):
 			reconnected = true
-			b.pool.drain()
+			b.pool.drain(ctx)
 		case cached && !refreshed && mismatched(err):
 			refreshed = true
 			b.forget()
@@ -307,32 +343,9 @@ func (b *Backend) once(
 	return used, cached, f(conn, &core.Compiler{Dialect: b.dialect, Tables: facts, BatchSize: b.config.BatchSize})
 }
 
-// reader turns rows of the server into rows of the contract.
-type reader struct {
-	max, left int64
-	bounded   bool
-}
-
-func (r *reader) read(rows pgx.Rows, q *backend.Query, facts core.Facts) ([]backend.Row, error) {
-	defer rows.Close()
-	var found []backend.Row
-	for rows.Next() {
-		if r.bounded && r.left == 0 {
-			return nil, &backend.TooManyRowsError{MaxRows: r.max}
-		}
-		r.left--
-		row, err := decode(rows, q, facts)
-		if err != nil {
-			return nil, err
-		}
-		found = append(found, row)
-	}
-	return found, rows.Err()
-}
-
-func decode(rows pgx.Rows, q *backend.Query, facts core.Facts) (backend.Row, error) {
-	raw := rows.RawValues()
-	texts := make([]backend.Value, len(q.KeyColumns)+len(q.Columns)+len(q.Clocks))
+// decode makes a row of its values, in the order of ResolveAll's columns.
+func decode(raw [][]byte, q *backend.Query, facts core.Facts) (backend.Row, error) {
+	texts := make([]backend.Value, len(q.KeyColumns)+len(q.Columns)+len(q.Clocks)+len(q.Flags))
 	for i := range texts {
 		if raw[i] == nil {
 			continue
@@ -353,8 +366,9 @@ func decode(rows pgx.Rows, q *backend.Query, facts core.Facts) (backend.Row, err
 	}
 	texts = texts[len(q.KeyColumns):]
 	row.Values = texts[:len(q.Columns):len(q.Columns)]
+	texts = texts[len(q.Columns):]
 	row.Clocks = make([]backend.Clock, len(q.Clocks))
-	for i, text := range texts[len(q.Columns):] {
+	for i, text := range texts[:len(q.Clocks)] {
 		switch {
 		case text == nil:
 		case facts[q.Clocks[i]].Category == categoryNumeric:
@@ -363,9 +377,8 @@ func decode(rows pgx.Rows, q *backend.Query, facts core.Facts) (backend.Row, err
 			row.Clocks[i] = core.ParseClock(*text)
 		}
 	}
-	for i := range row.Flags {
-		v := raw[len(raw)-len(q.Flags)+i]
-		row.Flags[i] = len(v) == 1 && (v[0] == 1 || v[0] == 't') // binary or text
+	for i, text := range texts[len(q.Clocks):] {
+		row.Flags[i] = text != nil && *text == "true"
 	}
 	return row, nil
 }

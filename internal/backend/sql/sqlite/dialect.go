@@ -26,7 +26,7 @@ const (
 	numeric = "NUMERIC"
 )
 
-// affinity of a declared type (https://sqlite.org/datatype3.html, 3.1).
+// affinity of a declared type (https://sqlite.org/datatype3.html, 3.1; it does without the last letters of DOUBLE).
 func affinity(declared string) string {
 	t := strings.ToUpper(declared)
 	has := func(parts ...string) bool {
@@ -44,7 +44,7 @@ func affinity(declared string) string {
 		return text
 	case t == "" || t == "ANY" || has("BLOB"):
 		return none
-	case has("REAL", "FLOA", "DOUB"):
+	case has("REAL", "FLOA", "DOUBLE"):
 		return real
 	default:
 		return numeric

@@ -113,15 +113,15 @@ func locate(root, path string) (string, error) {
 	}
 	defer func() { _ = r.Close() }()
 	inside, err := r.Stat(path)
-	if errors.Is(err, os.ErrNotExist) {
+	switch {
+	case errors.Is(err, os.ErrNotExist):
 		return "", &backend.UnavailableError{Problem: "the database file does not exist", Err: err}
-	} else if errors.Is(err, os.ErrPermission) {
+	case errors.Is(err, os.ErrPermission):
 		return "", &backend.RefusedError{Problem: "no permission to reach the database file",
 			Remedy: "grant the operator's user access to it"}
-	} else if err != nil {
+	case err != nil:
 		return "", outside // os.Root reports what leaves it with an error of its own
-	}
-	if !inside.Mode().IsRegular() {
+	case !inside.Mode().IsRegular():
 		return "", &backend.RefusedError{Problem: "the database is not a regular file", Remedy: "correct the DataStore"}
 	}
 	resolved, err := filepath.EvalSymlinks(filepath.Join(root, path))
