@@ -113,6 +113,9 @@ func Run(ctx context.Context, restConfig *rest.Config, o Options) error {
 	if err := register(mgr, o, vault, keyStore, pool); err != nil {
 		return err
 	}
+	if err := setupAdmission(ctx, mgr, o); err != nil {
+		return err
+	}
 	return mgr.Start(ctx)
 }
 

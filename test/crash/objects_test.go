@@ -22,7 +22,7 @@ func declarations(namespace, database, host string, port int) []client.Object {
 		&v1alpha1.DataStore{ObjectMeta: named("storage"), Spec: v1alpha1.DataStoreSpec{
 			Filesystem: &v1alpha1.FilesystemStore{Path: "storage"}, Limits: v1alpha1.StoreLimits{BatchSize: fileBatch}}},
 		&v1alpha1.RetentionPolicy{ObjectMeta: named("requests"), Spec: v1alpha1.RetentionPolicySpec{
-			Requests: &v1alpha1.RequestsPolicy{GracePeriod: "P30D", ArchiveRetention: "P30D"}}},
+			Requests: &v1alpha1.RequestPolicy{GracePeriod: "P30D", ArchiveRetention: "P30D"}}},
 		&v1alpha1.PersonalDataMap{ObjectMeta: named("people"), Spec: v1alpha1.PersonalDataMapSpec{Entities: entities(),
 			Ignored: []v1alpha1.IgnoredTable{{Store: "database", Table: "departments", Reason: "no persons"}}}},
 	}

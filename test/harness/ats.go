@@ -16,7 +16,7 @@ import (
 
 // atsSchema is a small applicant-tracking system.
 const atsSchema = `
-CREATE TABLE applicants (id TEXT PRIMARY KEY, tenant TEXT NOT NULL, email TEXT, full_name TEXT, birth_date TEXT, status TEXT NOT NULL DEFAULT 'active',
+CREATE TABLE applicants (id TEXT PRIMARY KEY NOT NULL, tenant TEXT NOT NULL, email TEXT, full_name TEXT, birth_date TEXT, status TEXT NOT NULL DEFAULT 'active',
   referred_by TEXT REFERENCES applicants(id));
 CREATE TABLE applications (id INTEGER PRIMARY KEY, applicant_id TEXT NOT NULL REFERENCES applicants(id), stage TEXT NOT NULL, cover_letter TEXT);
 CREATE TABLE notes (id INTEGER PRIMARY KEY, application_id INTEGER NOT NULL REFERENCES applications(id), body TEXT);

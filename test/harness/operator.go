@@ -3,6 +3,7 @@ package harness
 import (
 	"context"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -63,7 +64,7 @@ func StartOperator(t testing.TB, config *rest.Config, o OperatorOptions) *Operat
 			t.Errorf("the operator ended with an error: %v", err)
 		}
 		if t.Failed() {
-			t.Logf("operator log:\n%s", logs.String())
+			t.Logf("operator log:\n%s", logs.Problems())
 		}
 	})
 	return op
@@ -92,6 +93,17 @@ func (b *Buffer) Write(p []byte) (int, error) {
 	defer b.mu.Unlock()
 	b.text = append(b.text, p...)
 	return len(p), nil
+}
+
+// Problems are the lines that are not information.
+func (b *Buffer) Problems() string {
+	var lines []string
+	for line := range strings.Lines(b.String()) {
+		if !strings.Contains(line, `"level":"info"`) {
+			lines = append(lines, line)
+		}
+	}
+	return strings.Join(lines, "")
 }
 
 // String is all that was written.

@@ -23,7 +23,7 @@ var cluster *harness.Cluster
 
 func TestPromises(t *testing.T) {
 	RegisterFailHandler(Fail)
-	SetDefaultEventuallyTimeout(20 * time.Second)
+	SetDefaultEventuallyTimeout(10 * time.Second)
 	SetDefaultEventuallyPollingInterval(20 * time.Millisecond)
 	SetDefaultConsistentlyDuration(400 * time.Millisecond)
 	RunSpecs(t, "Promises")
@@ -86,7 +86,11 @@ func (w *world) startOperator() {
 
 func (w *world) mapReady() {
 	GinkgoHelper()
-	Eventually(w.conditionOf(&v1alpha1.PersonalDataMap{}, "ats", v1alpha1.ConditionReady)).Should(Equal("True/Ready"))
+	Eventually(w.conditionOf(&v1alpha1.PersonalDataMap{}, "ats", v1alpha1.ConditionReady)).Should(Equal("True/Ready"), w.mapProblem)
+}
+
+func (w *world) mapProblem() string {
+	return meta.FindStatusCondition(w.get(&v1alpha1.PersonalDataMap{}, "ats").(*v1alpha1.PersonalDataMap).Status.Conditions, v1alpha1.ConditionReady).Message
 }
 
 func (w *world) create(objects ...client.Object) {

@@ -34,68 +34,6 @@ func (c *Compiler) Resolve(req backend.ResolveRequest) ([]Statement, error) {
 	return statements, nil
 }
 
-// ResolveAll makes one statement for all queries: each finds its parents' records as the query before it left them,
-// instead of finding them again. Its columns, all of them text, are the index of a query, the key, Columns, Clocks and
-// Flags ('true' or 'false'); rows of queries with fewer are filled up with NULL.
-func (c *Compiler) ResolveAll(req backend.ResolveRequest) (Statement, error) {
-	r := resolver{Compiler: c, queries: req.Queries, index: map[string]int{}, needed: map[int][]string{}}
-	seen := map[int]bool{}
-	width := 0
-	for i, q := range req.Queries {
-		if err := r.need(i, seen); err != nil {
-			return Statement{}, withEntity(err, q.Entity)
-		}
-		if _, twice := r.index[q.Entity]; twice {
-			return Statement{}, &backend.RefusedError{Entity: q.Entity, Problem: "two queries have this name"}
-		}
-		r.index[q.Entity] = i
-		width = max(width, len(q.KeyColumns)+len(q.Columns)+len(q.Clocks)+len(q.Flags))
-	}
-	limit := r.Dialect.Placeholder(r.b.Bind(r.limit(req.MaxRows)))
-	ctes, selects := make([]string, len(req.Queries)), make([]string, len(req.Queries))
-	for i, q := range req.Queries {
-		body, values, err := r.all(i)
-		if err != nil {
-			return Statement{}, withEntity(err, q.Entity)
-		}
-		for len(values) < width {
-			values = append(values, "NULL")
-		}
-		ctes[i] = fmt.Sprintf("%s AS (%s LIMIT %s)", cte(i), body, limit)
-		selects[i] = fmt.Sprintf("(SELECT '%d', %s FROM %s ORDER BY %s)", i, strings.Join(values, ", "), cte(i),
-			strings.Join(numbered("k", len(q.KeyColumns)), ", "))
-	}
-	text := "WITH " + strings.Join(ctes, ", ") + " " + strings.Join(selects, " UNION ALL ")
-	return Statement{Text: text, Args: r.b.args}, nil
-}
-
-// all selects a query's values as v1, v2 ..., its key in the order of its type as k1, k2 ... and what children refer to.
-func (r *resolver) all(i int) (body string, values []string, err error) {
-	q := r.queries[i]
-	table, _, err := r.table(q.Table)
-	if err != nil {
-		return "", nil, err
-	}
-	exprs, keys, err := r.selectList(q)
-	if err != nil {
-		return "", nil, err
-	}
-	for f := len(exprs) - len(q.Flags); f < len(exprs); f++ {
-		exprs[f] = "CASE WHEN " + exprs[f] + " THEN 'true' ELSE 'false' END"
-	}
-	values = numbered("v", len(exprs))
-	list := append(named(exprs, values), named(keys, numbered("k", len(keys)))...)
-	refs, err := r.references(i)
-	if err != nil {
-		return "", nil, err
-	}
-	where, err := r.where(q, table)
-	if err != nil {
-		return "", nil, err
-	}
-	return fmt.Sprintf("SELECT %s FROM %s AS %s WHERE %s", strings.Join(append(list, refs...), ", "), table, self, where), values, nil
-}
-
 func numbered(prefix string, n int) []string {
 	names := make([]string, n)
 	for i := range names {
@@ -159,9 +97,12 @@ func (r *resolver) statement(i int, maxRows int64) (Statement, error) {
 	if err != nil {
 		return Statement{}, err
 	}
-	text := fmt.Sprintf("%sSELECT %s FROM %s AS %s WHERE %s ORDER BY %s LIMIT %s", with,
-		strings.Join(list, ", "), table, self, where, strings.Join(order, ", "),
-		r.Dialect.Placeholder(r.b.Bind(r.limit(maxRows))))
+	// The limit stands inside and the order outside: together they tempt planners to walk through the whole table in the
+	// order of its key until they have found enough.
+	values, keys := numbered("v", len(list)), numbered("k", len(order))
+	text := fmt.Sprintf("%sSELECT %s FROM (SELECT %s FROM %s AS %s WHERE %s LIMIT %s) AS found ORDER BY %s", with,
+		strings.Join(values, ", "), strings.Join(append(named(list, values), named(order, keys)...), ", "), table, self, where,
+		r.Dialect.Placeholder(r.b.Bind(r.limit(maxRows))), strings.Join(keys, ", "))
 	return Statement{Text: text, Args: r.b.args, Op: i}, nil
 }
 

@@ -148,12 +148,3 @@ func lost(err error) bool {
 	}
 	return true
 }
-
-// wrongMap reports whether a query or operation is to blame that asks for what the tables are not.
-func wrongMap(code string) bool {
-	switch code[:min(2, len(code))] {
-	case "22", "42", "0A":
-		return true
-	}
-	return false
-}

@@ -8,12 +8,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"strconv"
 	"sync"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/lethe-dev/lethe/internal/backend"
 	core "github.com/lethe-dev/lethe/internal/backend/sql"
@@ -88,62 +86,34 @@ func (b *Backend) Resolve(ctx context.Context, req backend.ResolveRequest) (*bac
 		return res, nil
 	}
 	err := b.run(ctx, tables, func(conn *pgx.Conn, c *core.Compiler) error {
-		err := resolveAll(ctx, conn, c, req, res)
-		var pg *pgconn.PgError
-		if errors.As(err, &pg) && wrongMap(pg.Code) {
-			return errors.Join(blame(ctx, conn, c, req), err)
+		clear(res.Rows)
+		statements, err := c.Resolve(req)
+		if err != nil {
+			return err
 		}
-		return err
+		left := req.MaxRows
+		entity := func(i int) string { return req.Queries[i].Entity }
+		return pipeline(ctx, conn, beginRead, statements, entity, func(s core.Statement, rows pgx.Rows) error {
+			defer rows.Close()
+			q := &req.Queries[s.Op]
+			for rows.Next() {
+				if left--; req.MaxRows > 0 && left < 0 {
+					_ = conn.Close(ctx) // rather than read what nobody wants
+					return &backend.TooManyRowsError{MaxRows: req.MaxRows}
+				}
+				row, err := decode(rows.RawValues(), q, c.Tables[q.Table])
+				if err != nil {
+					return err
+				}
+				res.Rows[q.Entity] = append(res.Rows[q.Entity], row)
+			}
+			return rows.Err()
+		})
 	})
 	if err != nil {
 		return nil, err
 	}
 	return res, nil
-}
-
-// resolveAll asks with one statement.
-func resolveAll(ctx context.Context, conn *pgx.Conn, c *core.Compiler, req backend.ResolveRequest, res *backend.Resolution) error {
-	clear(res.Rows)
-	s, err := c.ResolveAll(req)
-	if err != nil {
-		return err
-	}
-	rows, err := conn.Query(ctx, s.Text, s.Args...)
-	if err != nil {
-		return err
-	}
-	defer rows.Close()
-	for total := int64(1); rows.Next(); total++ {
-		if req.MaxRows > 0 && total > req.MaxRows {
-			_ = conn.Close(ctx) // rather than read what nobody wants
-			return &backend.TooManyRowsError{MaxRows: req.MaxRows}
-		}
-		raw := rows.RawValues()
-		i, err := strconv.Atoi(string(raw[0]))
-		if err != nil {
-			return err
-		}
-		q := &req.Queries[i]
-		row, err := decode(raw[1:], q, c.Tables[q.Table])
-		if err != nil {
-			return err
-		}
-		res.Rows[q.Entity] = append(res.Rows[q.Entity], row)
-	}
-	return rows.Err()
-}
-
-// blame finds out which query a server refuses, by sending each on its own; nil if none.
-func blame(ctx context.Context, conn *pgx.Conn, c *core.Compiler, req backend.ResolveRequest) error {
-	statements, err := c.Resolve(backend.ResolveRequest{Queries: req.Queries, MaxRows: 1})
-	if err != nil {
-		return err
-	}
-	entity := func(i int) string { return req.Queries[i].Entity }
-	return pipeline(ctx, conn, beginRead, statements, entity, func(_ core.Statement, rows pgx.Rows) error {
-		rows.Close()
-		return rows.Err()
-	})
 }
 
 // Execute treats all operations in one transaction, and commits only if nothing is left to do.
@@ -343,9 +313,9 @@ func (b *Backend) once(
 	return used, cached, f(conn, &core.Compiler{Dialect: b.dialect, Tables: facts, BatchSize: b.config.BatchSize})
 }
 
-// decode makes a row of its values, in the order of ResolveAll's columns.
+// decode makes a row of its values, in the order of the resolving statement's columns.
 func decode(raw [][]byte, q *backend.Query, facts core.Facts) (backend.Row, error) {
-	texts := make([]backend.Value, len(q.KeyColumns)+len(q.Columns)+len(q.Clocks)+len(q.Flags))
+	texts := make([]backend.Value, len(q.KeyColumns)+len(q.Columns)+len(q.Clocks))
 	for i := range texts {
 		if raw[i] == nil {
 			continue
@@ -368,7 +338,7 @@ func decode(raw [][]byte, q *backend.Query, facts core.Facts) (backend.Row, erro
 	row.Values = texts[:len(q.Columns):len(q.Columns)]
 	texts = texts[len(q.Columns):]
 	row.Clocks = make([]backend.Clock, len(q.Clocks))
-	for i, text := range texts[:len(q.Clocks)] {
+	for i, text := range texts {
 		switch {
 		case text == nil:
 		case facts[q.Clocks[i]].Category == categoryNumeric:
@@ -377,8 +347,8 @@ func decode(raw [][]byte, q *backend.Query, facts core.Facts) (backend.Row, erro
 			row.Clocks[i] = core.ParseClock(*text)
 		}
 	}
-	for i, text := range texts[len(q.Clocks):] {
-		row.Flags[i] = text != nil && *text == "true"
+	for i, flag := range raw[len(raw)-len(q.Flags):] {
+		row.Flags[i] = len(flag) == 1 && (flag[0] == 1 || flag[0] == 't') // binary or text
 	}
 	return row, nil
 }
