@@ -15,6 +15,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/executor"
@@ -188,7 +190,7 @@ func endedRun(record *state.Run) outcome {
 
 // commands takes retry and abandon.
 func (r *DeletionRunReconciler) commands(ctx context.Context, run *v1alpha1.DeletionRun, record *state.Run) error {
-	if nonce := run.Annotations[v1alpha1.AnnotationAbandon]; nonce != "" && record.Phase == string(v1alpha1.PhaseFailed) && record.Reason != v1alpha1.ReasonAbandoned {
+	if nonce := run.Annotations[v1alpha1.AnnotationAbandon]; nonce != "" && record.Phase == string(v1alpha1.PhaseFailed) && !executor.Ended(record) {
 		return r.Executor.Abandon(ctx, record, v1alpha1.ReasonAbandoned)
 	}
 	if nonce := run.Annotations[v1alpha1.AnnotationRetry]; nonce != "" && nonce != record.AcknowledgedRetry {
@@ -295,7 +297,7 @@ func (r *DeletionRunReconciler) project(run *v1alpha1.DeletionRun, record *state
 }
 
 // SetupWithManager registers the controller. A run makes its own progress; a request's command reaches it as an
-// annotation.
+// annotation, and what a run may wait for wakes it: holds, maps and stores of its namespace.
 func (r *DeletionRunReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.DeletionRun{}, indexUnfinishedRun, func(obj client.Object) []string {
 		run, ok := obj.(*v1alpha1.DeletionRun)
@@ -311,8 +313,24 @@ func (r *DeletionRunReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	if concurrency == 0 {
 		concurrency = 4
 	}
+	wake := handler.EnqueueRequestsFromMapFunc(r.unfinishedOfNamespace)
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.DeletionRun{}, builder.WithPredicates(specOrCommandChanged())).
+		Watches(&v1alpha1.LegalHold{}, wake, builder.WithPredicates(readyChanged{})).
+		Watches(&v1alpha1.PersonalDataMap{}, wake, builder.WithPredicates(readyChanged{})).
+		Watches(&v1alpha1.DataStore{}, wake, builder.WithPredicates(readyChanged{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).
 		Complete(r)
+}
+
+func (r *DeletionRunReconciler) unfinishedOfNamespace(ctx context.Context, obj client.Object) []reconcile.Request {
+	var runs v1alpha1.DeletionRunList
+	if err := r.List(ctx, &runs, client.InNamespace(obj.GetNamespace()), client.MatchingFields{indexUnfinishedRun: "true"}); err != nil {
+		return nil
+	}
+	requests := make([]reconcile.Request, 0, len(runs.Items))
+	for i := range runs.Items {
+		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&runs.Items[i])})
+	}
+	return requests
 }

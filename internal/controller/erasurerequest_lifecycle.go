@@ -16,6 +16,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/executor"
 	"github.com/lethe-dev/lethe/internal/fault"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/policy"
@@ -146,8 +147,11 @@ func (s *session) process(ctx context.Context) (outcome, error) {
 	}
 	reason := v1alpha1.ReasonProcessing
 	message := "data is being deleted; nothing cancels this request any more"
-	if record.FailingSince != nil || record.NextAttemptAt != nil {
+	switch {
+	case record.FailingSince != nil:
 		reason, message = v1alpha1.ReasonRetrying, record.Reason+": "+record.Message
+	case record.Reason != "":
+		reason, message = record.Reason, record.Message
 	}
 	return reconciling(reason, message, policy.MaxRequeue), nil
 }
@@ -189,7 +193,7 @@ func labelValue(name string) string {
 
 // failed takes over that the run failed: for good when it was abandoned, else until it is retried.
 func (s *session) failed(ctx context.Context, run *v1alpha1.DeletionRun, record *state.Run) (outcome, error) {
-	if record.Reason == v1alpha1.ReasonAbandoned || record.Reason == v1alpha1.ReasonNamespaceDeleted {
+	if executor.Ended(record) {
 		return s.end(ctx, v1alpha1.PhaseFailed, record.Reason)
 	}
 	if s.record.Phase != string(v1alpha1.PhaseFailed) {

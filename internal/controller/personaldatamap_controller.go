@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"time"
 
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -200,10 +199,4 @@ func (r *PersonalDataMapReconciler) mapsOfNamespace(ctx context.Context, obj cli
 		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&maps.Items[i])})
 	}
 	return requests
-}
-
-// isReady tells the status of Ready.
-func isReady(obj client.Object) bool {
-	o, ok := obj.(object)
-	return ok && meta.IsStatusConditionTrue(*o.GetConditions(), v1alpha1.ConditionReady)
 }

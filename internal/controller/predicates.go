@@ -1,14 +1,33 @@
 package controller
 
 import (
+	"k8s.io/apimachinery/pkg/api/meta"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 )
 
-// readyChanged passes events of objects whose Ready or generation changed.
+// readyChanged passes events of objects whose Ready, with its reason, or generation changed.
 type readyChanged struct{ predicate.Funcs }
 
-// Update tells whether the object became Ready, ceased to be, or has another spec.
+// Update tells whether the object became Ready, ceased to be, is so for another reason, or has another spec. The reason
+// counts because a hold that was lifted is Ready too, and what waits for it must look again after it was lifted, not only
+// when somebody asked for it.
 func (readyChanged) Update(e event.UpdateEvent) bool {
-	return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() || isReady(e.ObjectOld) != isReady(e.ObjectNew)
+	return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() || readiness(e.ObjectOld) != readiness(e.ObjectNew)
+}
+
+// readiness is status and reason of Ready.
+func readiness(obj client.Object) string {
+	o, ok := obj.(object)
+	if !ok {
+		return ""
+	}
+	ready := meta.FindStatusCondition(*o.GetConditions(), v1alpha1.ConditionReady)
+	if ready == nil {
+		return ""
+	}
+	return string(ready.Status) + " " + ready.Reason
 }

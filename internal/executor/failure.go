@@ -30,9 +30,8 @@ func (e *Executor) RecordFailure(ctx context.Context, record *state.Run, cause e
 	record.Reason, record.Message = reason, message
 	var waiting *fault.Waiting
 	if errors.As(cause, &waiting) {
-		next = max(waiting.After, minBackoff)
-		record.NextAttemptAt = utcPtr(now.Add(next))
-		return next, e.saveRecord(ctx, record)
+		record.NextAttemptAt = nil // whatever it waits for may come at any moment
+		return max(waiting.After, minBackoff), e.saveRecord(ctx, record)
 	}
 	if record.FailingSince == nil {
 		record.FailingSince = &now
@@ -55,20 +54,28 @@ func (e *Executor) RecordFailure(ctx context.Context, record *state.Run, cause e
 	return 0, e.endRecord(ctx, record, ledger.KindErasureFailed, reason)
 }
 
-// Retry makes a failed run go on.
+// Ended tells whether nothing more will happen to a run: it is finished or was abandoned.
+func Ended(r *state.Run) bool {
+	return Finished(r) || r.Reason == v1alpha1.ReasonAbandoned || r.Reason == v1alpha1.ReasonNamespaceDeleted
+}
+
+// Retry makes a run that fails try again at once, and a failed one go on.
 func (e *Executor) Retry(ctx context.Context, record *state.Run, nonce string) error {
 	record.AcknowledgedRetry = nonce
-	if v1alpha1.Phase(record.Phase) != v1alpha1.PhaseFailed || record.Reason == v1alpha1.ReasonAbandoned {
+	if Ended(record) {
 		return e.saveRecord(ctx, record)
 	}
-	record.Phase, record.Reason, record.Message = string(v1alpha1.PhasePending), v1alpha1.ReasonRetrying, ""
-	record.FailingSince, record.NextAttemptAt, record.FinishedAt = nil, nil, nil
+	record.FailingSince, record.NextAttemptAt = nil, nil
+	if v1alpha1.Phase(record.Phase) != v1alpha1.PhaseFailed {
+		return e.saveRecord(ctx, record)
+	}
+	record.Phase, record.Reason, record.Message, record.FinishedAt = string(v1alpha1.PhasePending), v1alpha1.ReasonRetrying, "", nil
 	return e.endRecord(ctx, record, ledger.KindErasureRetried, "")
 }
 
 // Abandon ends a run that cannot finish: the sealed material is destroyed, what is left in the stores stays there.
 func (e *Executor) Abandon(ctx context.Context, record *state.Run, reason string) error {
-	if Finished(record) {
+	if Ended(record) {
 		return nil
 	}
 	record.Phase, record.Reason = string(v1alpha1.PhaseFailed), reason

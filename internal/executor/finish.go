@@ -296,6 +296,7 @@ func (r *run) finishResidue(ctx context.Context) error {
 	if err := r.append(ctx, ledger.Entry{Key: "completed", Kind: ledger.KindRunCompleted, Counts: ledgerCounts(counts, nil), Reason: v1alpha1.ReasonErased}); err != nil {
 		return err
 	}
+	crashRecorded.Hit()
 	if err := r.complete(Outcome{Counts: counts}); err != nil {
 		return err
 	}
@@ -304,5 +305,6 @@ func (r *run) finishResidue(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	crashFinished.Hit()
 	return r.destroyKeys(ctx)
 }

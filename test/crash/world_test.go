@@ -236,7 +236,7 @@ func (w *world) fail(format string, args ...any) {
 	w.t.Helper()
 	for i, log := range w.logs {
 		for line := range strings.Lines(log.String()) {
-			if !canary(line) {
+			if !canary(line) && !strings.Contains(line, `"msg":"Starting`) {
 				w.t.Logf("operator %d: %s", i+1, strings.TrimRight(line, "\n"))
 			}
 		}

@@ -167,6 +167,7 @@ var _ = Describe("Life of an erasure request", func() {
 		Eventually(w.stage("approve")).Should(Equal("Pending/AwaitingApproval"))
 		Expect(w.change("approve", func(er *v1alpha1.ErasureRequest) { er.Spec.Approved = true })).To(Succeed())
 		Eventually(w.stage("approve")).Should(Equal("Pending/GracePeriod"))
+		p = w.get(p, p.Name).(*v1alpha1.RetentionPolicy)
 		p.Spec.Requests.GracePeriod = "P180D"
 		Expect(cluster.Client.Update(w, p)).To(Succeed())
 		w.poke("approve")

@@ -97,12 +97,12 @@ func (r *resolver) statement(i int, maxRows int64) (Statement, error) {
 	if err != nil {
 		return Statement{}, err
 	}
-	// The limit stands inside and the order outside: together they tempt planners to walk through the whole table in the
-	// order of its key until they have found enough.
+	// The limit stands outside of what finds the rows: else it tempts planners, who do not know its value, to walk through
+	// whole tables in the hope to have found enough soon.
 	values, keys := numbered("v", len(list)), numbered("k", len(order))
-	text := fmt.Sprintf("%sSELECT %s FROM (SELECT %s FROM %s AS %s WHERE %s LIMIT %s) AS found ORDER BY %s", with,
-		strings.Join(values, ", "), strings.Join(append(named(list, values), named(order, keys)...), ", "), table, self, where,
-		r.Dialect.Placeholder(r.b.Bind(r.limit(maxRows))), strings.Join(keys, ", "))
+	text := fmt.Sprintf("%slethe_found AS MATERIALIZED (SELECT %s FROM %s AS %s WHERE %s) SELECT %s FROM lethe_found ORDER BY %s LIMIT %s",
+		with, strings.Join(append(named(list, values), named(order, keys)...), ", "), table, self, where,
+		strings.Join(values, ", "), strings.Join(keys, ", "), r.Dialect.Placeholder(r.b.Bind(r.limit(maxRows))))
 	return Statement{Text: text, Args: r.b.args, Op: i}, nil
 }
 
@@ -157,10 +157,7 @@ func (r *resolver) with(i int) (string, error) {
 		ctes = append(ctes, fmt.Sprintf("%s AS (SELECT %s FROM %s AS %s WHERE %s)",
 			cte(p), strings.Join(exprs, ", "), table, self, where))
 	}
-	if ctes == nil {
-		return "", nil
-	}
-	return "WITH " + strings.Join(ctes, ", ") + " ", nil
+	return "WITH " + strings.Join(append(ctes, ""), ", "), nil
 }
 
 func cte(i int) string { return fmt.Sprintf("lethe_%d", i) }

@@ -1,0 +1,340 @@
+// Package property erases one subject from random databases, laid out and mapped at random, on real engines, and compares
+// every row and every file with what an independent oracle expects.
+//
+// A long soak: go test ./test/property -rapid.checks=5000 -timeout 0
+package property
+
+import (
+	"context"
+	"crypto/sha256"
+	"errors"
+	"flag"
+	"fmt"
+	"maps"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/jackc/pgx/v5"
+	clocktesting "k8s.io/utils/clock/testing"
+	"pgregory.net/rapid"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/backend"
+	"github.com/lethe-dev/lethe/internal/executor"
+	"github.com/lethe-dev/lethe/internal/fault"
+	"github.com/lethe-dev/lethe/internal/keys"
+	"github.com/lethe-dev/lethe/internal/ledger"
+	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
+	"github.com/lethe-dev/lethe/internal/planner"
+	"github.com/lethe-dev/lethe/internal/state"
+	statesqlite "github.com/lethe-dev/lethe/internal/state/sqlite"
+	"github.com/lethe-dev/lethe/test/pgtest"
+)
+
+// shared by all cases: a server, and two operators' vaults. Each case has names of its own in them.
+var shared struct {
+	folder   string
+	server   *pgtest.Server
+	database string
+	conn     *pgx.Conn
+	vaults   [2]vault
+	cases    int
+}
+
+type vault struct {
+	state  state.Store
+	ledger ledger.Log
+}
+
+// defaultChecks keeps the package under a minute.
+const defaultChecks = "60"
+
+func TestMain(m *testing.M) {
+	flag.Parse()
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "rapid.checks" })
+	if !given {
+		if err := flag.Set("rapid.checks", defaultChecks); err != nil {
+			panic(err)
+		}
+	}
+	code := 1
+	stop, err := start(context.Background())
+	if err == nil {
+		code = m.Run()
+	}
+	if err := errors.Join(err, stop()); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func start(ctx context.Context) (stop func() error, err error) {
+	var undo []func() error
+	stop = func() error {
+		var errs []error
+		for i := len(undo) - 1; i >= 0; i-- {
+			errs = append(errs, undo[i]())
+		}
+		return errors.Join(errs...)
+	}
+	if shared.folder, err = os.MkdirTemp("", "lethe-property-"); err != nil {
+		return stop, err
+	}
+	undo = append(undo, func() error { return os.RemoveAll(shared.folder) })
+	if shared.server, err = pgtest.Start(ctx, pgtest.Options{}); err != nil {
+		return stop, err
+	}
+	undo = append(undo, shared.server.Stop)
+	if shared.database, err = shared.server.CreateDatabase(ctx); err != nil {
+		return stop, err
+	}
+	config, err := pgx.ParseConfig(shared.server.URL(shared.database))
+	if err != nil {
+		return stop, err
+	}
+	config.RuntimeParams["timezone"] = "UTC"
+	config.DefaultQueryExecMode = pgx.QueryExecModeExec // tables of the same name come and go
+	if shared.conn, err = pgx.ConnectConfig(ctx, config); err != nil {
+		return stop, err
+	}
+	undo = append(undo, func() error { return shared.conn.Close(ctx) })
+	signer, err := ledger.NewSigner("test.lethe.dev", make([]byte, 32))
+	if err != nil {
+		return stop, err
+	}
+	for i := range shared.vaults {
+		s, err := statesqlite.Open(ctx, filepath.Join(shared.folder, fmt.Sprintf("state%d.db", i)))
+		if err != nil {
+			return stop, err
+		}
+		undo = append(undo, s.Close)
+		l, err := ledgersqlite.Open(ctx, filepath.Join(shared.folder, fmt.Sprintf("ledger%d.db", i)), ledgersqlite.Options{LogName: "test.lethe.dev", Signer: signer})
+		if err != nil {
+			return stop, err
+		}
+		undo = append(undo, l.Close)
+		shared.vaults[i] = vault{s, l}
+	}
+	return stop, nil
+}
+
+// keyring is a keys.Store in which the same id always gets the same key, so that two runs can be compared.
+type keyring struct {
+	mu   sync.Mutex
+	held map[keys.ID]bool
+}
+
+func (k *keyring) Ensure(_ context.Context, id keys.ID) ([]byte, error) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.held[id] = true
+	sum := sha256.Sum256([]byte(fmt.Sprintf("%q %q %q", id.Purpose, id.Namespace, id.Name)))
+	return sum[:], nil
+}
+
+func (k *keyring) Get(ctx context.Context, id keys.ID) ([]byte, error) {
+	if !k.has(id) {
+		return nil, keys.ErrNotFound
+	}
+	return k.Ensure(ctx, id)
+}
+
+func (k *keyring) Destroy(_ context.Context, id keys.ID) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	delete(k.held, id)
+	return nil
+}
+
+func (k *keyring) has(id keys.ID) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.held[id]
+}
+
+// The subject's rows and files are gone or changed as the map says, and everything else is byte for byte the same.
+func TestErasureOfRandomDatabases(t *testing.T) {
+	total, accepted, erased := 0, 0, 0
+	refusals := map[string]int{}
+	rapid.Check(t, func(rt *rapid.T) {
+		w := drawWorld(rt)
+		total++
+		problem, found := runCase(rt, w)
+		switch {
+		case problem != "":
+			refusals[problem]++
+		case found:
+			accepted, erased = accepted+1, erased+1
+		default:
+			accepted++
+		}
+	})
+	t.Logf("%d worlds, %d with a map that fits, %d subjects erased; refused: %v", total, accepted, erased, refusals)
+	if accepted*2 < total || erased*3 < total {
+		t.Errorf("of %d worlds only %d had a map that fits, and %d a subject to erase", total, accepted, erased)
+	}
+}
+
+// runCase erases the subject of one world. It returns the reason if the map does not fit, and whether there was a subject.
+func runCase(t *rapid.T, w *world) (problem string, found bool) {
+	ctx := context.Background()
+	shared.cases++
+	name := fmt.Sprintf("case%d", shared.cases)
+	e := &erasure{t: t, w: w, name: name}
+	source := []planner.MapSource{e.source()}
+	first := e.build(ctx, name+"a")
+	defer e.close(ctx, first)
+	if problem := e.fits(ctx, source, first); problem != "" {
+		return problem, false
+	}
+	before := e.snapshot(ctx, first)
+	want := w.expect(before)
+	run := e.erase(ctx, first, shared.vaults[0], want.found)
+	after := e.snapshot(ctx, first)
+	if wrong := w.check(want, before, after); len(wrong) > 0 {
+		t.Fatalf("engines %v, map %s:\n%s%s", w.engines, e.describe(), strings.Join(wrong, "\n"), w.debug())
+	}
+	if !want.found {
+		return "", false
+	}
+	second := e.build(ctx, name+"b")
+	defer e.close(ctx, second)
+	other := e.erase(ctx, second, shared.vaults[1], true)
+	if run.PlanDigest != other.PlanDigest || run.PlanDigest == "" {
+		t.Fatalf("the same key gave two plans: %s and %s", run.PlanDigest, other.PlanDigest)
+	}
+	if now := e.snapshot(ctx, second); !same(now, after) {
+		t.Fatalf("the same erasure in another database ended differently")
+	}
+	return "", true
+}
+
+func same(a, b snapshot) bool {
+	return maps.Equal(a.files, b.files) && maps.EqualFunc(a.rows, b.rows, maps.Equal[map[string]string, map[string]string])
+}
+
+// erasure is one case under way; whatever goes wrong ends the test.
+type erasure struct {
+	t    *rapid.T
+	w    *world
+	name string
+}
+
+func (e *erasure) source() planner.MapSource {
+	m := planner.MapSource{Name: "m", UID: "map", Generation: 1}
+	for _, tb := range e.w.tables {
+		m.Spec.Entities = append(m.Spec.Entities, tb.entity)
+	}
+	return m
+}
+
+func (e *erasure) build(ctx context.Context, name string) *place {
+	p, err := e.w.build(ctx, name)
+	if err != nil {
+		e.t.Fatalf("make the stores: %v", err)
+	}
+	return p
+}
+
+func (e *erasure) close(ctx context.Context, p *place) {
+	if err := p.close(ctx); err != nil {
+		e.t.Errorf("remove the stores: %v", err)
+	}
+}
+
+func (e *erasure) snapshot(ctx context.Context, p *place) snapshot {
+	s, err := p.snapshot(ctx)
+	if err != nil {
+		e.t.Fatalf("read the stores: %v", err)
+	}
+	return s
+}
+
+// fits holds the map against the live schemas and returns the reason of the first problem.
+func (e *erasure) fits(ctx context.Context, source []planner.MapSource, p *place) string {
+	graph, problems := planner.Compile(source, "")
+	if len(problems) > 0 {
+		return problems[0].Reason + " (static)"
+	}
+	facts := map[string]planner.StoreFacts{}
+	for _, name := range graph.Stores() {
+		s := p.open[name]
+		f := planner.StoreFacts{Kind: s.Kind, DefaultSchema: s.DefaultSchema}
+		if i, ok := s.Backend.(backend.Inspector); ok {
+			schema, err := i.Inspect(ctx, graph.Tables(name))
+			if err != nil {
+				e.t.Fatalf("inspect: %v", err)
+			}
+			f.Schema = schema
+		}
+		facts[name] = f
+	}
+	if problems := graph.Check(facts); len(problems) > 0 {
+		return problems[0].Reason
+	}
+	return ""
+}
+
+// erase carries the run to its end, and once more.
+func (e *erasure) erase(ctx context.Context, p *place, v vault, found bool) *state.Run {
+	ring := &keyring{held: map[keys.ID]bool{}}
+	x := &executor.Executor{Stores: p, State: v.state, Ledger: v.ledger, Keys: ring, Clock: clocktesting.NewFakePassiveClock(now)}
+	task := executor.Task{RunUID: "run-" + e.name, Namespace: e.name, Name: "erase", Handle: "handle", SubjectPseudonym: "pseudonym",
+		Request: &executor.RequestTask{UID: "request-" + e.name, Name: "request", Maps: []planner.MapSource{e.source()},
+			Identities: func(context.Context) (map[string][]string, error) { return e.w.subject, nil }}}
+	run, err := x.Advance(ctx, task)
+	if !found {
+		var waiting *fault.Waiting
+		if !errors.As(err, &waiting) || waiting.Reason != v1alpha1.ReasonSubjectNotFound {
+			e.t.Fatalf("nobody has these identities, and the erasure says: %v", err)
+		}
+		return run
+	}
+	if err != nil {
+		e.t.Fatalf("engines %v, map %s: %v", e.w.engines, e.describe(), err)
+	}
+	if run.Phase != string(v1alpha1.PhaseCompleted) || len(run.Sealed) > 0 || ring.has(keys.ID{Purpose: keys.Run, Namespace: e.name, Name: task.RunUID}) {
+		e.t.Fatalf("the run ended as %s; sealed material left: %t", run.Phase, len(run.Sealed) > 0)
+	}
+	e.again(ctx, x, task, p, v)
+	return run
+}
+
+// again repeats a finished run, which changes nothing anywhere.
+func (e *erasure) again(ctx context.Context, x *executor.Executor, task executor.Task, p *place, v vault) {
+	entries := func() int {
+		list, err := v.ledger.Entries(ctx, e.name, 0, ledger.MaxPage)
+		if err != nil {
+			e.t.Fatalf("read the ledger: %v", err)
+		}
+		return len(list)
+	}
+	before, n := e.snapshot(ctx, p), entries()
+	if _, err := x.Advance(ctx, task); err != nil {
+		e.t.Fatalf("a finished run says: %v", err)
+	}
+	if !same(before, e.snapshot(ctx, p)) || n != entries() {
+		e.t.Fatalf("repeating a finished run changed something")
+	}
+}
+
+// describe is the layout without its data.
+func (e *erasure) describe() string {
+	var b strings.Builder
+	for i, tb := range e.w.tables {
+		fmt.Fprintf(&b, "\n  e%d %q in %s: %s, key %v, %d rows, holds %d, pinned %t, order %s", i, tb.name, tb.store, tb.entity.Action, tb.key, len(tb.rows),
+			len(tb.entity.Holds), tb.entity.Pinned != nil, tb.entity.Order)
+		for _, f := range tb.refs {
+			fmt.Fprintf(&b, "\n    %v (%s) -> e%d %v deep %t fk %q when %s %s", f.columns, tb.column(f.columns[len(f.columns)-1]).kind, f.to, f.parents, f.deep, f.onDelete, f.whenColumn, f.whenHas)
+		}
+		for _, f := range tb.entity.Fields {
+			fmt.Fprintf(&b, "\n    %s: %s", f.Column, f.Strategy)
+		}
+	}
+	return b.String()
+}

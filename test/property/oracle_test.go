@@ -1,0 +1,305 @@
+package property
+
+import (
+	"fmt"
+	"regexp"
+	"slices"
+	"strings"
+	"time"
+	"unicode"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+)
+
+// fate is what an erasure must do to a row. Rows without one belong to somebody else.
+type fate string
+
+const (
+	gone     fate = "gone"
+	changed  fate = "changed"
+	retained fate = "retained"
+	pinned   fate = "pinned"
+	kept     fate = "kept"
+)
+
+// expectation is what the world must look like after the erasure, found from the rows alone.
+type expectation struct {
+	fates map[*row]fate
+	// cuts are the columns that lose their link.
+	cuts map[*row][]string
+	// files and folders that must be gone.
+	files map[string]bool
+	found bool
+}
+
+func (w *world) expect(before snapshot) *expectation {
+	e := &expectation{fates: map[*row]fate{}, cuts: map[*row][]string{}, files: map[string]bool{}}
+	mine := w.mine()
+	for _, r := range w.tables[0].rows {
+		e.found = e.found || mine[r]
+	}
+	if !e.found {
+		return e
+	}
+	w.decide(e, mine)
+	for _, tb := range w.tables {
+		for _, r := range tb.rows {
+			e.cut(w, tb, r)
+		}
+	}
+	for _, tb := range w.tables {
+		for _, r := range tb.rows {
+			p, f := tb.path(r), e.fates[r]
+			if p == "" || f != gone && f != changed {
+				continue
+			}
+			for file := range before.files {
+				if file == p || strings.HasPrefix(file, p+"/") {
+					e.files[file] = true
+				}
+			}
+		}
+	}
+	return e
+}
+
+// mine finds the subject's rows. Deep references lead to tables with a smaller index only.
+func (w *world) mine() map[*row]bool {
+	mine := map[*row]bool{}
+	for _, tb := range w.tables {
+		for _, r := range tb.rows {
+			hit := false
+			for _, m := range tb.entity.IdentifiedBy {
+				hit = hit || w.identifies(r.v[m.Column], m)
+			}
+			for _, f := range tb.refs {
+				hit = hit || f.deep && slices.ContainsFunc(w.tables[f.to].rows, func(p *row) bool { return mine[p] && f.leads(r, p) })
+			}
+			if hit && w.covered(tb, r) {
+				mine[r] = true
+			}
+		}
+	}
+	return mine
+}
+
+// covered tells whether the map looks at the row at all.
+func (w *world) covered(tb *table, r *row) bool {
+	return !tb.hasTenant || *r.v["tenant"] == w.tenants[0]
+}
+
+func (f ref) leads(from, to *row) bool {
+	if f.whenColumn != "" && (from.v[f.whenColumn] == nil || *from.v[f.whenColumn] != f.whenHas) {
+		return false
+	}
+	for i, c := range f.columns {
+		a, b := from.v[c], to.v[f.parents[i]]
+		if a == nil || b == nil || *a != *b {
+			return false
+		}
+	}
+	return true
+}
+
+func (w *world) identifies(v *string, m v1alpha1.IdentityMatch) bool {
+	if v == nil {
+		return false
+	}
+	fold := func(s string) string {
+		switch m.Normalize {
+		case v1alpha1.NormalizeTrimLowerCase:
+			return lower(strings.Trim(s, " \t\n\v\f\r"))
+		case v1alpha1.NormalizeLowerCase:
+			return lower(s)
+		}
+		return s
+	}
+	return slices.ContainsFunc(w.subject[m.Identity], func(s string) bool { return strings.TrimSpace(s) != "" && fold(s) == fold(*v) })
+}
+
+// lower never makes an ASCII letter of another one.
+func lower(s string) string {
+	return strings.Map(func(r rune) rune {
+		if l := unicode.ToLower(r); r <= unicode.MaxASCII || l > unicode.MaxASCII {
+			return l
+		}
+		return r
+	}, s)
+}
+
+// decide gives every row of the subject its fate, rows that refer to others first.
+func (w *world) decide(e *expectation, mine map[*row]bool) {
+	for _, tb := range slices.Backward(w.tables) {
+		for _, r := range tb.rows {
+			if !mine[r] {
+				continue
+			}
+			switch a := tb.entity.Action; {
+			case a == v1alpha1.ActionKeep:
+				e.fates[r] = kept
+			case tb.held(r):
+				e.fates[r] = retained
+			case a != v1alpha1.ActionDelete:
+				e.fates[r] = changed
+			case e.fates[r] == "":
+				e.fates[r] = gone
+			}
+			if e.fates[r] != retained && e.fates[r] != pinned {
+				continue
+			}
+			for _, f := range tb.refs {
+				for _, p := range w.tables[f.to].rows {
+					if f.deep && mine[p] && f.leads(r, p) {
+						e.fates[p] = pinned // for now: its own turn comes
+					}
+				}
+			}
+		}
+	}
+}
+
+// held applies the statutory hold: its conditions, and one calendar year from its clock.
+func (tb *table) held(r *row) bool {
+	for _, h := range tb.entity.Holds {
+		selected := true
+		for _, c := range h.Conditions {
+			in := r.v[c.Column] != nil && slices.Contains(c.Values, *r.v[c.Column])
+			selected = in == (c.Operator == v1alpha1.OperatorIn)
+		}
+		clock := r.v[h.Clock]
+		if selected && clock == nil {
+			return true
+		}
+		if selected {
+			at, err := time.Parse("2006-01-02 15:04:05", (*clock + " 00:00:00")[:19])
+			if err != nil {
+				panic(err)
+			}
+			if at.AddDate(1, 0, 0).After(now) && !(at.Month() == 2 && at.Day() == 29) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// cut takes the Shallow links to rows that go.
+func (e *expectation) cut(w *world, tb *table, r *row) {
+	if e.fates[r] == gone || !w.covered(tb, r) {
+		return
+	}
+	for _, f := range tb.refs {
+		if f.deep || !slices.ContainsFunc(w.tables[f.to].rows, func(p *row) bool { return e.fates[p] == gone && f.leads(r, p) }) {
+			continue
+		}
+		for _, c := range f.columns {
+			if c != "tenant" {
+				e.cuts[r] = append(e.cuts[r], c)
+			}
+		}
+	}
+}
+
+// check compares what was with what is. It names tables, columns and row numbers only.
+func (w *world) check(e *expectation, before, after snapshot) []string {
+	var wrong []string
+	for _, tb := range w.tables {
+		for _, r := range tb.rows {
+			was, is := before.rows[r.rid], after.rows[r.rid]
+			if f := e.fates[r]; (is == nil) != (f == gone) {
+				wrong = append(wrong, fmt.Sprintf("row %d of %s should be %q and is there: %t", r.rid, tb.name, f, is != nil))
+				continue
+			}
+			if is == nil {
+				continue
+			}
+			for _, c := range tb.columns {
+				if why := w.checkValue(e, tb, r, c, was[c.name], is[c.name]); why != "" {
+					wrong = append(wrong, fmt.Sprintf("row %d of %s (%s), column %s: %s", r.rid, tb.name, e.fates[r], c.name, why))
+				}
+			}
+		}
+	}
+	if n := len(after.rows); n > len(before.rows) {
+		wrong = append(wrong, fmt.Sprintf("%d rows too many", n-len(before.rows)))
+	}
+	for f := range before.files {
+		if after.files[f] == e.files[f] {
+			wrong = append(wrong, fmt.Sprintf("file %q should be gone: %t", f, e.files[f]))
+		}
+	}
+	for f := range after.files {
+		if !before.files[f] {
+			wrong = append(wrong, fmt.Sprintf("file %q is new", f))
+		}
+	}
+	return wrong
+}
+
+const null = "NULL"
+
+func (w *world) checkValue(e *expectation, tb *table, r *row, c column, was, is string) string {
+	var fields []v1alpha1.FieldChange
+	switch e.fates[r] {
+	case changed:
+		fields = tb.entity.Fields
+	case pinned:
+		if tb.entity.Pinned != nil {
+			fields = tb.entity.Pinned.Fields
+		}
+	}
+	i := slices.IndexFunc(fields, func(f v1alpha1.FieldChange) bool { return f.Column == c.name })
+	switch {
+	case i >= 0:
+		return checkField(fields[i], was, is)
+	case slices.Contains(e.cuts[r], c.name):
+		if is != null {
+			return "its link was not cut"
+		}
+	case was != is:
+		return "it was changed"
+	}
+	return ""
+}
+
+var generated = regexp.MustCompile(`^s:[a-z2-7]{26}$`)
+
+// checkField compares a field with its strategy; values have a mark of their type in front.
+func checkField(f v1alpha1.FieldChange, was, is string) string {
+	ok := false
+	switch f.Strategy {
+	case v1alpha1.StrategyNull:
+		ok = is == null
+	case v1alpha1.StrategyConstant:
+		_, text, _ := strings.Cut(is, ":")
+		ok = text == *f.Value
+	case v1alpha1.StrategyRandom:
+		ok = generated.MatchString(is) && is != was
+	case v1alpha1.StrategyPseudonym, v1alpha1.StrategyHash:
+		ok = was == null && is == null || generated.MatchString(is) && is != was
+	case v1alpha1.StrategyTruncateDate:
+		ok = is == truncated(was, f.Unit)
+	}
+	if ok {
+		return ""
+	}
+	return "it does not have what " + string(f.Strategy) + " writes"
+}
+
+// truncated works on "s:2020-05-17 10:20:30+00".
+func truncated(v string, unit v1alpha1.DateUnit) string {
+	if v == null {
+		return v
+	}
+	b := []byte(v)
+	switch unit {
+	case v1alpha1.UnitYear:
+		copy(b[7:], "01-01")
+	case v1alpha1.UnitMonth:
+		copy(b[10:], "01")
+	}
+	if len(b) > 12 {
+		copy(b[13:], "00:00:00")
+	}
+	return string(b)
+}
