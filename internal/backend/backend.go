@@ -14,7 +14,8 @@ import (
 // interpret it: use Backend.Text to read it and Backend.FromText to make one.
 type Value = *string
 
-// Key names one record: one value for each key column, never nil inside. For path stores it is the path.
+// Key names one record: one value for each key column, never nil inside. For path stores it is the path, with a slash at
+// the end where it is a folder.
 type Key []string
 
 // Backend is an open connection to one store. All methods are safe for concurrent use, honour the context's end and

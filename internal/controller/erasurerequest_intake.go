@@ -148,6 +148,9 @@ func (s *session) lookUp(ctx context.Context) (*found, policy.Verdict, error) {
 	if err != nil {
 		return nil, v, err
 	}
+	if len(facts.Problems) > 0 {
+		return nil, v, fault.Terminalf(facts.Problems[0].Reason, "%s", facts.Problems[0].Message)
+	}
 	assessment := graph.Assess(facts, holds, s.now())
 	v = policy.JudgeSubject(assessment)
 	if err := s.noteActive(ctx, v); err != nil {

@@ -3,6 +3,7 @@ package planner
 import (
 	"slices"
 	"sort"
+	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
@@ -281,7 +282,11 @@ func (to *bucket) counts() counter {
 		}
 	}
 	for group, paths := range to.files {
-		c.of(group.e.files[group.ref].category).Files += int64(len(paths))
+		for _, p := range paths {
+			if !strings.HasSuffix(p, "/") { // a folder is no file
+				c.of(group.e.files[group.ref].category).Files++
+			}
+		}
 	}
 	return c
 }

@@ -160,11 +160,11 @@ func (k *keyring) has(id keys.ID) bool {
 // The subject's rows and files are gone or changed as the map says, and everything else is byte for byte the same.
 func TestErasureOfRandomDatabases(t *testing.T) {
 	total, accepted, erased := 0, 0, 0
-	refusals := map[string]int{}
+	refusals, seen := map[string]int{}, map[string]int{}
 	rapid.Check(t, func(rt *rapid.T) {
 		w := drawWorld(rt)
 		total++
-		problem, found := runCase(rt, w)
+		problem, found := runCase(rt, w, seen)
 		switch {
 		case problem != "":
 			refusals[problem]++
@@ -174,14 +174,20 @@ func TestErasureOfRandomDatabases(t *testing.T) {
 			accepted++
 		}
 	})
-	t.Logf("%d worlds, %d with a map that fits, %d subjects erased; refused: %v", total, accepted, erased, refusals)
+	t.Logf("%d worlds, %d with a map that fits, %d subjects erased; refused: %v; seen: %v", total, accepted, erased, refusals, seen)
 	if accepted*2 < total || erased*3 < total {
 		t.Errorf("of %d worlds only %d had a map that fits, and %d a subject to erase", total, accepted, erased)
+	}
+	for _, what := range []string{string(gone), string(changed), string(retained), string(pinned), string(kept), others, "cut", "cut of others", "file",
+		"main on postgresql", "main on sqlite", "two stores"} {
+		if seen[what] == 0 {
+			t.Errorf("no case had: %s", what)
+		}
 	}
 }
 
 // runCase erases the subject of one world. It returns the reason if the map does not fit, and whether there was a subject.
-func runCase(t *rapid.T, w *world) (problem string, found bool) {
+func runCase(t *rapid.T, w *world, seen map[string]int) (problem string, found bool) {
 	ctx := context.Background()
 	shared.cases++
 	name := fmt.Sprintf("case%d", shared.cases)
@@ -202,6 +208,7 @@ func runCase(t *rapid.T, w *world) (problem string, found bool) {
 	if !want.found {
 		return "", false
 	}
+	w.tally(want, seen)
 	second := e.build(ctx, name+"b")
 	defer e.close(ctx, second)
 	other := e.erase(ctx, second, shared.vaults[1], true)

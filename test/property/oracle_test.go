@@ -22,6 +22,29 @@ const (
 	kept     fate = "kept"
 )
 
+// others is what rows of somebody else count as.
+const others = "others"
+
+// tally counts what a case has shown, so that a test that shows nothing fails.
+func (w *world) tally(e *expectation, seen map[string]int) {
+	seen["main on "+w.engines["main"]]++
+	if len(w.engines) > 1 {
+		seen["two stores"]++
+	}
+	seen["file"] += len(e.files)
+	for _, tb := range w.tables {
+		for _, r := range tb.rows {
+			f, cuts := e.fates[r], len(e.cuts[r])
+			seen["cut"] += cuts
+			if f == "" {
+				f = others
+				seen["cut of others"] += cuts
+			}
+			seen[string(f)]++
+		}
+	}
+}
+
 // expectation is what the world must look like after the erasure, found from the rows alone.
 type expectation struct {
 	fates map[*row]fate

@@ -109,7 +109,7 @@ func testFindFiles(t *testing.T, f Files) {
 }
 
 func testFindFolder(t *testing.T, f Files) {
-	want := []string{"docs/1/cv.pdf", "docs/1/deep/er/letter.txt", "docs/1/deep/er", "docs/1/deep", "docs/1"}
+	want := []string{"docs/1/cv.pdf", "docs/1/deep/er/letter.txt", "docs/1/deep/er/", "docs/1/deep/", "docs/1/"}
 	for _, p := range []string{"docs/1", "docs/1/"} {
 		res := resolve(t, f.Backend, paths(folder(p), file("docs/1/cv.pdf"), folder("docs/1/deep"), folder("docs/2")))
 		wantEqual(t, "folder", found(f.Backend, res, "files"), want)
@@ -185,7 +185,7 @@ func testLinks(t *testing.T, f Files) {
 	res := resolve(t, f.Backend, paths(folder("docs/1"), file("docs/link"), folder("docs/1/other")))
 	names := found(f.Backend, res, "files")
 	wantEqual(t, "links stand for themselves", names, []string{"docs/1/cv.pdf", "docs/1/dangling", "docs/1/deep/er/letter.txt", "docs/1/loop",
-		"docs/1/other", "docs/1/out", "docs/link", "docs/1/deep/er", "docs/1/deep", "docs/1"})
+		"docs/1/other", "docs/1/out", "docs/link", "docs/1/deep/er/", "docs/1/deep/", "docs/1/"})
 	wantEqual(t, "affected", execute(t, f.Backend, unlink(names...)), []int64{10})
 	wantEqual(t, "tree", f.tree(t), []string{"docs/", "docs/1.txt", "docs/10/", "docs/10/cv.pdf", "other/", "other/1/", "other/1/x"})
 }

@@ -298,6 +298,9 @@ func (w *walk) add(set map[string]bool, name string) error {
 func (w *walk) rows(q backend.Query) []backend.Row {
 	files, dirs := keys(w.files), keys(w.dirs)
 	slices.Reverse(dirs) // what is in a folder sorts after it
+	for i := range dirs {
+		dirs[i] += "/"
+	}
 	var rows []backend.Row
 	for _, name := range append(files, dirs...) {
 		rows = append(rows, backend.Row{

@@ -80,7 +80,8 @@ func newLethe(ctx context.Context, server *pgtest.Server, database string) (_ *l
 	if l.state, err = statesqlite.Open(ctx, filepath.Join(l.folder, "state.db")); err != nil {
 		return nil, err
 	}
-	l.executor = &executor.Executor{Stores: oneStore{l.store}, State: l.state, Ledger: l.ledger, Keys: keysmemory.New(), Clock: clock.RealClock{}}
+	l.store.Backend = dBackend{l.store.Backend}
+	l.executor = &executor.Executor{Stores: oneStore{l.store}, State: dState{l.state}, Ledger: dLedger{l.ledger}, Keys: keysmemory.New(), Clock: clock.RealClock{}}
 	return l, nil
 }
 
@@ -95,6 +96,7 @@ func (l *lethe) erase(ctx context.Context, subject int) (map[string]time.Duratio
 		Request: &executor.RequestTask{UID: "request-" + id, Name: "request-" + id, Maps: l.maps,
 			Identities: func(context.Context) (map[string][]string, error) { return map[string][]string{"id": {id}}, nil }}}
 	begin := time.Now()
+	cur = nil
 	record, err := l.executor.Advance(ctx, task)
 	end := time.Now()
 	if err != nil {

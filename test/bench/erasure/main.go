@@ -86,6 +86,7 @@ func run(ctx context.Context, rounds, warmUp int, profile string) (err error) {
 	if left, err := rowsLeft(ctx, floor.conn); err != nil || left != 0 {
 		return errors.Join(err, fmt.Errorf("%d rows are left", left))
 	}
+	dumpSpans()
 	report(times)
 	return nil
 }
