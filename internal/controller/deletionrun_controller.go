@@ -231,6 +231,9 @@ func (r *DeletionRunReconciler) requestTask(ctx context.Context, run *v1alpha1.D
 		}
 		return nil, err
 	}
+	if !real && er.Status.Phase.Finished() {
+		return nil, fault.Terminalf(v1alpha1.ReasonRequestGone, "ErasureRequest %s has ended: there is nothing to preview", name)
+	}
 	task := &executor.Task{RunUID: string(er.UID), Namespace: run.Namespace, Name: run.Name}
 	record, err := r.State.Request(ctx, string(er.UID))
 	switch {

@@ -20,6 +20,7 @@ import (
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/crash"
 	"github.com/lethe-dev/lethe/internal/executor"
+	"github.com/lethe-dev/lethe/internal/journal"
 	"github.com/lethe-dev/lethe/internal/keys"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/policy"
@@ -57,7 +58,7 @@ type ErasureRequestReconciler struct {
 	// Secrets reads Secrets one by one, uncached.
 	Secrets    client.Reader
 	State      state.Store
-	Journal    *Journal
+	Journal    *journal.Journal
 	Keys       keys.Store
 	Pseudonyms *Pseudonyms
 	Stores     executor.Stores
@@ -121,7 +122,7 @@ func (s *session) steps(ctx context.Context) (outcome, error) {
 		return s.afterEnd(ctx)
 	case s.record.ProcessingStartedAt != nil:
 		return s.process(ctx)
-	case s.er.Spec.Cancelled || !s.er.DeletionTimestamp.IsZero():
+	case (s.er.Spec.Cancelled || !s.er.DeletionTimestamp.IsZero()) && !s.begun():
 		return s.cancel(ctx)
 	case s.record.ConfirmedAt == nil:
 		if o, done, err := s.check(ctx); done || err != nil {
@@ -129,6 +130,13 @@ func (s *session) steps(ctx context.Context) (outcome, error) {
 		}
 	}
 	return s.grace(ctx)
+}
+
+// begun tells whether the point of no return stands in the status and not yet in the record, because the process died
+// between the two: then it is too late to cancel. The status alone begins nothing, and nothing early.
+func (s *session) begun() bool {
+	at := s.record.ScheduledAt
+	return s.er.Status.ProcessingStartedAt != nil && at != nil && !s.now().Before(*at)
 }
 
 // finished tells whether the request has ended for good.

@@ -91,7 +91,7 @@ func (s *session) project(ctx context.Context, o outcome) {
 	}
 	before := meta.FindStatusCondition(s.read.Status.Conditions, v1alpha1.ConditionReady)
 	if before == nil || before.Reason != o.reason {
-		st.History = append(st.History, v1alpha1.StageTransition{Stage: o.reason, Time: metav1.NewTime(s.now().Truncate(time.Second))})
+		st.History = append(st.History, v1alpha1.StageTransition{Stage: o.reason, Time: metav1.NewTime(policy.CeilSecond(s.now()))})
 		st.History = st.History[max(0, len(st.History)-maxHistory):]
 	}
 	summarize(s.er, o)

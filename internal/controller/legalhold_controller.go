@@ -14,6 +14,8 @@ import (
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/crash"
+	"github.com/lethe-dev/lethe/internal/fault"
+	"github.com/lethe-dev/lethe/internal/journal"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/planner"
 	"github.com/lethe-dev/lethe/internal/state"
@@ -28,7 +30,7 @@ var (
 type LegalHoldReconciler struct {
 	client.Client
 	State      state.Store
-	Journal    *Journal
+	Journal    *journal.Journal
 	Pseudonyms *Pseudonyms
 	Clock      clock.PassiveClock
 	Recorder   events.EventRecorder
@@ -63,6 +65,13 @@ func (r *LegalHoldReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	if !h.DeletionTimestamp.IsZero() {
 		o.message = "the object was deleted, the hold stays in force: set spec.lifted to end it"
 	}
+	// A hold is taken even while the ledger is away; its entry follows.
+	if err := r.record(ctx, &h, "placed", ledger.KindHoldPlaced); err != nil {
+		_, why := fault.Public(err)
+		o.message += "; it is not in the ledger yet: " + why
+		o.requeue = time.Minute
+		return r.finish(ctx, &h, read, o, nil)
+	}
 	if until := h.Spec.ExpectedUntil; until != nil {
 		if left := until.Sub(r.Clock.Now()); left > 0 {
 			o.requeue = min(left+time.Second, time.Hour)
@@ -93,15 +102,17 @@ func (r *LegalHoldReconciler) place(ctx context.Context, h *v1alpha1.LegalHold) 
 	if hold.Records, err = holdRecords(h); err != nil {
 		return time.Time{}, err
 	}
-	if err := r.Journal.Append(ctx, h.Namespace, ledger.Entry{Key: "hold/" + hold.UID + "/placed", Kind: ledger.KindHoldPlaced,
-		Attributes: map[string]string{"hold": hold.UID}}); err != nil {
-		return time.Time{}, err
-	}
 	if err := r.State.PlaceHold(ctx, hold); err != nil {
 		return time.Time{}, err
 	}
 	crashHoldPlaced.Hit()
 	return hold.InForceSince, nil
+}
+
+// record appends what became of the hold to the ledger, once.
+func (r *LegalHoldReconciler) record(ctx context.Context, h *v1alpha1.LegalHold, what, kind string) error {
+	return r.Journal.Append(ctx, h.Namespace, ledger.Entry{Key: "hold/" + string(h.UID) + "/" + what, Kind: kind,
+		Attributes: map[string]string{"hold": string(h.UID)}})
 }
 
 func holdRecords(h *v1alpha1.LegalHold) (json.RawMessage, error) {
@@ -141,8 +152,7 @@ func (r *LegalHoldReconciler) lift(ctx context.Context, h *v1alpha1.LegalHold) (
 	if known.LiftedAt != nil {
 		return *known.LiftedAt, nil
 	}
-	if err := r.Journal.Append(ctx, h.Namespace, ledger.Entry{Key: "hold/" + string(h.UID) + "/lifted", Kind: ledger.KindHoldLifted,
-		Attributes: map[string]string{"hold": string(h.UID)}}); err != nil {
+	if err := r.record(ctx, h, "lifted", ledger.KindHoldLifted); err != nil {
 		return now, err
 	}
 	if err := r.State.Update(ctx, func(tx state.Tx) error { return tx.LiftHold(string(h.UID), now) }); err != nil {

@@ -16,6 +16,7 @@ import (
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/crash"
 	"github.com/lethe-dev/lethe/internal/fault"
+	"github.com/lethe-dev/lethe/internal/journal"
 	"github.com/lethe-dev/lethe/internal/keys"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/planner"
@@ -49,11 +50,11 @@ type Stores interface {
 
 // Executor carries out runs.
 type Executor struct {
-	Stores Stores
-	State  state.Store
-	Ledger ledger.Log
-	Keys   keys.Store
-	Clock  clock.PassiveClock
+	Stores  Stores
+	State   state.Store
+	Journal *journal.Journal
+	Keys    keys.Store
+	Clock   clock.PassiveClock
 	// Budget is how long one Advance goes on before it returns to report progress. Default 10 s.
 	Budget time.Duration
 }
@@ -150,7 +151,7 @@ func (r *run) load(ctx context.Context) error {
 }
 
 func (r *run) advance(ctx context.Context) error {
-	if err := r.ledgerSound(ctx); err != nil {
+	if err := r.Journal.Check(ctx, r.task.Namespace); err != nil {
 		return err
 	}
 	r.record.Attempts++
@@ -178,22 +179,6 @@ func (r *run) advance(ctx context.Context) error {
 	}
 	return fault.Terminalf(v1alpha1.ReasonVerificationFailed,
 		"data of the subject kept appearing while it was erased (%d plans); stop what writes it and retry", maxRevisions)
-}
-
-// ledgerSound refuses to begin when the ledger is away or shorter than a checkpoint that the state store knows.
-func (r *run) ledgerSound(ctx context.Context) error {
-	known, err := r.State.Checkpoint(ctx, r.task.Namespace)
-	if errors.Is(err, state.ErrNotFound) {
-		return nil
-	}
-	if err == nil {
-		err = r.Ledger.Check(ctx, r.task.Namespace, known.Size, known.Root)
-	}
-	if err == nil {
-		return nil
-	}
-	return &fault.Waiting{Reason: v1alpha1.ReasonLedgerUnavailable, After: time.Minute, Err: err,
-		Message: "the ledger is away or does not continue its last known checkpoint: nothing is deleted until that is mended"}
 }
 
 // prepare opens the sealed plan, or makes one.
@@ -268,16 +253,14 @@ func (r *run) save(ctx context.Context, also ...func(state.Tx) error) error {
 
 func (r *run) append(ctx context.Context, entries ...ledger.Entry) error {
 	for i := range entries {
-		entries[i].Time = r.Clock.Now().UTC()
 		entries[i].Handle = r.task.Handle
 		entries[i].Run = r.task.RunUID
 		entries[i].Key = r.task.Handle + "/" + r.task.RunUID + "/" + entries[i].Key
 	}
-	receipt, err := r.Ledger.Append(ctx, r.task.Namespace, entries...)
+	checkpoint, err := r.Journal.Write(ctx, r.task.Namespace, entries...)
 	if err != nil {
-		return &fault.Waiting{Reason: v1alpha1.ReasonLedgerUnavailable, After: time.Minute, Err: err,
-			Message: "the ledger takes no entry: no effect starts until it does"}
+		return err
 	}
-	r.checkpoint = &receipt.Checkpoint
+	r.checkpoint = checkpoint
 	return nil
 }

@@ -27,11 +27,21 @@ type Query struct {
 
 // Resolve finds all records and files of a subject. It changes nothing.
 func Resolve(ctx context.Context, from Stores, q Query) (*planner.Facts, error) {
+	if q.Prior != nil { // a second look mostly finds nothing new
+		found, err := resolve(ctx, from, q, true)
+		if err != nil || q.Graph.Covers(q.Prior, found) {
+			return found, err
+		}
+	}
+	return resolve(ctx, from, q, false)
+}
+
+func resolve(ctx context.Context, from Stores, q Query, knownParents bool) (*planner.Facts, error) {
 	open, err := OpenStores(ctx, from, q.Namespace, q.Graph)
 	if err != nil {
 		return nil, err
 	}
-	options := planner.ResolveOptions{SkipIdentities: q.SkipIdentities, Text: open.Codec().Text, MaxRows: map[string]int64{}}
+	options := planner.ResolveOptions{SkipIdentities: q.SkipIdentities, KnownParents: knownParents, Text: open.Codec().Text, MaxRows: map[string]int64{}}
 	for name, s := range open {
 		options.MaxRows[name] = s.Limits.MaxRowsPerRun
 	}

@@ -22,6 +22,7 @@ import (
 
 	"github.com/lethe-dev/lethe/internal/controller"
 	"github.com/lethe-dev/lethe/internal/executor"
+	"github.com/lethe-dev/lethe/internal/journal"
 	"github.com/lethe-dev/lethe/internal/keys"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/state"
@@ -146,9 +147,9 @@ func newManager(restConfig *rest.Config, o Options) (ctrl.Manager, error) {
 // register adds the controllers.
 func register(mgr ctrl.Manager, o Options, vault *Vault, keyStore keys.Store, pool *stores.Pool) error {
 	c, recorder := mgr.GetClient(), mgr.GetEventRecorder("lethe")
-	journal := &controller.Journal{Ledger: vault.Ledger, State: vault.State, Clock: o.Clock}
+	entries := &journal.Journal{Ledger: vault.Ledger, State: vault.State, Clock: o.Clock}
 	pseudonyms := &controller.Pseudonyms{Keys: keyStore}
-	exec := &executor.Executor{Stores: pool, State: vault.State, Ledger: vault.Ledger, Keys: keyStore, Clock: o.Clock}
+	exec := &executor.Executor{Stores: pool, State: vault.State, Journal: entries, Keys: keyStore, Clock: o.Clock}
 	err := errors.Join(
 		mgr.AddReadyzCheck("ledger", func(req *http.Request) error { _, err := vault.Ledger.Origins(req.Context()); return err }),
 		mgr.AddReadyzCheck("cache", func(req *http.Request) error {
@@ -162,8 +163,8 @@ func register(mgr ctrl.Manager, o Options, vault *Vault, keyStore keys.Store, po
 		(&controller.DataStoreReconciler{Client: c, Pool: pool, State: vault.State, Recorder: recorder}).SetupWithManager(mgr),
 		(&controller.PersonalDataMapReconciler{Client: c, Pool: pool, Recorder: recorder}).SetupWithManager(mgr),
 		(&controller.RetentionPolicyReconciler{Client: c, Recorder: recorder}).SetupWithManager(mgr),
-		(&controller.LegalHoldReconciler{Client: c, State: vault.State, Journal: journal, Pseudonyms: pseudonyms, Clock: o.Clock, Recorder: recorder}).SetupWithManager(mgr),
-		(&controller.ErasureRequestReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Journal: journal, Keys: keyStore,
+		(&controller.LegalHoldReconciler{Client: c, State: vault.State, Journal: entries, Pseudonyms: pseudonyms, Clock: o.Clock, Recorder: recorder}).SetupWithManager(mgr),
+		(&controller.ErasureRequestReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Journal: entries, Keys: keyStore,
 			Pseudonyms: pseudonyms, Stores: pool, Clock: o.Clock, Witness: o.Witness, Recorder: recorder}).SetupWithManager(mgr),
 		(&controller.DeletionRunReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Executor: exec, Pseudonyms: pseudonyms,
 			Clock: o.Clock, Recorder: recorder}).SetupWithManager(mgr),

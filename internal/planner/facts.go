@@ -119,6 +119,43 @@ func MergeFacts(prior, fresh *Facts) *Facts {
 	return out
 }
 
+// Covers tells whether a look with KnownParents found only records that the prior facts have, with the values by which
+// others refer to them. Then a look without it would find the same.
+func (g *Graph) Covers(prior, fresh *Facts) bool {
+	for _, e := range g.entities {
+		now, before := fresh.Entities[e.name], prior.Entities[e.name]
+		if now == nil || len(now.Rows) == 0 {
+			continue
+		}
+		if before == nil || !slices.Equal(before.Columns, now.Columns) {
+			return false
+		}
+		known := make(map[string]*RowFacts, len(before.Rows))
+		for i := range before.Rows {
+			known[keyID(before.Rows[i].Key)] = &before.Rows[i]
+		}
+		for i := range now.Rows {
+			row := known[keyID(now.Rows[i].Key)]
+			if row == nil || !e.sameReferred(row, &now.Rows[i]) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
+// sameReferred compares the columns that other entities refer to.
+func (e *entity) sameReferred(a, b *RowFacts) bool {
+	for _, ed := range e.children {
+		for _, c := range ed.parentColumns {
+			if !sameValue(e.value(a, c), e.value(b, c)) {
+				return false
+			}
+		}
+	}
+	return true
+}
+
 func mergeEntity(prior, fresh *EntityFacts) *EntityFacts {
 	if fresh == nil {
 		fresh = &EntityFacts{Columns: prior.Columns, Clocks: prior.Clocks}

@@ -52,6 +52,9 @@ type ResolveOptions struct {
 	// SkipIdentities looks only for the records of prior facts and for what refers to them. It is for a person who came
 	// back: what is found by an identity now may be new data, which nobody asked to erase.
 	SkipIdentities bool
+	// KnownParents looks for what refers to the records of the prior facts, and not to those that this look finds: cheap for
+	// the stores, and enough where nothing new turns up (see Graph.Covers).
+	KnownParents bool
 	// MaxRows bounds what one request may find, by store.
 	MaxRows map[string]int64
 }
@@ -229,7 +232,7 @@ func (r *Resolver) matchParent(ed *edge, wave int) []backend.Match {
 	var match []backend.Match
 	var known []*RowFacts
 	if ed.sameStore() && ed.parent.wave == wave {
-		if r.asked(ed.parent) {
+		if r.asked(ed.parent) && !r.opts.KnownParents {
 			match = append(match, backend.Match{Parent: &backend.ParentMatch{Entity: ed.parent.name, Columns: ed.columns,
 				ParentColumns: ed.parentColumns, Conditions: ed.conditions}})
 		}

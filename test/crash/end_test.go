@@ -163,7 +163,8 @@ func (w *world) endOfLedger(e *end, handles map[string]string) {
 	evidence := ledger.Evidence{OriginLine: ledger.OriginLine(logName, w.namespace), Verifier: verifier, Current: checkpoint.Note,
 		Earlier: []ledger.Checkpoint{w.knownCheckpoint(ledger.OriginLine(logName, w.namespace))}}
 	w.must(ledger.VerifyRecords(evidence, counted(w.ctx, log, w.namespace, func(entry ledger.Entry) {
-		e.Ledger[strings.TrimSpace(strings.Join([]string{handles[entry.Handle], entry.Kind, entry.Step, entry.Reason}, " "))]++
+		words := strings.Fields(strings.Join([]string{handles[entry.Handle], entry.Kind, entry.Step, entry.Reason}, " "))
+		e.Ledger[strings.Join(words, " ")]++
 	})))
 }
 

@@ -4,8 +4,10 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/keys"
@@ -34,6 +36,9 @@ func scenarios() []scenario {
 			also: []kill{{Point: "step/intent-recorded", Nth: 3}, {Point: "step/effect-done", Nth: 2}, {Point: "step/effect-done", Nth: 3},
 				{Point: "step/batch-saved", Nth: 2}, {Point: "step/outcome-recorded", Nth: 3}, {Point: "step/saved", Nth: 3}}},
 		{name: "cancelled", script: cancelled, effects: map[string]int{"UPDATE persons/p-01": 2}},
+		{name: "withdrawn", script: withdrawn, effects: map[string]int{"UPDATE persons/p-01": 2},
+			also: []kill{{Point: "request/reactivated-in-store", Nth: 1}, {Point: "request/end-recorded", Nth: 1}, {Point: "request/ended", Nth: 1},
+				{Point: "request/identities-destroyed", Nth: 1}}},
 		{name: "retained", script: retained, deleted: 18, updated: 2, files: 11,
 			also: []kill{{Point: "run/residue-sealed", Nth: 1}, {Point: "run/completion-recorded", Nth: 1}, {Point: "run/finished", Nth: 1},
 				{Point: "run/key-destroyed", Nth: 1}, {Point: "request/end-recorded", Nth: 1}}},
@@ -63,6 +68,19 @@ func cancelled(w *world) {
 	w.stage("erase", v1alpha1.ReasonGracePeriod)
 	w.must(change(w, "erase", &v1alpha1.ErasureRequest{}, func(er *v1alpha1.ErasureRequest) { er.Spec.Cancelled = true }))
 	w.stage("erase", v1alpha1.ReasonCancelled)
+	w.atRest()
+}
+
+// withdrawn: one person's request is deleted within the grace period, which cancels it.
+func withdrawn(w *world) {
+	w.mapReady()
+	w.create(request(w.namespace, "erase", 1, v1alpha1.TimingAfterGracePeriod)...)
+	w.stage("erase", v1alpha1.ReasonGracePeriod)
+	er := w.request("erase")
+	w.must(w.cluster.Client.Delete(w.ctx, er))
+	w.await("the request is gone", func() bool {
+		return apierrors.IsNotFound(w.cluster.Client.Get(w.ctx, client.ObjectKeyFromObject(er), er))
+	})
 	w.atRest()
 }
 

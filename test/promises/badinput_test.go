@@ -74,7 +74,7 @@ var _ = Describe("Bad input", func() {
 	},
 		Entry("a table that does not exist", func(m *v1alpha1.PersonalDataMap) { m.Spec.Entities[2].Table = "remarks" }, v1alpha1.ReasonSchemaMismatch, "notes", "remarks"),
 		Entry("a column that does not exist", func(m *v1alpha1.PersonalDataMap) { m.Spec.Entities[4].IdentifiedBy[0].Column = "addressee" }, v1alpha1.ReasonSchemaMismatch, "messages", "addressee"),
-		Entry("a parent that does not exist", func(m *v1alpha1.PersonalDataMap) { m.Spec.Entities[2].Parents[0].Entity = "jobs" }, v1alpha1.ReasonEntityUnreachable, "notes", "jobs"),
+		Entry("a parent that does not exist", func(m *v1alpha1.PersonalDataMap) { m.Spec.Entities[2].Parents[0].Entity = "jobs" }, v1alpha1.ReasonMapIncomplete, "notes", "jobs"),
 		Entry("a key that is not unique", func(m *v1alpha1.PersonalDataMap) { m.Spec.Entities[2].Key = []string{"application_id"} }, v1alpha1.ReasonSchemaMismatch, "notes", "application_id"),
 		Entry("a template that climbs out", func(m *v1alpha1.PersonalDataMap) { m.Spec.Entities[3].Files[0].Path = "../{file_name}" }, v1alpha1.ReasonPathOutsideRoot, "documents"),
 		Entry("a store that does not exist", func(m *v1alpha1.PersonalDataMap) { m.Spec.Entities[4].Store = "warehouse" }, v1alpha1.ReasonStoreNotFound, "warehouse"),

@@ -14,6 +14,7 @@ import (
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/backend/sql/postgresql"
 	"github.com/lethe-dev/lethe/internal/executor"
+	"github.com/lethe-dev/lethe/internal/journal"
 	keysmemory "github.com/lethe-dev/lethe/internal/keys/memory"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
@@ -80,8 +81,8 @@ func newLethe(ctx context.Context, server *pgtest.Server, database string) (_ *l
 	if l.state, err = statesqlite.Open(ctx, filepath.Join(l.folder, "state.db")); err != nil {
 		return nil, err
 	}
-	l.store.Backend = dBackend{l.store.Backend}
-	l.executor = &executor.Executor{Stores: oneStore{l.store}, State: dState{l.state}, Ledger: dLedger{l.ledger}, Keys: keysmemory.New(), Clock: clock.RealClock{}}
+	l.executor = &executor.Executor{Stores: oneStore{l.store}, State: l.state, Keys: keysmemory.New(), Clock: clock.RealClock{},
+		Journal: &journal.Journal{Ledger: l.ledger, State: l.state, Clock: clock.RealClock{}}}
 	return l, nil
 }
 
@@ -96,13 +97,12 @@ func (l *lethe) erase(ctx context.Context, subject int) (map[string]time.Duratio
 		Request: &executor.RequestTask{UID: "request-" + id, Name: "request-" + id, Maps: l.maps,
 			Identities: func(context.Context) (map[string][]string, error) { return map[string][]string{"id": {id}}, nil }}}
 	begin := time.Now()
-	cur = nil
 	record, err := l.executor.Advance(ctx, task)
 	end := time.Now()
 	if err != nil {
 		return nil, err
 	}
-	if record.Phase != string(v1alpha1.PhaseCompleted) || len(record.Steps) != 1 || record.Steps[0].Done != 50 {
+	if record.Phase != string(v1alpha1.PhaseCompleted) || len(record.Steps) != 1 || record.Steps[0].Done != rowsOfOne {
 		return nil, fmt.Errorf("the run ended as %s", record.Phase)
 	}
 	// The destroyed plan leaves the write-ahead log beside the run's way; nobody else should pay for that.

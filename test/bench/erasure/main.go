@@ -11,6 +11,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"runtime/pprof"
 	"slices"
@@ -23,6 +24,11 @@ import (
 const (
 	targetErasure  = 3.0
 	targetVerified = 4.0
+)
+
+const (
+	minPeople = 5000
+	rowsOfOne = 50
 )
 
 func main() {
@@ -68,37 +74,40 @@ func run(ctx context.Context, rounds, warmUp int, profile string) (err error) {
 		contenders = append(contenders, contender{"batch", floor.batch}, contender{"keys_first", floor.keysFirst},
 			contender{"statements", floor.statements})
 	}
-	if err := seed(ctx, floor.conn, (rounds+warmUp)*len(contenders)); err != nil {
+	needed := (rounds + warmUp) * len(contenders)
+	people := max(minPeople, 2*needed)
+	if err := seed(ctx, floor.conn, people); err != nil {
 		return err
 	}
-	subject := 0
-	if _, err := inTurns(ctx, contenders, warmUp, &subject); err != nil {
+	// In random order, as requests come: those who are gone lie scattered among those who are left.
+	subjects := rand.New(rand.NewPCG(1, 2)).Perm(people)[:needed]
+	if _, err := inTurns(ctx, contenders, warmUp, &subjects); err != nil {
 		return err
 	}
 	stop, err := profileTo(profile)
 	if err != nil {
 		return err
 	}
-	times, err := inTurns(ctx, contenders, rounds, &subject)
+	times, err := inTurns(ctx, contenders, rounds, &subjects)
 	if err := errors.Join(err, stop()); err != nil {
 		return err
 	}
-	if left, err := rowsLeft(ctx, floor.conn); err != nil || left != 0 {
-		return errors.Join(err, fmt.Errorf("%d rows are left", left))
+	if left, err := rowsLeft(ctx, floor.conn); err != nil || left != int64(people-needed)*rowsOfOne {
+		return errors.Join(err, fmt.Errorf("%d rows are left, which is not what should be", left))
 	}
-	dumpSpans()
 	report(times)
 	return nil
 }
 
 // inTurns lets every contender erase one subject in each round, beginning with another one each time.
-func inTurns(ctx context.Context, contenders []contender, rounds int, subject *int) (map[string][]time.Duration, error) {
+func inTurns(ctx context.Context, contenders []contender, rounds int, subjects *[]int) (map[string][]time.Duration, error) {
 	times := map[string][]time.Duration{}
 	for round := range rounds {
 		for i := range contenders {
 			c := contenders[(i+round)%len(contenders)]
-			*subject++
-			took, err := c.erase(ctx, *subject)
+			subject := (*subjects)[0] + 1
+			*subjects = (*subjects)[1:]
+			took, err := c.erase(ctx, subject)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", c.name, err)
 			}

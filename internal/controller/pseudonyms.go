@@ -1,0 +1,29 @@
+package controller
+
+import (
+	"context"
+
+	"github.com/lethe-dev/lethe/internal/keys"
+	"github.com/lethe-dev/lethe/internal/pseudonym"
+)
+
+// Pseudonyms makes pseudonyms under the key of a namespace.
+type Pseudonyms struct{ Keys keys.Store }
+
+// Subject is the pseudonym of a subject's id.
+func (p *Pseudonyms) Subject(ctx context.Context, namespace, id string) (string, error) {
+	return p.of(ctx, namespace, "subject", id)
+}
+
+// Root is the pseudonym of a subject's root record.
+func (p *Pseudonyms) Root(ctx context.Context, namespace, store, entity, key string) (string, error) {
+	return p.of(ctx, namespace, "root/"+store+"/"+entity, key)
+}
+
+func (p *Pseudonyms) of(ctx context.Context, namespace, kind, value string) (string, error) {
+	key, err := p.Keys.Ensure(ctx, keys.ID{Purpose: keys.Pseudonym, Namespace: namespace})
+	if err != nil {
+		return "", err
+	}
+	return pseudonym.Pseudonym(key, kind, pseudonym.NewSecret(value)), nil
+}
