@@ -120,15 +120,9 @@ func (r *DataStoreReconciler) user(ctx context.Context, ds *v1alpha1.DataStore) 
 			return "PersonalDataMap " + maps.Items[i].Name, nil
 		}
 	}
-	residues, err := r.State.Residues(ctx, ds.Namespace, "")
+	waiting, err := r.State.OpenResidues(ctx, ds.Namespace)
 	if err != nil {
 		return "", err
-	}
-	waiting := 0
-	for _, residue := range residues {
-		if residue.State != state.ResidueDone {
-			waiting++
-		}
 	}
 	if waiting > 0 {
 		return fmt.Sprintf("%d residues of this namespace that are not due yet", waiting), nil

@@ -193,6 +193,15 @@ func (r *DeletionRunReconciler) commands(ctx context.Context, run *v1alpha1.Dele
 	if nonce := run.Annotations[v1alpha1.AnnotationAbandon]; nonce != "" && record.Phase == string(v1alpha1.PhaseFailed) && !executor.Ended(record) {
 		return r.Executor.Abandon(ctx, record, v1alpha1.ReasonAbandoned)
 	}
+	if record.Phase == string(v1alpha1.PhaseFailed) && !executor.Ended(record) {
+		gone, err := r.namespaceGone(ctx, run, nil)
+		if err != nil {
+			return err
+		}
+		if gone {
+			return r.Executor.Abandon(ctx, record, v1alpha1.ReasonNamespaceDeleted)
+		}
+	}
 	if nonce := run.Annotations[v1alpha1.AnnotationRetry]; nonce != "" && nonce != record.AcknowledgedRetry {
 		return r.Executor.Retry(ctx, record, nonce)
 	}

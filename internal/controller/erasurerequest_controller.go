@@ -80,6 +80,8 @@ type session struct {
 	*ErasureRequestReconciler
 	er, read *v1alpha1.ErasureRequest
 	record   *state.Request
+	// recorded is true where the run has recorded the end in the ledger, with its counts.
+	recorded bool
 }
 
 // Reconcile leads one request on.

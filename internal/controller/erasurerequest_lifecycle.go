@@ -121,8 +121,7 @@ func runName(name, uid string) string {
 
 // process makes the run and takes over its result.
 func (s *session) process(ctx context.Context) (outcome, error) {
-	run, err := s.ensureRun(ctx)
-	if err != nil {
+	if _, err := s.ensureRun(ctx); err != nil {
 		return s.namespaceGoing(ctx, err)
 	}
 	record, err := s.State.Run(ctx, s.record.UID)
@@ -132,12 +131,13 @@ func (s *session) process(ctx context.Context) (outcome, error) {
 	if err != nil {
 		return outcome{}, err
 	}
+	s.recorded = executor.Ended(record)
 	switch v1alpha1.Phase(record.Phase) {
 	case v1alpha1.PhaseCompleted:
 		s.record.Outcome = record.Outcome
 		return s.end(ctx, v1alpha1.PhaseCompleted, record.Reason)
 	case v1alpha1.PhaseFailed:
-		return s.failed(ctx, run, record)
+		return s.failed(ctx, record)
 	}
 	if s.record.Phase == string(v1alpha1.PhaseFailed) { // it was retried
 		s.record.Phase, s.record.Stage, s.record.FinishedAt = string(v1alpha1.PhasePending), "", nil
@@ -192,7 +192,7 @@ func labelValue(name string) string {
 }
 
 // failed takes over that the run failed: for good when it was abandoned, else until it is retried.
-func (s *session) failed(ctx context.Context, run *v1alpha1.DeletionRun, record *state.Run) (outcome, error) {
+func (s *session) failed(ctx context.Context, record *state.Run) (outcome, error) {
 	if executor.Ended(record) {
 		return s.end(ctx, v1alpha1.PhaseFailed, record.Reason)
 	}
@@ -203,22 +203,16 @@ func (s *session) failed(ctx context.Context, run *v1alpha1.DeletionRun, record 
 			return outcome{}, err
 		}
 	}
-	if !s.er.DeletionTimestamp.IsZero() {
-		if o, err := s.namespaceGoing(ctx, nil); err != nil || o.reason == v1alpha1.ReasonNamespaceDeleted {
-			return o, err
-		}
-	}
 	return stalled(record.Reason, record.Message+"; mend it and set the annotation "+v1alpha1.AnnotationRetry+" to a new value, or "+v1alpha1.AnnotationAbandon+" to give up", policy.MaxRequeue), nil
 }
 
-// namespaceGoing ends a request whose namespace goes away and whose run cannot finish: that is recorded before the
-// finalizers are released.
+// namespaceGoing ends a request whose run cannot even be made because the namespace goes away.
 func (s *session) namespaceGoing(ctx context.Context, cause error) (outcome, error) {
 	going, err := namespaceTerminating(ctx, s.Secrets, s.er.Namespace)
 	if err != nil || !going {
 		return outcome{}, errors.Join(cause, err)
 	}
-	if cause != nil && !apierrors.HasStatusCause(cause, corev1.NamespaceTerminatingCause) && !apierrors.IsNotFound(cause) {
+	if !apierrors.HasStatusCause(cause, corev1.NamespaceTerminatingCause) && !apierrors.IsNotFound(cause) {
 		return outcome{}, cause
 	}
 	return s.end(ctx, v1alpha1.PhaseFailed, v1alpha1.ReasonNamespaceDeleted)
@@ -251,8 +245,8 @@ func (s *session) refuseAsDuplicate(ctx context.Context) (outcome, error) {
 // end records the end and cleans up.
 func (s *session) end(ctx context.Context, phase v1alpha1.Phase, reason string) (outcome, error) {
 	now := s.now()
-	if kind := endKind(phase, reason); kind != "" {
-		if err := s.journal(ctx, "ended", ledger.Entry{Kind: kind, Reason: reason}); err != nil {
+	if !s.recorded {
+		if err := s.journal(ctx, "ended", ledger.Entry{Kind: endKind(phase, reason), Reason: reason}); err != nil {
 			return outcome{}, err
 		}
 	}
@@ -279,11 +273,9 @@ func (s *session) end(ctx context.Context, phase v1alpha1.Phase, reason string) 
 	return s.afterEnd(ctx)
 }
 
-// endKind is the ledger's word for the end of a request; empty where the run has recorded it with its counts.
+// endKind is the ledger's word for the end of a request that its run has not recorded.
 func endKind(phase v1alpha1.Phase, reason string) string {
 	switch {
-	case phase == v1alpha1.PhaseCompleted, reason == v1alpha1.ReasonAbandoned:
-		return ""
 	case reason == v1alpha1.ReasonDuplicate:
 		return ledger.KindErasureDuplicate
 	case phase == v1alpha1.PhaseCancelled:

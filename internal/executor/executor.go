@@ -88,6 +88,8 @@ type material struct {
 	// Holds that the plan was made with.
 	Holds []planner.Hold `json:"holds,omitempty"`
 	Plan  *planner.Plan  `json:"plan"`
+	// Kind of the ledger's entry on the plan.
+	Kind string `json:"kind,omitempty"`
 }
 
 // Outcome is the result of a finished run, kept in the state store and shown in status.
@@ -198,6 +200,8 @@ func (r *run) prepare(ctx context.Context) error {
 	if err := r.unseal(); err != nil {
 		return err
 	}
+	// Perhaps the process died before the ledger had it; what the ledger has already is not added again.
+	r.pending = append(r.pending, r.planEntry())
 	return r.compile()
 }
 

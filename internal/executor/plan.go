@@ -99,10 +99,17 @@ func (r *run) adopt(plan *planner.Plan, facts *planner.Facts, holds []planner.Ho
 	}
 	r.record.Steps = steps
 	r.unsealed = true
-	r.pending = append(r.pending, ledger.Entry{
-		Key: "plan/" + r.record.PlanDigest, Kind: kind, Counts: ledgerCounts(plan.Counts, plan.Retained),
+	r.material.Kind = kind
+	r.pending = append(r.pending, r.planEntry())
+}
+
+// planEntry tells the ledger of the plan. It is sealed with the plan, so that the one is never without the other.
+func (r *run) planEntry() ledger.Entry {
+	plan := r.material.Plan
+	return ledger.Entry{
+		Key: "plan/" + r.record.PlanDigest, Kind: r.material.Kind, Counts: ledgerCounts(plan.Counts, plan.Retained),
 		Attributes: map[string]string{"planDigest": r.record.PlanDigest, "revision": strconv.Itoa(r.record.PlanRevision)},
-	})
+	}
 }
 
 // replan makes a new plan because the data or the holds are no longer as the plan found them. After the first effect

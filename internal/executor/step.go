@@ -72,8 +72,12 @@ func (r *run) step(ctx context.Context, i int) error {
 	crashOutcome.Hit()
 	record := &r.record.Steps[i]
 	record.State, record.Done, record.Cursor = string(v1alpha1.StepDone), step.Planned, 0
-	if err := r.save(ctx); err != nil {
-		return err
+	// The last step is saved with the end of the run, or with what is in its way; before that it would be done again,
+	// which changes nothing.
+	if i+1 < len(r.material.Plan.Steps) {
+		if err := r.save(ctx); err != nil {
+			return err
+		}
 	}
 	crashStepSaved.Hit()
 	return nil
@@ -126,14 +130,39 @@ func (r *run) permitted(holds []planner.Hold) error {
 func (r *run) intend(ctx context.Context, i int, step planner.Step) error {
 	entries := append(r.pending, ledger.Entry{Key: "intent/" + step.Name + "/" + r.record.Steps[i].Digest, Kind: ledger.KindErasureIntent, Step: step.Name,
 		Attributes: map[string]string{"planDigest": r.record.PlanDigest, "records": fmt.Sprint(step.Planned)}})
-	if err := r.append(ctx, entries...); err != nil {
+	saved := make(chan error, 1)
+	first, sealing := !r.record.Effects, r.unsealed || !r.record.Effects
+	if sealing {
+		if err := r.sealFor(i); err != nil {
+			return err
+		}
+		// Ledger and state store sync their files at the same time; the effect waits for both.
+		saving := *r
+		go func() { saved <- saving.save(ctx) }()
+	} else {
+		saved <- nil
+	}
+	err := r.append(ctx, entries...)
+	if err == nil {
+		crashIntent.Hit()
+	}
+	saveErr := <-saved
+	if err != nil {
+		r.record.Effects = !first // none has happened, so the next attempt may plan anew
 		return err
 	}
-	r.pending = nil
-	crashIntent.Hit()
-	if r.record.Effects && !r.unsealed {
-		return nil
+	if saveErr != nil {
+		return saveErr
 	}
+	r.pending, r.unsealed = nil, false
+	if sealing {
+		crashSealed.Hit()
+	}
+	return nil
+}
+
+// sealFor puts everything into the record that a later process needs to finish, from the effect of step i on.
+func (r *run) sealFor(i int) error {
 	if r.unsealed {
 		if err := r.seal(); err != nil {
 			return err
@@ -141,11 +170,6 @@ func (r *run) intend(ctx context.Context, i int, step planner.Step) error {
 	}
 	r.record.Effects = true
 	r.record.Steps[i].State = string(v1alpha1.StepRunning)
-	if err := r.save(ctx); err != nil {
-		return err
-	}
-	r.unsealed = false
-	crashSealed.Hit()
 	return nil
 }
 

@@ -302,6 +302,9 @@ func (r *Resolver) texts(e *entity, row *RowFacts, columns []string) ([]string, 
 
 // askFiles asks the path stores for the files that the records name, those of records that are gone too.
 func (r *Resolver) askFiles() {
+	if !slices.ContainsFunc(r.g.entities, func(e *entity) bool { return len(e.files) > 0 }) {
+		return
+	}
 	known := MergeFacts(r.prior, r.tableFacts())
 	for _, e := range r.g.entities {
 		ef := known.Entities[e.name]

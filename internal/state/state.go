@@ -37,6 +37,8 @@ type Reader interface {
 	Residue(ctx context.Context, id string) (*Residue, error)
 	// Residues that a request left, by id, done or not.
 	Residues(ctx context.Context, namespace, requestUID string) ([]Residue, error)
+	// OpenResidues counts those of a namespace that are not done.
+	OpenResidues(ctx context.Context, namespace string) (int64, error)
 	// DueResidues are those that are not done, whose date has come or that never had one, and all of whose holds are
 	// recorded as lifted; the longest due first. Sealed is left out: read it with Residue.
 	DueResidues(ctx context.Context, now time.Time, limit int) ([]Residue, error)

@@ -37,6 +37,8 @@ type OperatorOptions struct {
 	Witness    controller.Witness
 	// Namespace of the operator's own Secrets. Default OperatorNamespace.
 	Namespace string
+	// MayFail is set by tests in which the operator is expected to end with an error.
+	MayFail bool
 }
 
 // StartOperator runs the operator in this process until the test ends or it is stopped.
@@ -55,12 +57,10 @@ func StartOperator(t testing.TB, config *rest.Config, o OperatorOptions) *Operat
 		LedgerPath: filepath.Join(o.Folder, "ledger.db"), StatePath: filepath.Join(o.Folder, "state.db"), Namespace: o.Namespace,
 		MetricsAddress: "0", ProbeAddress: "0", Admission: operator.AdmissionOff, Clock: o.Clock, Witness: o.Witness,
 		ResidueInterval: 200 * time.Millisecond, SkipNameValidation: true,
-		// Each cluster of a test binary has state stores of several tests.
-		AdoptState: true,
 	}
 	go func() { op.done <- operator.Run(ctx, rest.CopyConfig(config), options) }()
 	t.Cleanup(func() {
-		if err := op.Stop(); err != nil && !t.Failed() {
+		if err := op.Stop(); err != nil && !o.MayFail && !t.Failed() {
 			t.Errorf("the operator ended with an error: %v", err)
 		}
 		if t.Failed() {
@@ -74,10 +74,13 @@ var setLogger sync.Once
 
 // Stop ends the operator and waits for it.
 func (o *Operator) Stop() error {
-	o.once.Do(func() {
-		o.cancel()
-		o.err = <-o.done
-	})
+	o.cancel()
+	return o.Wait()
+}
+
+// Wait waits until the operator has ended by itself.
+func (o *Operator) Wait() error {
+	o.once.Do(func() { o.err = <-o.done })
 	return o.err
 }
 

@@ -11,6 +11,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/discovery"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
 // ContainAny matches a text that contains any of the words, without printing the text.
@@ -61,7 +62,20 @@ func (w *world) everything(running string) string {
 	}
 	Expect(kinds).To(BeNumerically(">", 15))
 	Expect(w.operator.Logs.String()).NotTo(BeEmpty())
-	return all.String() + w.operator.Logs.String()
+	return all.String() + w.operator.Logs.String() + metricsText()
+}
+
+// metricsText is what the metrics endpoint would serve.
+func metricsText() string {
+	GinkgoHelper()
+	families, err := metrics.Registry.Gather()
+	Expect(err).NotTo(HaveOccurred())
+	Expect(families).NotTo(BeEmpty())
+	var all strings.Builder
+	for _, f := range families {
+		all.WriteString(f.String())
+	}
+	return all.String()
 }
 
 func contains(list []string, want string) bool {

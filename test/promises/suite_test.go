@@ -4,6 +4,7 @@ package promises
 import (
 	"context"
 	"fmt"
+	"path/filepath"
 	"testing"
 	"time"
 
@@ -16,6 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/ledger"
+	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
 	"github.com/lethe-dev/lethe/test/harness"
 )
 
@@ -204,3 +207,20 @@ var (
 	bob   = harness.Person{ID: "app-10", Email: "bob@example.org", Name: "Bob Other", Phone: "+49 555 0102"}
 	carol = harness.Person{ID: "app-11", Email: "carol@example.org", Name: "Carol Third", Phone: "+49 555 0103"}
 )
+
+// ledgerReasons are kind and reason of the entries of the namespace; the operator must have been stopped.
+func (w *world) ledgerReasons() []string {
+	GinkgoHelper()
+	signer, err := ledger.NewSigner("lethe.dev/test", make([]byte, 32))
+	Expect(err).NotTo(HaveOccurred())
+	log, err := ledgersqlite.Open(w, filepath.Join(w.folder, "ledger.db"), ledgersqlite.Options{LogName: "lethe.dev/test", Signer: signer})
+	Expect(err).NotTo(HaveOccurred())
+	defer func() { Expect(log.Close()).To(Succeed()) }()
+	records, err := log.Entries(w, w.ns, 0, ledger.MaxPage)
+	Expect(err).NotTo(HaveOccurred())
+	var reasons []string
+	for _, r := range records {
+		reasons = append(reasons, r.Entry.Kind+"/"+r.Entry.Reason)
+	}
+	return reasons
+}

@@ -18,6 +18,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/ledger"
 	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
 	"github.com/lethe-dev/lethe/internal/operator"
+	"github.com/lethe-dev/lethe/internal/state"
 	statesqlite "github.com/lethe-dev/lethe/internal/state/sqlite"
 	"github.com/lethe-dev/lethe/internal/stores"
 )
@@ -59,19 +60,19 @@ func seconds(n int32) time.Duration { return time.Duration(n) * time.Second }
 
 // OpenVault opens the state store and the ledger, both embedded.
 func OpenVault(ctx context.Context, opts operator.VaultOptions) (*operator.Vault, error) {
-	state, err := statesqlite.Open(ctx, opts.StatePath)
+	store, err := statesqlite.Open(ctx, opts.StatePath)
 	if err != nil {
 		return nil, locked(err)
 	}
 	log, err := ledgersqlite.Open(ctx, opts.LedgerPath, ledgersqlite.Options{LogName: opts.LogName, Signer: opts.Signer})
 	if err != nil {
-		return nil, locked(errors.Join(err, state.Close()))
+		return nil, locked(errors.Join(err, store.Close()))
 	}
-	return &operator.Vault{State: state, Ledger: log}, nil
+	return &operator.Vault{State: store, Ledger: log}, nil
 }
 
 func locked(err error) error {
-	if errors.Is(err, ledger.ErrLocked) {
+	if errors.Is(err, ledger.ErrLocked) || errors.Is(err, state.ErrLocked) {
 		return errors.Join(operator.ErrLocked, err)
 	}
 	return err

@@ -16,6 +16,7 @@ const (
 	selectResidue  = `SELECT ` + residueColumns + `, ` + residueSealed + ` FROM residues r WHERE r.id = ?`
 	selectResidues = `SELECT ` + residueColumns + `, ` + residueSealed + ` FROM residues r
 		WHERE r.namespace = ? AND r.request_uid = ? ORDER BY r.id`
+	countOpen = `SELECT COUNT(*) FROM residues WHERE namespace = ? AND state <> 'Done'`
 	selectDue = `SELECT ` + residueColumns + `, NULL FROM residues r
 		WHERE r.state <> 'Done' AND r.open_holds = 0 AND r.due_at <= ? ORDER BY r.due_at LIMIT ?`
 
@@ -63,7 +64,7 @@ const (
 	unlinkRequest = `UPDATE requests SET subject_pseudonym = '', link_destroyed = 1 WHERE uid = ?`
 )
 
-var readQueries = []string{selectRequest, selectFinished, selectRun, selectHold, selectHolds, selectResidue, selectResidues,
+var readQueries = []string{selectRequest, selectFinished, selectRun, selectHold, selectHolds, selectResidue, selectResidues, countOpen,
 	selectDue, selectClaim, selectTombstone, selectCheckpoint, selectEpoch}
 
 var writeQueries = []string{selectDigest, insertRequest, updateRequest, insertRun, updateRun, insertResidue, updateResidue,

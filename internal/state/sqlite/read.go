@@ -141,6 +141,15 @@ func (r *reader) Residues(ctx context.Context, namespace, requestUID string) ([]
 	return many(ctx, r, scanResidue, selectResidues, namespace, requestUID)
 }
 
+// OpenResidues implements state.Reader.
+func (r *reader) OpenResidues(ctx context.Context, namespace string) (int64, error) {
+	n, err := one(ctx, r, func(s scanner) (n int64, err error) { return n, s.Scan(&n) }, countOpen, namespace)
+	if err != nil {
+		return 0, err
+	}
+	return *n, nil
+}
+
 // DueResidues implements state.Reader.
 func (r *reader) DueResidues(ctx context.Context, now time.Time, limit int) ([]state.Residue, error) {
 	return many(ctx, r, scanResidue, selectDue, nanos(now), limit)

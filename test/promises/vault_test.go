@@ -1,0 +1,103 @@
+package promises
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/test/harness"
+)
+
+var _ = Describe("The vault", func() {
+	It("starts no effect with a ledger that was cut short, and still takes holds", func() {
+		w := newWorld(ada, bob)
+		w.create(harness.Request(w.ns, "before", ada, harness.Immediate)...)
+		Eventually(w.stage("before")).Should(Equal("Completed/Erased"))
+		w.create(harness.Request(w.ns, "pending", bob)...)
+		Eventually(w.stage("pending")).Should(Equal("Pending/GracePeriod"))
+		Expect(w.operator.Stop()).To(Succeed())
+		for _, suffix := range []string{"", "-wal", "-shm"} {
+			Expect(os.RemoveAll(filepath.Join(w.folder, "ledger.db"+suffix))).To(Succeed())
+		}
+		w.startOperator()
+		w.step(61 * day)
+		w.poke("pending")
+		Eventually(w.stage("pending")).Should(Equal("Pending/LedgerUnavailable"))
+		Consistently(func() map[string]int { return w.ats.Rows(bob) }).Should(HaveKeyWithValue("notes", 2))
+		w.create(&v1alpha1.LegalHold{ObjectMeta: metav1.ObjectMeta{Name: "anyway", Namespace: w.ns}, Spec: v1alpha1.LegalHoldSpec{Subjects: []string{bob.ID}, Reason: "matter 9"}})
+		Eventually(w.conditionOf(&v1alpha1.LegalHold{}, "anyway", v1alpha1.ConditionReady)).Should(Equal("True/InForce"))
+	})
+
+	It("has one operator at a time: a second one waits and does nothing until the first has ended", func() {
+		w := newWorld(ada)
+		second := harness.StartOperator(GinkgoTB(), cluster.Config, w.options)
+		Eventually(second.Logs.String).Should(ContainSubstring("this one waits and is not ready"))
+		w.create(harness.Request(w.ns, "one", ada, harness.Immediate)...)
+		Eventually(w.stage("one")).Should(Equal("Completed/Erased"))
+		Expect(strings.Contains(second.Logs.String(), "Starting workers")).To(BeFalse())
+		Expect(w.operator.Stop()).To(Succeed())
+		w.ats.Add(bob)
+		w.create(harness.Request(w.ns, "two", bob, harness.Immediate)...)
+		Eventually(w.stage("two")).Should(Equal("Completed/Erased"), "the second one takes over")
+	})
+
+	It("refuses a cluster that another state store knows", func() {
+		w := newWorld(ada)
+		w.create(harness.Request(w.ns, "known", ada)...)
+		Eventually(w.stage("known")).Should(Equal("Pending/GracePeriod"))
+		stranger := w.options
+		stranger.Folder, stranger.MayFail = GinkgoT().TempDir(), true
+		Expect(harness.StartOperator(GinkgoTB(), cluster.Config, stranger).Wait()).To(MatchError(And(ContainSubstring("another state store"), ContainSubstring("--adopt-state"))))
+		Expect(w.stage("known")()).To(Equal("Pending/GracePeriod"))
+	})
+
+	It("takes one of two requests for a subject that are created at once", func() {
+		w := newWorld(ada)
+		names := []string{"at-once-a", "at-once-b", "at-once-c", "at-once-d"}
+		var wg sync.WaitGroup
+		for _, name := range names {
+			wg.Go(func() {
+				defer GinkgoRecover()
+				w.create(harness.Request(w.ns, name, ada)...)
+			})
+		}
+		wg.Wait()
+		stages := func() map[string]int {
+			count := map[string]int{}
+			for _, name := range names {
+				count[w.stage(name)()]++
+			}
+			return count
+		}
+		Eventually(stages).Should(Equal(map[string]int{"Pending/GracePeriod": 1, "Cancelled/Duplicate": 3}))
+		Consistently(stages).Should(Equal(map[string]int{"Pending/GracePeriod": 1, "Cancelled/Duplicate": 3}))
+	})
+
+	It("records that a namespace went away before a failed run could finish, and lets the objects go", func() {
+		w := newWorld(ada)
+		w.ats.Exec(`CREATE TRIGGER refuse BEFORE DELETE ON notes BEGIN SELECT RAISE(ABORT, 'no'); END`)
+		w.create(harness.Request(w.ns, "stuck", ada, harness.Immediate)...)
+		Eventually(w.stage("stuck")).Should(Equal("Pending/Retrying"))
+		w.step(2 * time.Minute)
+		Eventually(w.stage("stuck"), "30s").Should(Equal("Failed/StoreRefused"))
+		run := w.request("stuck").Status.Run
+		Expect(cluster.Client.Delete(w, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: w.ns}})).To(Succeed())
+		Expect(cluster.Client.Delete(w, w.get(&v1alpha1.DeletionRun{}, run))).To(Succeed())
+		Expect(cluster.Client.Delete(w, w.request("stuck"))).To(Succeed())
+		Eventually(w.stage("stuck")).Should(Equal("NotFound"))
+		Eventually(func() error {
+			return cluster.Client.Get(w, client.ObjectKey{Namespace: w.ns, Name: run}, &v1alpha1.DeletionRun{})
+		}).ShouldNot(Succeed())
+		Expect(w.operator.Stop()).To(Succeed())
+		Expect(w.ledgerReasons()).To(ContainElement("erasure.abandoned/NamespaceDeleted"))
+	})
+})
