@@ -117,12 +117,12 @@ type PolicySnapshot struct {
 	// +optional
 	Generation int64 `json:"generation,omitempty"`
 
-	// gracePeriod, ISO 8601.
+	// gracePeriod as ISO 8601.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	GracePeriod string `json:"gracePeriod,omitempty"`
 
-	// archiveRetention, ISO 8601.
+	// archiveRetention as ISO 8601.
 	// +optional
 	// +kubebuilder:validation:MaxLength=32
 	ArchiveRetention string `json:"archiveRetention,omitempty"`

@@ -310,8 +310,8 @@ func (r *DeletionRunReconciler) project(run *v1alpha1.DeletionRun, record *state
 
 // SetupWithManager registers the controller. A run makes its own progress; a request's command reaches it as an
 // annotation, and what a run may wait for wakes it: holds, maps and stores of its namespace.
-func (r *DeletionRunReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	err := mgr.GetFieldIndexer().IndexField(context.Background(), &v1alpha1.DeletionRun{}, indexUnfinishedRun, func(obj client.Object) []string {
+func (r *DeletionRunReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
+	err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.DeletionRun{}, indexUnfinishedRun, func(obj client.Object) []string {
 		run, ok := obj.(*v1alpha1.DeletionRun)
 		if !ok || run.Spec.DryRun || run.Status.Phase.Finished() {
 			return nil

@@ -200,8 +200,7 @@ func (s *session) alert() {
 
 // SetupWithManager registers the controller. What a waiting request waits for wakes it: maps, policies and holds of its
 // namespace. Its runs wake it always.
-func (r *ErasureRequestReconciler) SetupWithManager(mgr ctrl.Manager) error {
-	ctx := context.Background()
+func (r *ErasureRequestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
 	err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ErasureRequest{}, indexWaiting, func(obj client.Object) []string {
 		er, ok := obj.(*v1alpha1.ErasureRequest)
 		if !ok || er.Status.Phase.Finished() || (er.Status.ConfirmedAt != nil && er.Status.ProcessingStartedAt != nil) {

@@ -99,7 +99,7 @@ func (e *Executor) saveRecord(ctx context.Context, record *state.Run) error {
 func (e *Executor) endRecord(ctx context.Context, record *state.Run, kind string, reason string) error {
 	r := &run{Executor: e, record: record, task: Task{RunUID: record.UID, Namespace: record.Namespace, Handle: record.Handle}}
 	now := e.Clock.Now().UTC()
-	if err := r.append(ctx, ledger.Entry{Key: string(kind) + "/" + now.Format(time.RFC3339Nano), Kind: kind, Reason: reason}); err != nil {
+	if err := r.append(ctx, ledger.Entry{Key: kind + "/" + now.Format(time.RFC3339Nano), Kind: kind, Reason: reason}); err != nil {
 		return err
 	}
 	return r.save(ctx)

@@ -95,9 +95,9 @@ func (r *run) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	entries := append(r.pending, ledger.Entry{Key: "completed", Kind: ledger.KindErasureCompleted, Counts: ledgerCounts(plan.Counts, plan.Retained),
+	r.pending = append(r.pending, ledger.Entry{Key: "completed", Kind: ledger.KindErasureCompleted, Counts: ledgerCounts(plan.Counts, plan.Retained),
 		Attributes: map[string]string{"planDigest": r.record.PlanDigest}})
-	if err := r.append(ctx, entries...); err != nil {
+	if err := r.append(ctx, r.pending...); err != nil {
 		return err
 	}
 	r.pending = nil

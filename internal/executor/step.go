@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/backend"
@@ -128,7 +129,7 @@ func (r *run) permitted(holds []planner.Hold) error {
 
 // intend records the intent in the ledger and seals the plan, before the first effect of a step.
 func (r *run) intend(ctx context.Context, i int, step planner.Step) error {
-	entries := append(r.pending, ledger.Entry{Key: "intent/" + step.Name + "/" + r.record.Steps[i].Digest, Kind: ledger.KindErasureIntent, Step: step.Name,
+	entries := append(slices.Clone(r.pending), ledger.Entry{Key: "intent/" + step.Name + "/" + r.record.Steps[i].Digest, Kind: ledger.KindErasureIntent, Step: step.Name,
 		Attributes: map[string]string{"planDigest": r.record.PlanDigest, "records": fmt.Sprint(step.Planned)}})
 	saved := make(chan error, 1)
 	first, sealing := !r.record.Effects, r.unsealed || !r.record.Effects

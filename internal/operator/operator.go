@@ -111,7 +111,7 @@ func Run(ctx context.Context, restConfig *rest.Config, o Options) error {
 	}
 	pool := stores.NewPool(mgr.GetClient(), mgr.GetAPIReader(), o.Openers, o.LocalRoots, o.Clock, o.Log.WithName("stores"))
 	defer func() { _ = pool.Close() }()
-	if err := register(mgr, o, vault, keyStore, pool); err != nil {
+	if err := register(ctx, mgr, o, vault, keyStore, pool); err != nil {
 		return err
 	}
 	if err := setupAdmission(ctx, mgr, o); err != nil {
@@ -145,7 +145,7 @@ func newManager(restConfig *rest.Config, o Options) (ctrl.Manager, error) {
 }
 
 // register adds the controllers.
-func register(mgr ctrl.Manager, o Options, vault *Vault, keyStore keys.Store, pool *stores.Pool) error {
+func register(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, keyStore keys.Store, pool *stores.Pool) error {
 	c, recorder := mgr.GetClient(), mgr.GetEventRecorder("lethe")
 	entries := &journal.Journal{Ledger: vault.Ledger, State: vault.State, Clock: o.Clock}
 	pseudonyms := &controller.Pseudonyms{Keys: keyStore}
@@ -165,9 +165,9 @@ func register(mgr ctrl.Manager, o Options, vault *Vault, keyStore keys.Store, po
 		(&controller.RetentionPolicyReconciler{Client: c, Recorder: recorder}).SetupWithManager(mgr),
 		(&controller.LegalHoldReconciler{Client: c, State: vault.State, Journal: entries, Pseudonyms: pseudonyms, Clock: o.Clock, Recorder: recorder}).SetupWithManager(mgr),
 		(&controller.ErasureRequestReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Journal: entries, Keys: keyStore,
-			Pseudonyms: pseudonyms, Stores: pool, Clock: o.Clock, Witness: o.Witness, Recorder: recorder}).SetupWithManager(mgr),
+			Pseudonyms: pseudonyms, Stores: pool, Clock: o.Clock, Witness: o.Witness, Recorder: recorder}).SetupWithManager(ctx, mgr),
 		(&controller.DeletionRunReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Executor: exec, Pseudonyms: pseudonyms,
-			Clock: o.Clock, Recorder: recorder}).SetupWithManager(mgr),
+			Clock: o.Clock, Recorder: recorder}).SetupWithManager(ctx, mgr),
 		mgr.Add(&controller.ResidueWatch{Client: c, State: vault.State, Clock: o.Clock, Witness: o.Witness, Log: o.Log.WithName("residue"), Interval: o.ResidueInterval}),
 	)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/internal/keys"
@@ -54,7 +55,7 @@ func waitForVault(ctx context.Context, c client.Client, o Options) (*Vault, keys
 		select {
 		case <-ctx.Done():
 			return nil, nil, ctx.Err()
-		case <-o.timer(lockRetry):
+		case <-clock.RealClock{}.After(lockRetry): // an injected clock tells what time it is, not how fast it passes
 		}
 	}
 }
@@ -117,6 +118,3 @@ func bindState(ctx context.Context, c client.Client, namespace, id string, adopt
 	binding.Data = map[string]string{stateBindingKey: id}
 	return c.Update(ctx, binding)
 }
-
-// timer waits in real time: an injected clock tells what time it is, not how fast it passes.
-func (o Options) timer(d time.Duration) <-chan time.Time { return time.NewTimer(d).C }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
 
@@ -252,7 +253,9 @@ func canary(text string) bool {
 
 // removeObjects takes this case's objects away: the next operator of this cluster sees all namespaces.
 func (w *world) removeObjects() {
-	w.process.Kill()
+	if w.process != nil {
+		w.process.Kill()
+	}
 	ctx := context.Background()
 	for _, list := range []client.ObjectList{&v1alpha1.ErasureRequestList{}, &v1alpha1.DeletionRunList{}, &v1alpha1.LegalHoldList{},
 		&v1alpha1.PersonalDataMapList{}, &v1alpha1.DataStoreList{}, &v1alpha1.RetentionPolicyList{}, &corev1.SecretList{}} {
@@ -269,33 +272,11 @@ func (w *world) removeObjects() {
 func (w *world) list(ctx context.Context, list client.ObjectList, namespace string) []client.Object {
 	w.t.Helper()
 	w.must(w.cluster.Client.List(ctx, list, client.InNamespace(namespace)))
-	var objects []client.Object
-	switch l := list.(type) {
-	case *v1alpha1.ErasureRequestList:
-		objects = pointers(l.Items)
-	case *v1alpha1.DeletionRunList:
-		objects = pointers(l.Items)
-	case *v1alpha1.LegalHoldList:
-		objects = pointers(l.Items)
-	case *v1alpha1.PersonalDataMapList:
-		objects = pointers(l.Items)
-	case *v1alpha1.DataStoreList:
-		objects = pointers(l.Items)
-	case *v1alpha1.RetentionPolicyList:
-		objects = pointers(l.Items)
-	case *corev1.SecretList:
-		objects = pointers(l.Items)
-	}
-	return objects
-}
-
-func pointers[T any, P interface {
-	*T
-	client.Object
-}](items []T) []client.Object {
+	items, err := meta.ExtractList(list)
+	w.must(err)
 	objects := make([]client.Object, len(items))
-	for i := range items {
-		objects[i] = P(&items[i])
+	for i, item := range items {
+		objects[i] = item.(client.Object)
 	}
 	return objects
 }

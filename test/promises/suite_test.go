@@ -203,9 +203,8 @@ func (w *world) keySecrets() []string {
 }
 
 var (
-	ada   = harness.Person{ID: "app-1", Email: "ada@example.org", Name: "Ada Canary", Phone: "+49 555 0101"}
-	bob   = harness.Person{ID: "app-10", Email: "bob@example.org", Name: "Bob Other", Phone: "+49 555 0102"}
-	carol = harness.Person{ID: "app-11", Email: "carol@example.org", Name: "Carol Third", Phone: "+49 555 0103"}
+	ada = harness.Person{ID: "app-1", Email: "ada@example.org", Name: "Ada Canary", Phone: "+49 555 0101"}
+	bob = harness.Person{ID: "app-10", Email: "bob@example.org", Name: "Bob Other", Phone: "+49 555 0102"}
 )
 
 // ledgerReasons are kind and reason of the entries of the namespace; the operator must have been stopped.

@@ -129,26 +129,19 @@ func (w *world) identifies(v *string, m v1alpha1.IdentityMatch) bool {
 		return false
 	}
 	fold := func(s string) string {
-		switch m.Normalize {
-		case v1alpha1.NormalizeTrimLowerCase:
-			return lower(strings.Trim(s, " \t\n\v\f\r"))
-		case v1alpha1.NormalizeLowerCase:
-			return lower(s)
+		// Letters outside ASCII with a lower case inside, such as the Kelvin sign, are what they are.
+		if m.Normalize == v1alpha1.NormalizeNone || m.Normalize == "" || strings.ContainsFunc(s, lookAlike) {
+			return s
 		}
-		return s
+		if m.Normalize == v1alpha1.NormalizeTrimLowerCase {
+			s = strings.Trim(s, " \t\n\v\f\r")
+		}
+		return strings.ToLower(s)
 	}
 	return slices.ContainsFunc(w.subject[m.Identity], func(s string) bool { return strings.TrimSpace(s) != "" && fold(s) == fold(*v) })
 }
 
-// lower never makes an ASCII letter of another one.
-func lower(s string) string {
-	return strings.Map(func(r rune) rune {
-		if l := unicode.ToLower(r); r <= unicode.MaxASCII || l > unicode.MaxASCII {
-			return l
-		}
-		return r
-	}, s)
-}
+func lookAlike(r rune) bool { return r > unicode.MaxASCII && unicode.ToLower(r) <= unicode.MaxASCII }
 
 // decide gives every row of the subject its fate, rows that refer to others first.
 func (w *world) decide(e *expectation, mine map[*row]bool) {

@@ -90,8 +90,7 @@ var (
 	blobs  = []string{"00", "01", "6161", "ff00ff", "5c27"}
 	emails = []string{"kim@x.example", "KIM@x.example", "\u212aim@x.example", "kim@x.example ", " Kim@X.example", "kim@x.exampl", "kım@x.example",
 		"ärger@x.example", "ÄRGER@X.example", "k_m@x.example", "k%m@x.example", "kim@x.example.org", "bob@x.example", "'@x.example"}
-	addresses = slices.DeleteFunc(slices.Clone(emails), func(s string) bool { return strings.Contains(s, "\u212a") })
-	names     = []string{"1.pdf", "10.pdf", "11.pdf", "a_b.pdf", "a%b.pdf", "axb.pdf", "o'neil.pdf", "K.pdf", "k.pdf", "\u212a.pdf", "é.pdf", "e\u0301.pdf",
+	names = []string{"1.pdf", "10.pdf", "11.pdf", "a_b.pdf", "a%b.pdf", "axb.pdf", "o'neil.pdf", "K.pdf", "k.pdf", "\u212a.pdf", "é.pdf", "e\u0301.pdf",
 		"*.pdf", "?.pdf", "a b.pdf", "$HOME", "~", "-rf", "...", "..a", "a..", "{x}", "a\nb"}
 )
 
@@ -532,9 +531,9 @@ func (w *world) drawLink(t *rapid.T, tb *table, r *row, f ref) bool {
 func (w *world) drawSubject(t *rapid.T) {
 	first := w.tables[0].rows[0]
 	w.subject["id"] = []string{*first.v["id"]}
-	w.subject["email"] = []string{pick(t, addresses, "address")}
+	w.subject["email"] = []string{pick(t, emails, "address")}
 	if chance(t, 3, "second address") {
-		w.subject["email"] = append(w.subject["email"], pick(t, addresses, "another address"))
+		w.subject["email"] = append(w.subject["email"], pick(t, emails, "another address"))
 	}
 	if chance(t, 5, "blank") {
 		w.subject["email"] = append(w.subject["email"], " ")

@@ -10,8 +10,8 @@ import (
 
 func testIdentity(t *testing.T, e *env) {
 	e.Exec(t, `INSERT INTO person (id, tenant, email) VALUES ('kelvin', 9, $1), ('umlaut', 9, $2), ('space', 9, $3),
-		('cyrillic', 9, $4), ('wide', 9, $5)`,
-		"\u212Aate@example.com", "MÜLLER@example.com", "\t eve@example.com \n", "аnn@example.com", "ａnn@example.com")
+		('cyrillic', 9, $4), ('wide', 9, $5), ('kim', 9, $6)`,
+		"\u212Aate@example.com", "MÜLLER@example.com", "\t eve@example.com \n", "аnn@example.com", "ａnn@example.com", "kim@example.com")
 	for _, c := range []struct {
 		name  string
 		match backend.Match
@@ -27,6 +27,7 @@ func testIdentity(t *testing.T, e *env) {
 		{"no wildcard", identity("email", backend.LowerCase, "%@example.com"), nil},
 		{"no single wildcard", identity("email", backend.LowerCase, "_nn@example.com"), nil},
 		{"ASCII does not match the Kelvin sign", identity("email", backend.LowerCase, "kate@example.com"), nil},
+		{"the Kelvin sign does not match ASCII", identity("email", backend.LowerCase, "\u212Aate@example.com", "\u212Aim@example.com"), []string{"kelvin"}},
 		{"letters outside ASCII", identity("email", backend.LowerCase, "müller@EXAMPLE.com"), []string{"umlaut"}},
 		{"Cyrillic look-alike", identity("email", backend.LowerCase, "Аnn@example.com"), []string{"cyrillic"}},
 		{"look-alikes among others", identity("email", backend.TrimLowerCase, "kate@example.com", "müller@example.com"), []string{"umlaut"}},

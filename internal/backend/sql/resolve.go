@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/lethe-dev/lethe/internal/backend"
 )
@@ -271,13 +272,34 @@ func (r *resolver) identity(alias string, t backend.Table, m *backend.IdentityMa
 			Remedy:  "use None, LowerCase or TrimLowerCase",
 		}
 	}
-	ascii := allASCII(m.Values)
-	text := r.Dialect.TextOf(expr, col)
-	term := r.Dialect.InFolded(&r.b, r.Dialect.Fold(text, m.Normalize, ascii), m.Values, m.Normalize, ascii)
-	if exact := r.Dialect.FoldExact(text, m.Normalize, ascii); exact != "" {
-		term = "(" + term + " AND " + exact + ")"
+	folded, exact := split(m.Values)
+	var terms []string
+	if len(exact) > 0 {
+		terms = append(terms, r.Dialect.InText(&r.b, []string{expr}, []*Column{col}, asRows(exact)))
 	}
-	return term, nil
+	if len(folded) > 0 {
+		ascii := allASCII(folded)
+		text := r.Dialect.TextOf(expr, col)
+		term := r.Dialect.InFolded(&r.b, r.Dialect.Fold(text, m.Normalize, ascii), folded, m.Normalize, ascii)
+		if exact := r.Dialect.FoldExact(text, m.Normalize, ascii); exact != "" {
+			term = "(" + term + " AND " + exact + ")"
+		}
+		terms = append(terms, term)
+	}
+	return or(terms), nil
+}
+
+// split takes out the values that folding could make equal to somebody else's: those with a letter outside ASCII whose
+// lower case is inside, such as the Kelvin sign. They are compared as they are.
+func split(values []string) (folded, exact []string) {
+	for _, v := range values {
+		if strings.ContainsFunc(v, func(r rune) bool { return r > unicode.MaxASCII && unicode.ToLower(r) <= unicode.MaxASCII }) {
+			exact = append(exact, v)
+		} else {
+			folded = append(folded, v)
+		}
+	}
+	return folded, exact
 }
 
 func allASCII(values []string) bool {
