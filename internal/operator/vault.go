@@ -102,11 +102,14 @@ func serveUnready(ctx context.Context, address string) (*http.Server, error) {
 func bindState(ctx context.Context, c client.Client, namespace, id string, adopt bool) error {
 	binding := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: stateBinding, Namespace: namespace}, Data: map[string]string{stateBindingKey: id}}
 	err := c.Create(ctx, binding)
+	if err == nil {
+		return nil
+	}
 	if !apierrors.IsAlreadyExists(err) {
-		return err
+		return fmt.Errorf("the ConfigMap %s in namespace %s: %w", stateBinding, namespace, err)
 	}
 	if err := c.Get(ctx, client.ObjectKeyFromObject(binding), binding); err != nil {
-		return err
+		return fmt.Errorf("the ConfigMap %s in namespace %s: %w", stateBinding, namespace, err)
 	}
 	if binding.Data[stateBindingKey] == id {
 		return nil

@@ -14,6 +14,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -49,6 +50,8 @@ type world struct {
 	folder   string
 	operator *harness.Operator
 	options  harness.OperatorOptions
+	// config is what the operator may do: exactly the generated roles.
+	config *rest.Config
 }
 
 // start is when the clocks of a test begin.
@@ -73,9 +76,12 @@ func emptyWorld(people ...harness.Person) *world {
 	Expect(err).NotTo(HaveOccurred())
 	operatorNamespace, err := cluster.NewNamespace(w, "operator")
 	Expect(err).NotTo(HaveOccurred())
+	operatorConfig, err := cluster.OperatorConfig(w, operatorNamespace)
+	Expect(err).NotTo(HaveOccurred())
 	for _, p := range people {
 		w.ats.Add(p)
 	}
+	w.config = operatorConfig
 	w.options = harness.OperatorOptions{Folder: w.folder, LocalRoots: map[string]string{w.ns: w.ats.Root}, Clock: w.clock,
 		Witness: harness.Witness{Clock: w.witness}, Namespace: operatorNamespace}
 	DeferCleanup(func() { Expect(cluster.Clean(w, w.ns)).To(Succeed()) })
@@ -84,7 +90,7 @@ func emptyWorld(people ...harness.Person) *world {
 }
 
 func (w *world) startOperator() {
-	w.operator = harness.StartOperator(GinkgoTB(), cluster.Config, w.options)
+	w.operator = harness.StartOperator(GinkgoTB(), w.config, w.options)
 }
 
 func (w *world) mapReady() {

@@ -39,7 +39,7 @@ var _ = Describe("The vault", func() {
 
 	It("has one operator at a time: a second one waits and does nothing until the first has ended", func() {
 		w := newWorld(ada)
-		second := harness.StartOperator(GinkgoTB(), cluster.Config, w.options)
+		second := harness.StartOperator(GinkgoTB(), w.config, w.options)
 		Eventually(second.Logs.String).Should(ContainSubstring("this one waits and is not ready"))
 		w.create(harness.Request(w.ns, "one", ada, harness.Immediate)...)
 		Eventually(w.stage("one")).Should(Equal("Completed/Erased"))
@@ -56,7 +56,7 @@ var _ = Describe("The vault", func() {
 		Eventually(w.stage("known")).Should(Equal("Pending/GracePeriod"))
 		stranger := w.options
 		stranger.Folder, stranger.MayFail = GinkgoT().TempDir(), true
-		Expect(harness.StartOperator(GinkgoTB(), cluster.Config, stranger).Wait()).To(MatchError(And(ContainSubstring("another state store"), ContainSubstring("--adopt-state"))))
+		Expect(harness.StartOperator(GinkgoTB(), w.config, stranger).Wait()).To(MatchError(And(ContainSubstring("another state store"), ContainSubstring("--adopt-state"))))
 		Expect(w.stage("known")()).To(Equal("Pending/GracePeriod"))
 	})
 

@@ -180,7 +180,7 @@ func TestErasureOfRandomDatabases(t *testing.T) {
 		t.Errorf("of %d worlds only %d had a map that fits, and %d a subject to erase", total, accepted, erased)
 	}
 	for _, what := range []string{string(gone), string(changed), string(retained), string(pinned), string(kept), others, "cut", "cut of others", "file",
-		"main on postgresql", "main on sqlite", "two stores"} {
+		"main on postgresql", "main on sqlite", "two stores", "interrupted"} {
 		if seen[what] == 0 {
 			t.Errorf("no case had: %s", what)
 		}
@@ -192,7 +192,7 @@ func runCase(t *rapid.T, w *world, seen map[string]int) (problem string, found b
 	ctx := context.Background()
 	shared.cases++
 	name := fmt.Sprintf("case%d", shared.cases)
-	e := &erasure{t: t, w: w, name: name}
+	e := &erasure{t: t, w: w, name: name, seen: seen}
 	source := []planner.MapSource{e.source()}
 	first := e.build(ctx, name+"a")
 	defer e.close(ctx, first)
@@ -210,16 +210,42 @@ func runCase(t *rapid.T, w *world, seen map[string]int) (problem string, found b
 		return "", false
 	}
 	w.tally(want, seen)
-	second := e.build(ctx, name+"b")
-	defer e.close(ctx, second)
-	other := e.erase(ctx, second, shared.vaults[1], true)
-	if run.PlanDigest != other.PlanDigest || run.PlanDigest == "" {
-		t.Fatalf("the same key gave two plans: %s and %s", run.PlanDigest, other.PlanDigest)
-	}
-	if now := e.snapshot(ctx, second); !same(now, after) {
-		t.Fatalf("the same erasure in another database ended differently")
-	}
+	e.repeat(ctx, run, after)
 	return "", true
+}
+
+// repeat erases the subject from another copy of the world, with one interruption now and then: it ends the same.
+func (e *erasure) repeat(ctx context.Context, run *state.Run, after snapshot) {
+	p := e.build(ctx, e.name+"b")
+	defer e.close(ctx, p)
+	v := shared.vaults[1]
+	i := &interruption{in: rapid.IntRange(-1, 8).Draw(e.t, "interrupted at"), after: rapid.Bool().Draw(e.t, "after the effect")}
+	undisturbed := i.in < 0
+	p.interrupt(i)
+	v.ledger = shakyLedger{v.ledger, i}
+	other := e.erase(ctx, p, v, true)
+	if undisturbed && (run.PlanDigest != other.PlanDigest || run.PlanDigest == "") {
+		e.t.Fatalf("the same key gave two plans: %s and %s", run.PlanDigest, other.PlanDigest)
+	}
+	if !same(e.snapshot(ctx, p), after) {
+		e.t.Fatalf("the same erasure in another database ended differently")
+	}
+	if run, other := e.kinds(ctx, shared.vaults[0].ledger), e.kinds(ctx, v.ledger); undisturbed && run != other || !strings.HasSuffix(other, ledger.KindErasureCompleted) {
+		e.t.Fatalf("the ledger has\n%s\nand after an interruption\n%s", run, other)
+	}
+}
+
+// kinds of the entries that a case has left in the ledger.
+func (e *erasure) kinds(ctx context.Context, log ledger.Log) string {
+	list, err := log.Entries(ctx, e.name, 0, ledger.MaxPage)
+	if err != nil {
+		e.t.Fatalf("read the ledger: %v", err)
+	}
+	kinds := make([]string, len(list))
+	for i, r := range list {
+		kinds[i] = r.Entry.Kind
+	}
+	return strings.Join(kinds, " ")
 }
 
 func same(a, b snapshot) bool {
@@ -231,6 +257,7 @@ type erasure struct {
 	t    *rapid.T
 	w    *world
 	name string
+	seen map[string]int
 }
 
 func (e *erasure) source() planner.MapSource {
@@ -297,6 +324,13 @@ func (e *erasure) erase(ctx context.Context, p *place, v vault, found bool) *sta
 		Request: &executor.RequestTask{UID: "request-" + e.name, Name: "request", Maps: []planner.MapSource{e.source()},
 			Identities: func(context.Context) (map[string][]string, error) { return e.w.subject, nil }}}
 	run, err := x.Advance(ctx, task)
+	if err != nil && isInterrupted(err) {
+		if _, err := x.RecordFailure(ctx, run, err); err != nil {
+			e.t.Fatalf("record the failure: %v", err)
+		}
+		e.seen["interrupted"]++
+		run, err = x.Advance(ctx, task)
+	}
 	if !found {
 		var waiting *fault.Waiting
 		if !errors.As(err, &waiting) || waiting.Reason != v1alpha1.ReasonSubjectNotFound {
@@ -316,18 +350,11 @@ func (e *erasure) erase(ctx context.Context, p *place, v vault, found bool) *sta
 
 // again repeats a finished run, which changes nothing anywhere.
 func (e *erasure) again(ctx context.Context, x *executor.Executor, task executor.Task, p *place, v vault) {
-	entries := func() int {
-		list, err := v.ledger.Entries(ctx, e.name, 0, ledger.MaxPage)
-		if err != nil {
-			e.t.Fatalf("read the ledger: %v", err)
-		}
-		return len(list)
-	}
-	before, n := e.snapshot(ctx, p), entries()
+	before, kinds := e.snapshot(ctx, p), e.kinds(ctx, v.ledger)
 	if _, err := x.Advance(ctx, task); err != nil {
 		e.t.Fatalf("a finished run says: %v", err)
 	}
-	if !same(before, e.snapshot(ctx, p)) || n != entries() {
+	if !same(before, e.snapshot(ctx, p)) || kinds != e.kinds(ctx, v.ledger) {
 		e.t.Fatalf("repeating a finished run changed something")
 	}
 }
