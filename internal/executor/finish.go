@@ -85,6 +85,15 @@ func (r *run) finish(ctx context.Context) error {
 	if r.task.ResidueID != "" {
 		return r.finishResidue(ctx)
 	}
+	if r.unsealed { // no step was left to do it: whoever repeats the end must record the same one
+		if err := r.pin(); err != nil {
+			return err
+		}
+		if err := r.save(ctx); err != nil {
+			return err
+		}
+		r.unsealed = false
+	}
 	plan := r.material.Plan
 	residues, err := r.sealResidues(ctx, plan)
 	if err != nil {

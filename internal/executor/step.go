@@ -134,9 +134,10 @@ func (r *run) intend(ctx context.Context, i int, step planner.Step) error {
 	saved := make(chan error, 1)
 	first, sealing := !r.record.Effects, r.unsealed || !r.record.Effects
 	if sealing {
-		if err := r.sealFor(i); err != nil {
+		if err := r.pin(); err != nil {
 			return err
 		}
+		r.record.Steps[i].State = string(v1alpha1.StepRunning)
 		// Ledger and state store sync their files at the same time; the effect waits for both.
 		saving := *r
 		go func() { saved <- saving.save(ctx) }()
@@ -162,15 +163,14 @@ func (r *run) intend(ctx context.Context, i int, step planner.Step) error {
 	return nil
 }
 
-// sealFor puts everything into the record that a later process needs to finish, from the effect of step i on.
-func (r *run) sealFor(i int) error {
+// pin makes the plan the one that every later process finishes.
+func (r *run) pin() error {
 	if r.unsealed {
 		if err := r.seal(); err != nil {
 			return err
 		}
 	}
 	r.record.Effects = true
-	r.record.Steps[i].State = string(v1alpha1.StepRunning)
 	return nil
 }
 

@@ -125,6 +125,11 @@ func TestKilledAnywhereItEndsAsIfUndisturbed(t *testing.T) {
 	if t.Failed() {
 		t.FailNow()
 	}
+	for _, point := range crashPoints(t) {
+		if firstToReach(lives, point) < 0 {
+			t.Errorf("crash point %s is reached by no scenario: add one, or drop the point", point)
+		}
+	}
 	for _, life := range lives {
 		for _, k := range killsOf(t, life, lives) {
 			onCluster(t, life.name+"/"+k.String(), func(t *testing.T, c *harness.Cluster) { liveAndDie(t, c, life, k) })
@@ -184,16 +189,16 @@ func killsOf(t *testing.T, life undisturbed, lives []undisturbed) []kill {
 	}
 	var kills []kill
 	for _, point := range crashPoints(t) {
-		first := slices.IndexFunc(lives, func(l undisturbed) bool { return slices.Contains(l.hits[0], point) })
-		if first < 0 {
-			t.Errorf("crash point %s is reached by no scenario: add one, or drop the point", point)
-			continue
-		}
-		if lives[first].name == life.name {
+		if first := firstToReach(lives, point); first >= 0 && lives[first].name == life.name {
 			kills = append(kills, kill{Point: point, Nth: 1})
 		}
 	}
 	return append(kills, life.also...)
+}
+
+// firstToReach is the first scenario that comes by a point, or -1.
+func firstToReach(lives []undisturbed, point string) int {
+	return slices.IndexFunc(lives, func(l undisturbed) bool { return slices.Contains(l.hits[0], point) })
 }
 
 // everyHit is a kill at each hit of a scenario, but for repetitions at rest.

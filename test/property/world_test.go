@@ -492,10 +492,14 @@ func (w *world) drawLinks(t *rapid.T, i int, deep bool) {
 }
 
 func (w *world) drawLink(t *rapid.T, tb *table, r *row, f ref) bool {
+	to := w.tables[f.to]
 	if f.whenColumn != "" && (r.v[f.whenColumn] == nil || *r.v[f.whenColumn] != f.whenHas) {
+		// The same value means something else here.
+		if c := f.columns[0]; r.v[c] == nil && len(to.rows) > 0 && rapid.Bool().Draw(t, "of another type") {
+			r.v[c] = pick(t, to.rows, "look-alike").v[f.parents[0]]
+		}
 		return true
 	}
-	to := w.tables[f.to]
 	var candidates []*row
 	for _, p := range to.rows {
 		fits := !tb.hasTenant || !to.hasTenant || *p.v["tenant"] == *r.v["tenant"]
