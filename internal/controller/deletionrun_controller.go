@@ -15,8 +15,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/executor"
@@ -325,7 +323,7 @@ func (r *DeletionRunReconciler) SetupWithManager(ctx context.Context, mgr ctrl.M
 	if concurrency == 0 {
 		concurrency = 4
 	}
-	wake := handler.EnqueueRequestsFromMapFunc(r.unfinishedOfNamespace)
+	wake := ofNamespace(r, &v1alpha1.DeletionRunList{}, client.MatchingFields{indexUnfinishedRun: "true"})
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.DeletionRun{}, builder.WithPredicates(specOrCommandChanged())).
 		Watches(&v1alpha1.LegalHold{}, wake, builder.WithPredicates(readyChanged{})).
@@ -333,16 +331,4 @@ func (r *DeletionRunReconciler) SetupWithManager(ctx context.Context, mgr ctrl.M
 		Watches(&v1alpha1.DataStore{}, wake, builder.WithPredicates(readyChanged{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).
 		Complete(r)
-}
-
-func (r *DeletionRunReconciler) unfinishedOfNamespace(ctx context.Context, obj client.Object) []reconcile.Request {
-	var runs v1alpha1.DeletionRunList
-	if err := r.List(ctx, &runs, client.InNamespace(obj.GetNamespace()), client.MatchingFields{indexUnfinishedRun: "true"}); err != nil {
-		return nil
-	}
-	requests := make([]reconcile.Request, 0, len(runs.Items))
-	for i := range runs.Items {
-		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&runs.Items[i])})
-	}
-	return requests
 }

@@ -10,12 +10,11 @@ import (
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
-
-	"sigs.k8s.io/controller-runtime/pkg/builder"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/crash"
@@ -46,7 +45,7 @@ var (
 
 // Indexes of the cache.
 const (
-	// indexWaiting has the requests that are not confirmed, by "true".
+	// indexWaiting has the requests that wait for something else than time, by "true".
 	indexWaiting = "waiting"
 	// indexUnfinishedRun has the runs that are not finished, by "true".
 	indexUnfinishedRun = "unfinishedRun"
@@ -198,15 +197,21 @@ func (s *session) alert() {
 	s.Recorder.Eventf(s.er, nil, "Warning", is.Reason, "Reconcile", "%s", is.Message)
 }
 
+// waiting tells whether a request waits for something that a map, a policy or a hold may bring about. One in its grace
+// period waits for time alone, and there may be very many of those.
+func waiting(er *v1alpha1.ErasureRequest) bool {
+	if er.Status.Phase.Finished() {
+		return false
+	}
+	ready := meta.FindStatusCondition(er.Status.Conditions, v1alpha1.ConditionReady)
+	return ready == nil || (ready.Reason != v1alpha1.ReasonGracePeriod && ready.Reason != v1alpha1.ReasonProcessing)
+}
+
 // SetupWithManager registers the controller. What a waiting request waits for wakes it: maps, policies and holds of its
 // namespace. Its runs wake it always.
 func (r *ErasureRequestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
 	err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ErasureRequest{}, indexWaiting, func(obj client.Object) []string {
-		er, ok := obj.(*v1alpha1.ErasureRequest)
-		if !ok || er.Status.Phase.Finished() || (er.Status.ConfirmedAt != nil && er.Status.ProcessingStartedAt != nil) {
-			return nil
-		}
-		if er.Status.ConfirmedAt != nil && meta.FindStatusCondition(er.Status.Conditions, v1alpha1.ConditionReady).Reason == v1alpha1.ReasonGracePeriod {
+		if er, ok := obj.(*v1alpha1.ErasureRequest); !ok || !waiting(er) {
 			return nil
 		}
 		return []string{"true"}
@@ -214,7 +219,7 @@ func (r *ErasureRequestReconciler) SetupWithManager(ctx context.Context, mgr ctr
 	if err != nil {
 		return err
 	}
-	wake := handler.EnqueueRequestsFromMapFunc(r.waitingOfNamespace)
+	wake := ofNamespace(r, &v1alpha1.ErasureRequestList{}, client.MatchingFields{indexWaiting: "true"})
 	concurrency := r.Concurrency
 	if concurrency == 0 {
 		concurrency = 4
@@ -227,18 +232,6 @@ func (r *ErasureRequestReconciler) SetupWithManager(ctx context.Context, mgr ctr
 		Watches(&v1alpha1.LegalHold{}, wake, builder.WithPredicates(readyChanged{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).
 		Complete(r)
-}
-
-func (r *ErasureRequestReconciler) waitingOfNamespace(ctx context.Context, obj client.Object) []reconcile.Request {
-	var list v1alpha1.ErasureRequestList
-	if err := r.List(ctx, &list, client.InNamespace(obj.GetNamespace()), client.MatchingFields{indexWaiting: "true"}); err != nil {
-		return nil
-	}
-	requests := make([]reconcile.Request, 0, len(list.Items))
-	for i := range list.Items {
-		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&list.Items[i])})
-	}
-	return requests
 }
 
 func requestOfRun(_ context.Context, obj client.Object) []reconcile.Request {

@@ -10,9 +10,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
-	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/backend"
@@ -182,21 +180,10 @@ func (r *PersonalDataMapReconciler) release(ctx context.Context, m *v1alpha1.Per
 // SetupWithManager registers the controller. A store that becomes reachable, and any change of another map of the
 // namespace, makes a map be looked at again.
 func (r *PersonalDataMapReconciler) SetupWithManager(mgr ctrl.Manager) error {
+	all := ofNamespace(r, &v1alpha1.PersonalDataMapList{})
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.PersonalDataMap{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
-		Watches(&v1alpha1.DataStore{}, handler.EnqueueRequestsFromMapFunc(r.mapsOfNamespace), builder.WithPredicates(readyChanged{})).
-		Watches(&v1alpha1.PersonalDataMap{}, handler.EnqueueRequestsFromMapFunc(r.mapsOfNamespace), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		Watches(&v1alpha1.DataStore{}, all, builder.WithPredicates(readyChanged{})).
+		Watches(&v1alpha1.PersonalDataMap{}, all, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Complete(r)
-}
-
-func (r *PersonalDataMapReconciler) mapsOfNamespace(ctx context.Context, obj client.Object) []reconcile.Request {
-	var maps v1alpha1.PersonalDataMapList
-	if err := r.List(ctx, &maps, client.InNamespace(obj.GetNamespace())); err != nil {
-		return nil
-	}
-	requests := make([]reconcile.Request, 0, len(maps.Items))
-	for i := range maps.Items {
-		requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(&maps.Items[i])})
-	}
-	return requests
 }

@@ -34,6 +34,8 @@ func scenarios() []scenario {
 	return []scenario{
 		{name: "immediate", script: immediate, deleted: 19, updated: 2, files: 11,
 			also: []kill{{Point: "step/intent-recorded", Nth: 3}, {Point: "step/effect-done", Nth: 2}, {Point: "step/effect-done", Nth: 3},
+				// The last effect: the consent record, when everything else is gone.
+				{Point: "step/effect-done", Nth: 6},
 				{Point: "step/batch-saved", Nth: 2}, {Point: "step/outcome-recorded", Nth: 3}, {Point: "step/saved", Nth: 3}}},
 		{name: "cancelled", script: cancelled, effects: map[string]int{"UPDATE persons/p-01": 2}},
 		{name: "withdrawn", script: withdrawn, effects: map[string]int{"UPDATE persons/p-01": 2},

@@ -139,14 +139,6 @@ func (w *world) of(store string) []*table {
 	return slices.DeleteFunc(slices.Clone(w.tables), func(t *table) bool { return t.store != store })
 }
 
-func (tb *table) columnNames() []string {
-	var names []string
-	for _, c := range tb.columns {
-		names = append(names, c.name)
-	}
-	return names
-}
-
 // definition of a table without its foreign keys.
 func (tb *table) definition(types map[string]string) []string {
 	var parts []string
@@ -231,42 +223,47 @@ func sqliteValue(c column, v *string) (any, error) {
 
 func (w *world) dumpSQLite(ctx context.Context, db *sql.DB, store string, out snapshot) error {
 	for _, tb := range w.of(store) {
-		cols := make([]string, len(tb.columns))
-		for i, c := range tb.columns { // an expression, which the driver does not interpret by its declared type
-			cols[i] = "+" + quote(c.name)
-		}
-		rows, err := db.QueryContext(ctx, "SELECT "+strings.Join(cols, ", ")+" FROM "+quote(tb.name))
-		if err != nil {
-			return err
-		}
-		raw, into := make([]any, len(cols)), make([]any, len(cols))
-		for i := range raw {
-			into[i] = &raw[i]
-		}
-		for rows.Next() {
-			if err := rows.Scan(into...); err != nil {
-				return errors.Join(err, rows.Close())
-			}
-			values := map[string]string{}
-			for i, c := range tb.columns {
-				switch v := raw[i].(type) {
-				case nil:
-					values[c.name] = null
-				case string:
-					values[c.name] = "s:" + v
-				case []byte:
-					values[c.name] = "b:" + hex.EncodeToString(v)
-				default:
-					values[c.name] = fmt.Sprintf("n:%v", v)
-				}
-			}
-			out.rows[int(raw[0].(int64))] = values
-		}
-		if err := errors.Join(rows.Err(), rows.Close()); err != nil {
+		if err := tb.dumpSQLite(ctx, db, out); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+func (tb *table) dumpSQLite(ctx context.Context, db *sql.DB, out snapshot) error {
+	cols := make([]string, len(tb.columns))
+	for i, c := range tb.columns { // an expression, which the driver does not interpret by its declared type
+		cols[i] = "+" + quote(c.name)
+	}
+	rows, err := db.QueryContext(ctx, "SELECT "+strings.Join(cols, ", ")+" FROM "+quote(tb.name))
+	if err != nil {
+		return err
+	}
+	defer func() { _ = rows.Close() }()
+	raw, into := make([]any, len(cols)), make([]any, len(cols))
+	for i := range raw {
+		into[i] = &raw[i]
+	}
+	for rows.Next() {
+		if err := rows.Scan(into...); err != nil {
+			return err
+		}
+		values := map[string]string{}
+		for i, c := range tb.columns {
+			switch v := raw[i].(type) {
+			case nil:
+				values[c.name] = null
+			case string:
+				values[c.name] = "s:" + v
+			case []byte:
+				values[c.name] = "b:" + hex.EncodeToString(v)
+			default:
+				values[c.name] = fmt.Sprintf("n:%v", v)
+			}
+		}
+		out.rows[int(raw[0].(int64))] = values
+	}
+	return rows.Err()
 }
 
 var postgresqlTypes = map[string]string{"int": "bigint", "small": "smallint", "text": "text", "varchar": "varchar(60)", "uuid": "uuid", "date": "date",

@@ -1,10 +1,15 @@
 package controller
 
 import (
+	"context"
+
 	"k8s.io/apimachinery/pkg/api/meta"
+	"k8s.io/apimachinery/pkg/runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/event"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
+	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 )
@@ -30,4 +35,20 @@ func readiness(obj client.Object) string {
 		return ""
 	}
 	return string(ready.Status) + " " + ready.Reason
+}
+
+// ofNamespace makes an event wake all objects of a kind in its namespace that the options select.
+func ofNamespace(r client.Reader, kind client.ObjectList, selected ...client.ListOption) handler.EventHandler {
+	return handler.EnqueueRequestsFromMapFunc(func(ctx context.Context, changed client.Object) []reconcile.Request {
+		list := kind.DeepCopyObject().(client.ObjectList)
+		if err := r.List(ctx, list, append([]client.ListOption{client.InNamespace(changed.GetNamespace())}, selected...)...); err != nil {
+			return nil
+		}
+		var requests []reconcile.Request
+		_ = meta.EachListItem(list, func(o runtime.Object) error {
+			requests = append(requests, reconcile.Request{NamespacedName: client.ObjectKeyFromObject(o.(client.Object))})
+			return nil
+		})
+		return requests
+	})
 }
