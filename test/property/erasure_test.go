@@ -51,7 +51,7 @@ type vault struct {
 }
 
 // defaultChecks keeps the package under a minute.
-const defaultChecks = "150"
+const defaultChecks = "120"
 
 func TestMain(m *testing.M) {
 	flag.Parse()

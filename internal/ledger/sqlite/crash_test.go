@@ -83,7 +83,7 @@ func TestKilledProcessLosesNothingAcknowledged(t *testing.T) {
 		}
 	}
 	l := open(t, path)
-	g.Expect(len(acknowledged)).To(BeNumerically(">", 500))
+	g.Expect(len(acknowledged)).To(BeNumerically(">", 25), "more than one append each time it was killed")
 	for key, index := range acknowledged {
 		r, err := l.Find(ctx, "hr", key)
 		g.Expect(err).NotTo(HaveOccurred())
