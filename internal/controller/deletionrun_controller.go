@@ -256,16 +256,19 @@ func (r *DeletionRunReconciler) requestTask(ctx context.Context, run *v1alpha1.D
 	default:
 		task.Handle, task.SubjectPseudonym = record.Handle, record.SubjectPseudonym
 	}
-	task.Request, err = r.requestFacts(ctx, &er, string(er.UID))
+	task.Request, err = r.requestFacts(ctx, &er, record)
 	return task, err
 }
 
 // requestFacts gathers what a plan is made from. Once a run has effects its pinned material is used instead, so that
 // maps which are gone or not Ready by then do not stop it.
-func (r *DeletionRunReconciler) requestFacts(ctx context.Context, er *v1alpha1.ErasureRequest, runUID string) (*executor.RequestTask, error) {
+func (r *DeletionRunReconciler) requestFacts(ctx context.Context, er *v1alpha1.ErasureRequest, record *state.Request) (*executor.RequestTask, error) {
 	facts := &executor.RequestTask{UID: string(er.UID), Name: er.Name, Scope: er.Spec.Scope,
-		Identities: func(ctx context.Context) (map[string][]string, error) { return readIdentities(ctx, r.Secrets, er) }}
-	if record, err := r.State.Run(ctx, runUID); err == nil && record.Effects {
+		Identities: func(ctx context.Context) (map[string][]string, error) {
+			identities, _, err := readIdentities(ctx, r.Secrets, r.Pseudonyms, er, record)
+			return identities, err
+		}}
+	if run, err := r.State.Run(ctx, string(er.UID)); err == nil && run.Effects {
 		return facts, nil
 	}
 	maps, v, err := readyMaps(ctx, r.Client, er)

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -117,9 +118,10 @@ func (s *session) policySnapshot(ctx context.Context) (v1alpha1.PolicySnapshot, 
 
 // found is what the stores say of the subject.
 type found struct {
-	graph *planner.Graph
-	maps  []planner.MapSource
-	facts *planner.Facts
+	graph         *planner.Graph
+	maps          []planner.MapSource
+	facts         *planner.Facts
+	identitiesMAC string
 }
 
 // lookUp finds the subject in the stores and judges what it finds.
@@ -128,7 +130,7 @@ func (s *session) lookUp(ctx context.Context) (*found, policy.Verdict, error) {
 	if err != nil || v.Action != policy.Proceed {
 		return nil, v, err
 	}
-	identities, err := readIdentities(ctx, s.Secrets, s.er)
+	identities, mac, err := readIdentities(ctx, s.Secrets, s.Pseudonyms, s.er, s.record)
 	if err != nil {
 		return nil, v, err
 	}
@@ -159,7 +161,7 @@ func (s *session) lookUp(ctx context.Context) (*found, policy.Verdict, error) {
 	if v.Action == policy.Proceed {
 		v, err = s.claimRoots(ctx, assessment.Roots)
 	}
-	return &found{graph: graph, maps: maps, facts: facts}, v, err
+	return &found{graph: graph, maps: maps, facts: facts, identitiesMAC: mac}, v, err
 }
 
 func problemMessage(problems []planner.Problem) string {
@@ -221,8 +223,25 @@ func readyMaps(ctx context.Context, c client.Reader, er *v1alpha1.ErasureRequest
 	return sources, v, nil
 }
 
-// readIdentities reads the subject's identities. The values leave this process only towards the stores.
-func readIdentities(ctx context.Context, secrets client.Reader, er *v1alpha1.ErasureRequest) (map[string][]string, error) {
+// readIdentities reads the subject's identities and their keyed digest. The values leave this process only towards the
+// stores. What was confirmed, and perhaps approved, is what is erased: identities that changed since are refused.
+func readIdentities(ctx context.Context, secrets client.Reader, pseudonyms *Pseudonyms, er *v1alpha1.ErasureRequest, record *state.Request) (map[string][]string, string, error) {
+	identities, err := identitiesOf(ctx, secrets, er)
+	if err != nil {
+		return nil, "", err
+	}
+	mac, err := pseudonyms.Identities(ctx, er.Namespace, identities)
+	if err != nil {
+		return nil, "", err
+	}
+	if record != nil && record.IdentitiesMAC != "" && record.IdentitiesMAC != mac {
+		return nil, "", fault.Waitingf(v1alpha1.ReasonIdentitiesRefused, time.Minute,
+			"the identities were changed after the request was confirmed; restore them, or cancel this request and create another one")
+	}
+	return identities, mac, nil
+}
+
+func identitiesOf(ctx context.Context, secrets client.Reader, er *v1alpha1.ErasureRequest) (map[string][]string, error) {
 	identities := map[string][]string{v1alpha1.IdentityID: {er.Spec.Subject.ID}}
 	ref := er.Spec.Subject.IdentitiesSecretRef
 	if ref == nil {
@@ -289,7 +308,7 @@ func (s *session) confirm(ctx context.Context, snapshot v1alpha1.PolicySnapshot,
 		return err
 	}
 	crashConfirmRecorded.Hit()
-	s.record.ConfirmedAt, s.record.ScheduledAt = &now, &scheduled
+	s.record.ConfirmedAt, s.record.ScheduledAt, s.record.IdentitiesMAC = &now, &scheduled, subject.identitiesMAC
 	if s.er.Spec.Approved {
 		s.record.ApprovedAt = &now
 	}

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"encoding/json"
 
 	"github.com/lethe-dev/lethe/internal/keys"
 	"github.com/lethe-dev/lethe/internal/pseudonym"
@@ -18,6 +19,15 @@ func (p *Pseudonyms) Subject(ctx context.Context, namespace, id string) (string,
 // Root is the pseudonym of a subject's root record.
 func (p *Pseudonyms) Root(ctx context.Context, namespace, store, entity, key string) (string, error) {
 	return p.of(ctx, namespace, "root/"+store+"/"+entity, key)
+}
+
+// Identities is one keyed digest over all identities of a subject: equal only for equal identities.
+func (p *Pseudonyms) Identities(ctx context.Context, namespace string, identities map[string][]string) (string, error) {
+	all, err := json.Marshal(identities) // sorts the names
+	if err != nil {
+		return "", err
+	}
+	return p.of(ctx, namespace, "identities", string(all))
 }
 
 func (p *Pseudonyms) of(ctx context.Context, namespace, kind, value string) (string, error) {

@@ -141,7 +141,7 @@ func (r *run) refresh(ctx context.Context, holds []planner.Hold) (*planner.Plan,
 	if err != nil {
 		return nil, nil, err
 	}
-	if r.cameBack(fresh, holds) {
+	if r.cameBack(fresh) {
 		q.SkipIdentities = true
 		if fresh, err = Resolve(ctx, r.Stores, q); err != nil {
 			return nil, nil, err
@@ -154,17 +154,16 @@ func (r *run) refresh(ctx context.Context, holds []planner.Hold) (*planner.Plan,
 
 // cameBack tells whether the subject's root records were deleted by this run and the person has registered again since:
 // then only what the plan leads to is still this run's business.
-func (r *run) cameBack(fresh *planner.Facts, holds []planner.Hold) bool {
+func (r *run) cameBack(fresh *planner.Facts) bool {
 	done := map[string]bool{}
 	for i, s := range r.record.Steps {
 		done[r.material.Plan.Steps[i].Store] = done[r.material.Plan.Steps[i].Store] || s.State == string(v1alpha1.StepDone)
 	}
 	known := map[planner.RootRef]bool{}
-	now := r.Clock.Now().UTC()
-	for _, root := range r.graph.Assess(r.material.Facts, holds, now).Roots {
+	for _, root := range r.graph.Roots(r.material.Facts) {
 		known[root] = true
 	}
-	for _, root := range r.graph.Assess(fresh, holds, now).Roots {
+	for _, root := range r.graph.Roots(fresh) {
 		if !known[root] && done[root.Store] {
 			return true
 		}

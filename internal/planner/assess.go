@@ -31,7 +31,7 @@ type Assessment struct {
 // could select.
 func (g *Graph) Assess(f *Facts, holds []Hold, now time.Time) Assessment {
 	b := g.partition(f, holds, now).buckets()
-	a := Assessment{Roots: g.roots(f), Counts: b.counts(), Retained: b.retained(), RowsByStore: b.main.byStore()}
+	a := Assessment{Roots: g.Roots(f), Counts: b.counts(), Retained: b.retained(), RowsByStore: b.main.byStore()}
 	for _, e := range g.entities {
 		ef := f.Entities[e.name]
 		if ef == nil {

@@ -63,7 +63,7 @@ func (g *Graph) Build(f *Facts, in BuildInput) (*Plan, error) {
 	b := &builder{buckets: part.buckets(), in: in,
 		values: anonymizer{runSeed: in.RunSeed, namespaceKey: in.NamespaceKey, codec: in.Codec}}
 	plan := &Plan{RunID: in.RunID, Revision: in.Revision, Nonce: nonce(in.RunSeed, "plan"), Scope: g.scope,
-		Counts: b.counts(), Retained: b.retained(), Tombstones: g.roots(f)}
+		Counts: b.counts(), Retained: b.retained(), Tombstones: g.Roots(f)}
 	for _, m := range g.maps {
 		plan.Maps = append(plan.Maps, PlanMap{Name: m.Name, UID: m.UID, Generation: m.Generation})
 	}
@@ -351,8 +351,8 @@ func (b *builder) fileOperations(to *bucket, store string) (ops []backend.Operat
 	return ops, purposes
 }
 
-// roots are the records of the root entities.
-func (g *Graph) roots(f *Facts) []RootRef {
+// Roots are the records of the root entities.
+func (g *Graph) Roots(f *Facts) []RootRef {
 	var out []RootRef
 	for _, e := range g.entities {
 		ef := f.Entities[e.name]

@@ -33,6 +33,9 @@ type Request struct {
 	// ApprovalNeeded stays set once an active process was seen.
 	ApprovalNeeded bool `json:"approvalNeeded,omitempty"`
 
+	// IdentitiesMAC pins the identities that were confirmed: keyed, so that it tells nothing of them.
+	IdentitiesMAC string `json:"identitiesMAC,omitempty"`
+
 	// Deactivation holds the earlier values of deactivated records, sealed.
 	Deactivation      []byte `json:"-"`
 	DeactivationState string `json:"deactivationState,omitempty"`

@@ -220,6 +220,24 @@ var _ = Describe("Life of an erasure request", func() {
 })
 
 var _ = Describe("Secrets with identities", func() {
+	It("cannot be changed after the request was confirmed", func() {
+		w := newWorld(ada, bob)
+		w.create(harness.Request(w.ns, "swapped", ada)...)
+		Eventually(w.stage("swapped")).Should(Equal("Pending/GracePeriod"))
+		secret := w.get(&corev1.Secret{}, "swapped").(*corev1.Secret)
+		secret.Data["email"] = []byte(bob.Email)
+		Expect(cluster.Client.Update(w, secret)).To(Succeed())
+		w.step(60 * day)
+		w.poke("swapped")
+		Eventually(w.stage("swapped")).Should(Equal("Pending/IdentitiesRefused"))
+		Expect(w.ats.Rows(bob)).To(HaveKeyWithValue("notes", 2))
+		secret.Data["email"] = []byte(ada.Email)
+		Expect(cluster.Client.Update(w, secret)).To(Succeed())
+		w.poke("swapped")
+		Eventually(w.stage("swapped")).Should(Equal("Completed/Erased"))
+		Expect(w.ats.Rows(bob)).To(HaveKeyWithValue("notes", 2))
+	})
+
 	DescribeTable("are refused and stay unused", func(change func(*corev1.Secret), want string) {
 		w := newWorld(ada, bob)
 		objects := harness.Request(w.ns, "strict", harness.Person{ID: "unknown", Email: ada.Email}, harness.Immediate)

@@ -58,7 +58,7 @@ var _ = Describe("break", func() {
 		w := newWorld(taxed)
 		// another system in the same root
 		other := harness.NewATS(GinkgoTB())
-		zoe := harness.Person{ID: "app-1", Email: "zoe@example.org", Name: "Zoe", TaxDocument: "2025-01-01"}
+		zoe := harness.Person{ID: "app-9", Email: "zoe@example.org", Name: "Zoe", TaxDocument: "2025-01-01"}
 		other.Add(zoe)
 		_, err := other.DB.Exec(`VACUUM INTO ?`, filepath.Join(w.ats.Root, "other.db"))
 		Expect(err).NotTo(HaveOccurred())
@@ -151,6 +151,7 @@ var _ = Describe("break", func() {
 		Expect(err).NotTo(HaveOccurred())
 		ats2 := harness.NewATS(GinkgoTB())
 		ats2.Add(taxed)
+		time.Sleep(3 * time.Second)
 		Expect(w.operator.Stop()).To(Succeed())
 		w.options.LocalRoots[ns2] = ats2.Root
 		w.startOperator()
