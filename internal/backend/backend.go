@@ -248,7 +248,9 @@ const (
 	KindTable       TableKind = "Table"
 	KindPartitioned TableKind = "Partitioned"
 	KindView        TableKind = "View"
-	KindOther       TableKind = "Other"
+	// KindInherited has tables that inherit from it: a key that is unique in it is not unique among them.
+	KindInherited TableKind = "Inherited"
+	KindOther     TableKind = "Other"
 )
 
 // TableInfo describes one table.

@@ -224,6 +224,14 @@ func (r *DeletionRunReconciler) notYet(run *v1alpha1.DeletionRun, record *state.
 // task says what the run is to do, after checking that the operator itself wanted it.
 func (r *DeletionRunReconciler) task(ctx context.Context, run *v1alpha1.DeletionRun) (*executor.Task, error) {
 	if run.Spec.Residue != nil {
+		// The id in the object is anybody's word: it may name no residue, one of another namespace, or even a request's run.
+		residue, err := r.State.Residue(ctx, run.Spec.Residue.ID)
+		if errors.Is(err, state.ErrNotFound) || err == nil && residue.Namespace != run.Namespace {
+			return nil, fault.Terminalf(v1alpha1.ReasonNothingDue, "this namespace has no residue %s", run.Spec.Residue.ID)
+		}
+		if err != nil {
+			return nil, err
+		}
 		return &executor.Task{RunUID: run.Spec.Residue.ID, Namespace: run.Namespace, Name: run.Name, ResidueID: run.Spec.Residue.ID}, nil
 	}
 	return r.requestTask(ctx, run, true)

@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/go-logr/logr"
@@ -17,7 +18,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/state"
 )
 
-// maxDueResidues that one look turns into runs.
+// maxDueResidues is how many the first look at the state store asks for.
 const maxDueResidues = 100
 
 // ResidueWatch makes a DeletionRun for each residue whose date has come and whose holds are lifted.
@@ -49,7 +50,7 @@ func (w *ResidueWatch) Start(ctx context.Context) error {
 }
 
 func (w *ResidueWatch) look(ctx context.Context) error {
-	due, err := w.State.DueResidues(ctx, w.Clock.Now().UTC(), maxDueResidues)
+	due, err := w.due(ctx)
 	if err != nil || len(due) == 0 {
 		return err
 	}
@@ -57,33 +58,51 @@ func (w *ResidueWatch) look(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	for _, residue := range due {
-		if ready, err := executor.ResidueDue(ctx, w.State, &residue, w.Clock.Now()); err != nil || !ready {
-			if err != nil {
-				return err
-			}
-			continue
-		}
-		at := residue.CreatedAt
-		if residue.Until != nil {
-			at = *residue.Until
-		}
-		if v := policy.Reached(at, w.Clock.Now().UTC(), witness); v.Action != policy.Proceed {
-			w.Log.Info("a residue waits", "residue", residue.ID, "reason", v.Reason)
-			continue
-		}
-		if err := w.createRun(ctx, residue); err != nil {
-			return err
+	// One that cannot go, for example because its namespace is going away, does not keep the others.
+	var errs []error
+	for i := range due {
+		if err := w.begin(ctx, &due[i], witness); err != nil {
+			w.Log.Info("a residue that is due cannot be deleted yet", "residue", due[i].ID, "namespace", due[i].Namespace, "reason", apierrors.ReasonForError(err))
+			errs = append(errs, err)
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
-func (w *ResidueWatch) createRun(ctx context.Context, residue state.Residue) error {
+// due are all residues that are due: those that wait for something must not crowd out the others.
+func (w *ResidueWatch) due(ctx context.Context) ([]state.Residue, error) {
+	for limit := maxDueResidues; ; limit *= 10 {
+		due, err := w.State.DueResidues(ctx, w.Clock.Now().UTC(), limit)
+		if err != nil || len(due) < limit {
+			return due, err
+		}
+	}
+}
+
+func (w *ResidueWatch) begin(ctx context.Context, residue *state.Residue, witness time.Time) error {
+	ready, err := executor.ResidueDue(ctx, w.State, residue, w.Clock.Now())
+	if err != nil || !ready {
+		return err
+	}
+	at := residue.CreatedAt
+	if residue.Until != nil {
+		at = *residue.Until
+	}
+	if v := policy.Reached(at, w.Clock.Now().UTC(), witness); v.Action != policy.Proceed {
+		w.Log.Info("a residue waits", "residue", residue.ID, "reason", v.Reason)
+		return nil
+	}
+	return w.createRun(ctx, residue)
+}
+
+func (w *ResidueWatch) createRun(ctx context.Context, residue *state.Residue) error {
 	run := &v1alpha1.DeletionRun{
 		ObjectMeta: metav1.ObjectMeta{Name: "residue-" + residue.ID, Namespace: residue.Namespace, Finalizers: []string{v1alpha1.Finalizer},
 			Labels: map[string]string{LabelRequest: labelValue(residue.RequestName), LabelResidue: residue.ID}},
 		Spec: v1alpha1.DeletionRunSpec{Residue: &v1alpha1.ResidueReference{ID: residue.ID}},
+	}
+	if w.Get(ctx, client.ObjectKeyFromObject(run), &v1alpha1.DeletionRun{}) == nil {
+		return nil
 	}
 	err := w.Create(ctx, run)
 	if apierrors.IsAlreadyExists(err) {

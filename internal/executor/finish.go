@@ -4,7 +4,10 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/fault"
@@ -18,29 +21,36 @@ import (
 // never is the date of a residue whose end nothing tells (the last full year of Unix nanoseconds): a person has to decide.
 var never = time.Date(2261, 12, 31, 0, 0, 0, 0, time.UTC)
 
-// verify queries every target again. It returns changed when something is left: then the plan covers it now and must be
-// executed.
+// verify queries every target again: what of the plan is not as it should be, and what else there is of the subject. It
+// returns changed when something is left: then the plan covers it now and must be executed.
 func (r *run) verify(ctx context.Context) (changed bool, err error) {
-	left, err := r.remaining(ctx)
-	if err != nil {
-		return false, err
-	}
 	if r.task.ResidueID != "" {
-		if left {
-			return false, fault.Waitingf(v1alpha1.ReasonVerificationFailed, 0, "records of the residue are still there after they were deleted")
+		left, err := r.remaining(ctx)
+		if err == nil && len(left) > 0 {
+			err = fault.Waitingf(v1alpha1.ReasonVerificationFailed, 0, "records of the residue are still there after they were deleted")
 		}
-		crashVerified.Hit()
-		return false, nil
+		if err == nil {
+			crashVerified.Hit()
+		}
+		return false, err
 	}
 	holds, err := r.liveHolds(ctx)
 	if err != nil {
 		return false, err
 	}
-	plan, facts, err := r.refresh(ctx, holds)
-	if err != nil {
+	var left []int
+	var plan *planner.Plan
+	var facts *planner.Facts
+	group, gctx := errgroup.WithContext(ctx)
+	group.Go(func() (err error) { left, err = r.remaining(gctx); return err })
+	group.Go(func() (err error) { plan, facts, err = r.refresh(gctx, holds); return err })
+	if err := group.Wait(); err != nil {
 		return false, err
 	}
-	if left || r.differs(plan) {
+	for _, i := range left {
+		r.record.Steps[i].State = string(v1alpha1.StepPending)
+	}
+	if len(left) > 0 || r.differs(plan) {
 		r.adopt(plan, facts, holds, ledger.KindErasureAmended)
 		return true, nil
 	}
@@ -48,21 +58,19 @@ func (r *run) verify(ctx context.Context) (changed bool, err error) {
 	return false, nil
 }
 
-// remaining asks the stores what of the plan is not as it should be, and marks such steps as not done.
-func (r *run) remaining(ctx context.Context) (left bool, err error) {
+// remaining asks the stores which steps of the plan have left something as it should not be.
+func (r *run) remaining(ctx context.Context) (left []int, err error) {
 	for i, step := range r.material.Plan.Steps {
 		store, err := r.Stores.Get(ctx, r.task.Namespace, step.Store)
 		if err != nil {
-			return false, err
+			return nil, err
 		}
 		counts, err := store.Verify(ctx, step.Operations)
 		if err != nil {
-			return false, fault.FromStore(step.Store, err)
+			return nil, fault.FromStore(step.Store, err)
 		}
-		for _, n := range counts {
-			if n > 0 {
-				r.record.Steps[i].State, left = string(v1alpha1.StepPending), true
-			}
+		if slices.ContainsFunc(counts, func(n int64) bool { return n > 0 }) {
+			left = append(left, i)
 		}
 	}
 	return left, nil

@@ -137,6 +137,9 @@ func (c *checker) checkTable(e *entity) *backend.TableInfo {
 	case info == nil:
 		c.add(e.problem(v1alpha1.ReasonSchemaMismatch, "", "table %s of %s does not exist in store %s, or the credentials cannot see it; correct the name or grant access", tableText(facts.normal(e.table)), e.name, e.spec.Store))
 		return nil
+	case info.Kind == backend.KindInherited:
+		c.add(e.problem(v1alpha1.ReasonSchemaMismatch, "", "other tables inherit from table %s of %s: its key is not unique among their records, so that records of others could be deleted; make it a partitioned table", tableText(info.Table), e.name))
+		return nil
 	case info.Kind != backend.KindTable && info.Kind != backend.KindPartitioned:
 		c.add(e.problem(v1alpha1.ReasonSchemaMismatch, "", "%s of %s is no table but a %s; map the table behind it", tableText(info.Table), e.name, strings.ToLower(string(info.Kind))))
 		return nil

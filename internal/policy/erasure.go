@@ -282,7 +282,7 @@ func Risk(now, due time.Time, scheduled *time.Time, failing bool) (reason, messa
 	case scheduled != nil && scheduled.After(due):
 		return v1alpha1.ReasonScheduledAfterDueDate, fmt.Sprintf("deletion at %s is after the statutory due date %s (GDPR Art. 12(3)); shorten the grace period or tell the subject of an extension",
 			scheduled.UTC().Format(time.RFC3339), day), true
-	case failing || (scheduled == nil && due.Sub(now) < riskWindow):
+	case failing || ((scheduled == nil || now.After(*scheduled)) && due.Sub(now) < riskWindow):
 		return v1alpha1.ReasonRetrying, "the statutory due date " + day + " is at risk: the request cannot proceed", true
 	}
 	return v1alpha1.ReasonReady, "the schedule is before the statutory due date " + day, false

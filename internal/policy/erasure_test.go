@@ -170,6 +170,7 @@ func TestRisk(t *testing.T) {
 		"past it":            {due.Add(time.Second), nil, false, v1alpha1.ReasonOverdue, true},
 		"waiting, far":       {noon, nil, false, v1alpha1.ReasonReady, false},
 		"waiting, close":     {due.AddDate(0, 0, -6), nil, false, v1alpha1.ReasonRetrying, true},
+		"begun, close":       {due.AddDate(0, 0, -6), at(noon), false, v1alpha1.ReasonRetrying, true},
 		"failing":            {noon, at(noon), true, v1alpha1.ReasonRetrying, true},
 	} {
 		t.Run(name, func(t *testing.T) {

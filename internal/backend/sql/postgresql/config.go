@@ -90,6 +90,9 @@ func (c Config) connConfig() (*pgx.ConnConfig, error) {
 	return cc, nil
 }
 
+// silence is how long a server may answer nothing: longer than any statement may take.
+func (c Config) silence() time.Duration { return c.StatementTimeout + connectTimeout }
+
 // session parameters are set when the connection is made, so that no transaction has to.
 func (c Config) session() map[string]string {
 	ms := func(d time.Duration) string { return strconv.FormatInt(max(d.Milliseconds(), 1), 10) }

@@ -26,6 +26,8 @@ func (b *Backend) Describe(ctx context.Context) (backend.Description, error) {
 		return backend.Description{}, translate(err, "")
 	}
 	defer b.pool.release(ctx, conn)
+	ctx, cancel := context.WithTimeout(ctx, b.config.silence())
+	defer cancel()
 	var version string
 	var standby, super, roles, databases, replication, owner, tables, program bool
 	err = conn.QueryRow(ctx, describeQuery, b.config.Schema).
@@ -74,7 +76,9 @@ WITH named AS (
 )`
 
 const tablesQuery = target + `
-SELECT c.oid, s.nspname, c.relname, c.relkind::text,
+SELECT c.oid, s.nspname, c.relname,
+       CASE WHEN c.relkind = 'r' AND EXISTS (SELECT FROM pg_catalog.pg_inherits WHERE inhparent = c.oid) THEN 'i'
+            ELSE c.relkind::text END,
        has_schema_privilege(s.oid, 'USAGE') AND has_table_privilege(c.oid, 'SELECT'),
        has_schema_privilege(s.oid, 'USAGE') AND has_table_privilege(c.oid, 'UPDATE'),
        has_schema_privilege(s.oid, 'USAGE') AND has_table_privilege(c.oid, 'DELETE'),
@@ -133,6 +137,8 @@ func (b *Backend) Inspect(ctx context.Context, tables []backend.Table) (*backend
 		return nil, translate(err, "")
 	}
 	defer b.pool.release(ctx, conn)
+	ctx, cancel := context.WithTimeout(ctx, 2*b.config.silence())
+	defer cancel()
 	asked := schemas
 	if len(asked) == 0 {
 		asked = []string{b.config.Schema}
@@ -178,6 +184,7 @@ type inspection struct {
 
 var kinds = map[string]backend.TableKind{
 	"r": backend.KindTable, "p": backend.KindPartitioned, "v": backend.KindView, "m": backend.KindView,
+	"i": backend.KindInherited,
 }
 
 func (i *inspection) tables(rows pgx.Rows) error {

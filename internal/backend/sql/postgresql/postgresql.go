@@ -9,6 +9,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"time"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
@@ -93,7 +94,7 @@ func (b *Backend) Resolve(ctx context.Context, req backend.ResolveRequest) (*bac
 		}
 		left := req.MaxRows
 		entity := func(i int) string { return req.Queries[i].Entity }
-		return pipeline(ctx, conn, beginRead, statements, entity, func(s core.Statement, rows pgx.Rows) error {
+		return b.pipeline(ctx, conn, beginRead, statements, entity, func(s core.Statement, rows pgx.Rows) error {
 			defer rows.Close()
 			q := &req.Queries[s.Op]
 			for rows.Next() {
@@ -133,7 +134,7 @@ func (b *Backend) Execute(ctx context.Context, batch backend.Batch) (*backend.Re
 		changes := len(statements)
 		left := make([]int64, len(ops))
 		entity := func(i int) string { return ops[i].Entity }
-		err = pipeline(ctx, conn, beginWrite, append(statements, checks...), entity,
+		err = b.pipeline(ctx, conn, beginWrite, append(statements, checks...), entity,
 			func(s core.Statement, rows pgx.Rows) error {
 				if changes--; changes < 0 {
 					return addCounts(rows, s, left)
@@ -148,6 +149,8 @@ func (b *Backend) Execute(ctx context.Context, batch backend.Batch) (*backend.Re
 		if err := stale(ops, left); err != nil {
 			return err
 		}
+		ctx, cancel := context.WithTimeout(ctx, b.config.silence())
+		defer cancel()
 		return commit(ctx, conn)
 	})
 	if err != nil {
@@ -194,7 +197,7 @@ func (b *Backend) Verify(ctx context.Context, ops []backend.Operation) ([]int64,
 			return err
 		}
 		entity := func(int) string { return "" }
-		return pipeline(ctx, conn, beginRead, checks, entity, func(s core.Statement, rows pgx.Rows) error {
+		return b.pipeline(ctx, conn, beginRead, checks, entity, func(s core.Statement, rows pgx.Rows) error {
 			return addCounts(rows, s, left)
 		})
 	})
@@ -230,10 +233,17 @@ func addCounts(rows pgx.Rows, s core.Statement, left []int64) error {
 }
 
 // pipeline sends begin and the statements in one round trip and leaves the transaction open; release ends it.
-func pipeline(
+//
+// The server bounds each statement, but one that hangs answers nothing at all: silence for longer than that ends the
+// connection, so that nobody waits for ever.
+func (b *Backend) pipeline(
 	ctx context.Context, conn *pgx.Conn, begin string, statements []core.Statement,
 	entity func(op int) string, read func(core.Statement, pgx.Rows) error,
 ) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	silence := time.AfterFunc(b.config.silence(), cancel)
+	defer silence.Stop()
 	batch := &pgx.Batch{}
 	batch.Queue(begin)
 	for _, s := range statements {
@@ -250,6 +260,7 @@ func pipeline(
 		if rows, err = br.Query(); err == nil {
 			err = read(statements[i], rows)
 		}
+		silence.Reset(b.config.silence())
 		if err != nil && !lost(err) && !known(err) {
 			name := ""
 			if statements[i].Ops == nil {
@@ -306,7 +317,9 @@ func (b *Backend) once(
 		return false, false, err
 	}
 	defer b.pool.release(ctx, conn)
-	facts, cached, err := b.tableFacts(ctx, conn, tables)
+	answer, cancel := context.WithTimeout(ctx, b.config.silence())
+	defer cancel()
+	facts, cached, err := b.tableFacts(answer, conn, tables)
 	if err != nil {
 		return used, cached, err
 	}

@@ -44,6 +44,8 @@ type Backend struct {
 	config Config
 	path   string
 	db     *sql.DB
+	// file that the connection has open; guarded by the connection, of which there is one.
+	file os.FileInfo
 }
 
 var (
@@ -90,6 +92,10 @@ func Open(ctx context.Context, c Config) (backend.Backend, error) {
 	}
 	db.SetMaxOpenConns(1)
 	b := &Backend{config: c, path: path, db: db}
+	if b.file, err = os.Stat(path); err != nil {
+		_ = db.Close()
+		return nil, &backend.UnavailableError{Problem: "the database file cannot be reached", Err: err}
+	}
 	if _, err := b.Describe(ctx); err != nil {
 		_ = db.Close()
 		return nil, err
@@ -367,11 +373,34 @@ func tablesOf(ops []backend.Operation) []backend.Table {
 	return tables
 }
 
+// connect returns the connection to the file that has the path now. Where the file was replaced, as a restore by rename
+// does, the old connection would go on with a file that nobody else sees.
+func (b *Backend) connect(ctx context.Context) (*sql.Conn, error) {
+	conn, err := b.db.Conn(ctx)
+	if err != nil {
+		return nil, err
+	}
+	now, err := os.Stat(b.path)
+	if err != nil {
+		_ = conn.Close()
+		return nil, &backend.UnavailableError{Problem: "the database file is not there", Err: err}
+	}
+	if !os.SameFile(b.file, now) {
+		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
+		_ = conn.Close()
+		if conn, err = b.db.Conn(ctx); err != nil {
+			return nil, err
+		}
+	}
+	b.file = now
+	return conn, nil
+}
+
 // transaction runs f between begin and COMMIT; any error rolls back.
 func (b *Backend) transaction(
 	ctx context.Context, begin string, tables []backend.Table, f func(*sql.Conn, *core.Compiler) error,
 ) error {
-	conn, err := b.db.Conn(ctx)
+	conn, err := b.connect(ctx)
 	if err != nil {
 		return translate(err, "")
 	}
