@@ -505,16 +505,16 @@ type MapProblem struct {
 // MapCoverage counts the tables of the schemas that the map names.
 type MapCoverage struct {
 	// mapped tables.
-	// +optional
-	Mapped int32 `json:"mapped,omitempty"`
+	// +required
+	Mapped int32 `json:"mapped"`
 
 	// ignored tables.
-	// +optional
-	Ignored int32 `json:"ignored,omitempty"`
+	// +required
+	Ignored int32 `json:"ignored"`
 
 	// unknown tables: neither mapped nor ignored.
-	// +optional
-	Unknown int32 `json:"unknown,omitempty"`
+	// +required
+	Unknown int32 `json:"unknown"`
 }
 
 // PersonalDataMapStatus is what Lethe found when it held the map against the live schemas.

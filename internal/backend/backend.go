@@ -206,6 +206,9 @@ type Batch struct {
 	// ID is stable over retries: an idempotency key for stores that take one.
 	ID         string
 	Operations []Operation
+	// Ignored are tables whose foreign keys may be set to NULL or their default by the store when a record goes. Any other
+	// record that the store itself would delete or change, and that the operations do not delete, makes the batch stale.
+	Ignored []Table
 }
 
 // Operation treats records of one entity by their keys. It is part of a sealed plan and marshals to JSON.

@@ -239,7 +239,7 @@ func requestOfRun(_ context.Context, obj client.Object) []reconcile.Request {
 	if !ok || run.Spec.DryRun {
 		return nil
 	}
-	name := run.Labels[LabelRequest]
+	name := run.Annotations[v1alpha1.AnnotationRequest] // a label may be too short for it
 	if run.Spec.Request != nil {
 		name = run.Spec.Request.Name
 	}

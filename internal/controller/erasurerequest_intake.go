@@ -40,6 +40,9 @@ func (s *session) receive(ctx context.Context) (o outcome, done bool, err error)
 	if v := policy.CheckSpec(s.er.Spec); v.Action != policy.Proceed {
 		return stalled(v.Reason, v.Message, 0), true, nil
 	}
+	if s.er.Status.Handle != "" {
+		return stalled(v1alpha1.ReasonStateUnknown, "an operator has handled this request before, and this one's state store does not know it: give it the right store back, or delete the request and create another one", 0), true, nil
+	}
 	now := s.now()
 	due, err := policy.DueDate(now)
 	if err != nil {
@@ -146,12 +149,18 @@ func (s *session) lookUp(ctx context.Context) (*found, policy.Verdict, error) {
 	if err != nil {
 		return nil, v, err
 	}
+	if missing := graph.MissingIdentities(planner.Subject{Identities: identities}); len(missing) > 0 {
+		return nil, policy.IdentitiesIncomplete(missing), nil
+	}
 	facts, err := executor.Resolve(ctx, s.Stores, executor.Query{Namespace: s.er.Namespace, Graph: graph, Subject: planner.Subject{Identities: identities}, Holds: holds})
 	if err != nil {
 		return nil, v, err
 	}
 	if len(facts.Problems) > 0 {
 		return nil, v, fault.Terminalf(facts.Problems[0].Reason, "%s", facts.Problems[0].Message)
+	}
+	if holds, err = s.holdsOf(ctx, graph, facts, all); err != nil {
+		return nil, v, err
 	}
 	assessment := graph.Assess(facts, holds, s.now())
 	v = policy.JudgeSubject(assessment)
@@ -162,6 +171,19 @@ func (s *session) lookUp(ctx context.Context) (*found, policy.Verdict, error) {
 		v, err = s.claimRoots(ctx, assessment.Roots)
 	}
 	return &found{graph: graph, maps: maps, facts: facts, identitiesMAC: mac}, v, err
+}
+
+// holdsOf are the holds that concern the person who was found, by whatever id they name it.
+func (s *session) holdsOf(ctx context.Context, graph *planner.Graph, facts *planner.Facts, all []state.Hold) ([]planner.Hold, error) {
+	key, err := s.Keys.Ensure(ctx, keys.ID{Purpose: keys.Pseudonym, Namespace: s.er.Namespace})
+	if err != nil {
+		return nil, err
+	}
+	open, err := executor.OpenStores(ctx, s.Stores, s.er.Namespace, graph)
+	if err != nil {
+		return nil, err
+	}
+	return executor.HoldsFor(all, executor.SubjectPseudonyms(key, s.record.SubjectPseudonym, graph, facts, open.Codec())...)
 }
 
 func problemMessage(problems []planner.Problem) string {
@@ -255,6 +277,7 @@ func identitiesOf(ctx context.Context, secrets client.Reader, er *v1alpha1.Erasu
 		if name == v1alpha1.IdentityID {
 			continue // the id is the request's own, a Secret cannot widen it
 		}
+		identities[name] = nil // said, even when the person has none
 		for line := range strings.Lines(string(value)) {
 			if line = strings.TrimSpace(line); line != "" {
 				identities[name] = append(identities[name], line)
@@ -276,7 +299,7 @@ func identitiesSecret(ctx context.Context, secrets client.Reader, er *v1alpha1.E
 	case err != nil:
 		return nil, err
 	default:
-		v = policy.CheckIdentities(name, string(secret.Type), secret.Annotations[v1alpha1.AnnotationIdentitiesFor], er.Name)
+		v = policy.CheckIdentities(name, string(secret.Type), secret.Annotations[v1alpha1.AnnotationRequest], er.Name)
 	}
 	if v.Action != policy.Proceed {
 		return nil, &fault.Waiting{Reason: v.Reason, Message: v.Message, After: v.After}

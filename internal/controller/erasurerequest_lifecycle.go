@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"strings"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -116,7 +117,7 @@ func (s *session) begin(ctx context.Context) (outcome, error) {
 // runName is deterministic, so that a run is adopted after a crash and never made twice.
 func runName(name, uid string) string {
 	sum := sha256.Sum256([]byte(uid))
-	return name[:min(len(name), 200)] + "-" + hex.EncodeToString(sum[:4])
+	return strings.TrimRight(name[:min(len(name), 200)], ".-") + "-" + hex.EncodeToString(sum[:4])
 }
 
 // process makes the run and takes over its result.

@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"fmt"
+	"sort"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -68,7 +69,7 @@ func (r *PersonalDataMapReconciler) check(ctx context.Context, m *v1alpha1.Perso
 		return outcome{}, err
 	}
 	graph, problems := planner.Compile(sources, "")
-	m.Status.Coverage, m.Status.SchemaDigest = nil, ""
+	m.Status.Coverage, m.Status.SchemaDigest, m.Status.Problems, m.Status.ProblemCount = nil, "", nil, 0
 	if graph != nil {
 		facts, err := r.inspect(ctx, graph, m)
 		if err != nil {
@@ -143,7 +144,11 @@ func inspectStore(ctx context.Context, store *stores.Store, graph *planner.Graph
 
 // report writes the problems into the status.
 func (r *PersonalDataMapReconciler) report(m *v1alpha1.PersonalDataMap, problems []planner.Problem) outcome {
-	m.Status.Problems, m.Status.ProblemCount = nil, int32(len(problems))
+	// What does not exist comes first: much else follows from it.
+	sort.SliceStable(problems, func(i, j int) bool {
+		return problems[i].Reason == v1alpha1.ReasonSchemaMismatch && problems[j].Reason != v1alpha1.ReasonSchemaMismatch
+	})
+	m.Status.ProblemCount = int32(len(problems))
 	for i, p := range problems {
 		if i == maxListedProblems {
 			break

@@ -13,7 +13,11 @@ type Pseudonyms struct{ Keys keys.Store }
 
 // Subject is the pseudonym of a subject's id.
 func (p *Pseudonyms) Subject(ctx context.Context, namespace, id string) (string, error) {
-	return p.of(ctx, namespace, "subject", id)
+	key, err := p.Keys.Ensure(ctx, keys.ID{Purpose: keys.Pseudonym, Namespace: namespace})
+	if err != nil {
+		return "", err
+	}
+	return pseudonym.Subject(key, id), nil
 }
 
 // Root is the pseudonym of a subject's root record.
@@ -35,5 +39,5 @@ func (p *Pseudonyms) of(ctx context.Context, namespace, kind, value string) (str
 	if err != nil {
 		return "", err
 	}
-	return pseudonym.Pseudonym(key, kind, pseudonym.NewSecret(value)), nil
+	return pseudonym.Exact(key, kind, pseudonym.NewSecret(value)), nil
 }

@@ -98,7 +98,8 @@ func (w *ResidueWatch) begin(ctx context.Context, residue *state.Residue, witnes
 func (w *ResidueWatch) createRun(ctx context.Context, residue *state.Residue) error {
 	run := &v1alpha1.DeletionRun{
 		ObjectMeta: metav1.ObjectMeta{Name: "residue-" + residue.ID, Namespace: residue.Namespace, Finalizers: []string{v1alpha1.Finalizer},
-			Labels: map[string]string{LabelRequest: labelValue(residue.RequestName), LabelResidue: residue.ID}},
+			Labels:      map[string]string{LabelRequest: labelValue(residue.RequestName), LabelResidue: residue.ID},
+			Annotations: map[string]string{v1alpha1.AnnotationRequest: residue.RequestName}},
 		Spec: v1alpha1.DeletionRunSpec{Residue: &v1alpha1.ResidueReference{ID: residue.ID}},
 	}
 	if w.Get(ctx, client.ObjectKeyFromObject(run), &v1alpha1.DeletionRun{}) == nil {

@@ -142,10 +142,11 @@ func setFinalizer(ctx context.Context, c client.Client, obj client.Object, want 
 	return err
 }
 
-// transition emits an event when the reason of Ready changed.
+// transition emits an event when the reason of Ready changed, or when the object stalled with it.
 func transition(recorder events.EventRecorder, obj, read object, warn bool) {
 	now, before := meta.FindStatusCondition(*obj.GetConditions(), v1alpha1.ConditionReady), meta.FindStatusCondition(*read.GetConditions(), v1alpha1.ConditionReady)
-	if now == nil || (before != nil && before.Reason == now.Reason && before.Status == now.Status) {
+	stuck := func(o object) bool { return meta.IsStatusConditionTrue(*o.GetConditions(), v1alpha1.ConditionStalled) }
+	if now == nil || (before != nil && before.Reason == now.Reason && before.Status == now.Status && stuck(obj) == stuck(read)) {
 		return
 	}
 	kind := corev1.EventTypeNormal

@@ -14,6 +14,7 @@ import (
 	"k8s.io/utils/clock"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/backend"
 	"github.com/lethe-dev/lethe/internal/crash"
 	"github.com/lethe-dev/lethe/internal/fault"
 	"github.com/lethe-dev/lethe/internal/journal"
@@ -88,6 +89,10 @@ type material struct {
 	// Holds that the plan was made with.
 	Holds []planner.Hold `json:"holds,omitempty"`
 	Plan  *planner.Plan  `json:"plan"`
+	// Stores are the identities of the stores that the plan was made for.
+	Stores map[string]string `json:"stores,omitempty"`
+	// Tombstones of the roots that a residue deletes.
+	Tombstones []planner.RootRef `json:"tombstones,omitempty"`
 	// Kind of the ledger's entry on the plan.
 	Kind string `json:"kind,omitempty"`
 }
@@ -110,15 +115,21 @@ type run struct {
 	unsealed bool
 	// pending entries go into the ledger with the next intent.
 	pending []ledger.Entry
+	// obstacle is why the last execution did not fit the data, nil for another reason.
+	obstacle *backend.StaleError
 	// checkpoint of the ledger that the next state write keeps.
 	checkpoint *ledger.SignedCheckpoint
 	deadline   time.Time
+	// known are the pseudonyms under which a hold may name the subject.
+	known []string
+	// namespaceKey makes the pseudonyms of the namespace.
+	namespaceKey []byte
 }
 
 // Advance carries the task on until it is finished, its budget is used up, or something is in the way. The returned
 // record is always the last one that was saved. Errors are of package fault; finished runs return nil and do nothing.
 func (e *Executor) Advance(ctx context.Context, task Task) (*state.Run, error) {
-	r := &run{Executor: e, task: task}
+	r := &run{Executor: e, task: task, known: []string{task.SubjectPseudonym}}
 	budget := e.Budget
 	if budget == 0 {
 		budget = 10 * time.Second
@@ -179,8 +190,17 @@ func (r *run) advance(ctx context.Context) error {
 			return r.finish(ctx)
 		}
 	}
+	return r.unsettled()
+}
+
+// unsettled says that no plan fitted the data for long enough, and why the last one did not.
+func (r *run) unsettled() error {
+	why := ""
+	if r.obstacle != nil {
+		why = ": " + r.obstacle.Error()
+	}
 	return fault.Terminalf(v1alpha1.ReasonVerificationFailed,
-		"data of the subject kept appearing while it was erased (%d plans); stop what writes it and retry", maxRevisions)
+		"data of the subject kept appearing while it was erased (%d plans)%s; stop what writes it and retry", maxRevisions, why)
 }
 
 // prepare opens the sealed plan, or makes one.
@@ -202,7 +222,11 @@ func (r *run) prepare(ctx context.Context) error {
 	}
 	// Perhaps the process died before the ledger had it; what the ledger has already is not added again.
 	r.pending = append(r.pending, r.planEntry())
-	return r.compile()
+	if err := r.compile(); err != nil {
+		return err
+	}
+	_, err = r.recognize(ctx, r.material.Facts)
+	return err
 }
 
 func (r *run) keyID() keys.ID {

@@ -61,7 +61,7 @@ func (r *run) verify(ctx context.Context) (changed bool, err error) {
 // remaining asks the stores which steps of the plan have left something as it should not be.
 func (r *run) remaining(ctx context.Context) (left []int, err error) {
 	for i, step := range r.material.Plan.Steps {
-		store, err := r.Stores.Get(ctx, r.task.Namespace, step.Store)
+		store, err := r.stores().Get(ctx, r.task.Namespace, step.Store)
 		if err != nil {
 			return nil, err
 		}
@@ -108,7 +108,7 @@ func (r *run) finish(ctx context.Context) error {
 		return err
 	}
 	crashResidueSealed.Hit()
-	tombstones, err := r.tombstones(ctx, plan)
+	tombstones, err := r.tombstones(ctx, plan.Tombstones)
 	if err != nil {
 		return err
 	}
@@ -177,7 +177,7 @@ func (r *run) sealResidues(ctx context.Context, plan *planner.Plan) ([]state.Res
 		if err != nil {
 			return nil, err
 		}
-		plain, err := json.Marshal(material{Maps: r.material.Maps, Scope: r.material.Scope,
+		plain, err := json.Marshal(material{Maps: r.material.Maps, Scope: r.material.Scope, Stores: r.material.Stores, Tombstones: p.Tombstones,
 			Plan: &planner.Plan{Steps: p.Steps, Counts: p.Counts}})
 		if err != nil {
 			return nil, err
@@ -195,7 +195,7 @@ func (r *run) sealResidues(ctx context.Context, plan *planner.Plan) ([]state.Res
 			return nil, err
 		}
 		residue := state.Residue{ID: p.ID, Namespace: r.task.Namespace, RequestUID: r.task.Request.UID, RequestName: r.task.Request.Name,
-			Handle: r.task.Handle, SubjectPseudonym: r.task.SubjectPseudonym, Basis: p.Basis, Until: p.Until, HoldUIDs: p.HoldUIDs, After: p.After,
+			Handle: r.task.Handle, SubjectPseudonym: r.task.SubjectPseudonym, Basis: p.Basis, Until: p.Until, HoldUIDs: p.HoldUIDs, After: p.After, AlsoKnownAs: r.known,
 			Counts: counts, Retained: retained, Sealed: sealed, CreatedAt: r.Clock.Now().UTC(), State: state.ResidueWaiting}
 		if p.NoEnd {
 			residue.Until = &never
@@ -210,8 +210,8 @@ func (r *run) sealResidues(ctx context.Context, plan *planner.Plan) ([]state.Res
 	return residues, nil
 }
 
-func (r *run) tombstones(ctx context.Context, plan *planner.Plan) ([]state.Tombstone, error) {
-	if len(plan.Tombstones) == 0 {
+func (r *run) tombstones(ctx context.Context, roots []planner.RootRef) ([]state.Tombstone, error) {
+	if len(roots) == 0 {
 		return nil, nil
 	}
 	key, err := r.Keys.Ensure(ctx, keys.ID{Purpose: keys.Tombstone, Namespace: r.task.Namespace})
@@ -219,8 +219,8 @@ func (r *run) tombstones(ctx context.Context, plan *planner.Plan) ([]state.Tombs
 		return nil, err
 	}
 	now := r.Clock.Now().UTC()
-	tombstones := make([]state.Tombstone, 0, len(plan.Tombstones))
-	for _, root := range plan.Tombstones {
+	tombstones := make([]state.Tombstone, 0, len(roots))
+	for _, root := range roots {
 		tombstones = append(tombstones, state.Tombstone{Namespace: r.task.Namespace, Store: root.Store, Entity: root.Entity,
 			MAC: pseudonym.Tombstone(key, root.Store, root.Entity, []string{root.Key}), ErasedAt: now})
 	}
@@ -238,6 +238,7 @@ func (r *run) prepareResidue(ctx context.Context) error {
 	}
 	r.task.Handle, r.task.SubjectPseudonym = residue.Handle, residue.SubjectPseudonym
 	r.record.Handle, r.record.RequestUID = residue.Handle, residue.RequestUID
+	r.known = append(slices.Clone(residue.AlsoKnownAs), residue.SubjectPseudonym)
 	if residue.State == state.ResidueDone {
 		return fault.Terminalf(v1alpha1.ReasonNothingDue, "the residue %s was deleted before", r.task.ResidueID)
 	}
@@ -317,8 +318,12 @@ func (r *run) finishResidue(ctx context.Context) error {
 	if err := r.complete(Outcome{Counts: counts}); err != nil {
 		return err
 	}
-	residue.State, residue.Sealed, residue.RunName = state.ResidueDone, nil, r.task.Name
-	err = r.save(ctx, func(tx state.Tx) error { return tx.PutResidue(residue) })
+	tombstones, err := r.tombstones(ctx, r.material.Tombstones)
+	if err != nil {
+		return err
+	}
+	residue.State, residue.Sealed, residue.RunName, residue.AlsoKnownAs = state.ResidueDone, nil, r.task.Name, nil
+	err = r.save(ctx, func(tx state.Tx) error { return errors.Join(tx.PutResidue(residue), tx.PutTombstones(tombstones)) })
 	if err != nil {
 		return err
 	}

@@ -26,12 +26,18 @@ func (r *run) plan(ctx context.Context) error {
 	if err := r.compile(); err != nil {
 		return err
 	}
+	if err := complete(r.graph, r.material.Subject); err != nil {
+		return err
+	}
 	holds, err := r.liveHolds(ctx)
 	if err != nil {
 		return err
 	}
 	facts, err := Resolve(ctx, r.Stores, Query{Namespace: r.task.Namespace, Graph: r.graph, Subject: r.material.Subject, Holds: holds})
 	if err != nil {
+		return err
+	}
+	if holds, err = r.recognize(ctx, facts); err != nil {
 		return err
 	}
 	assessment := r.graph.Assess(facts, holds, r.Clock.Now().UTC())
@@ -47,22 +53,65 @@ func (r *run) plan(ctx context.Context) error {
 	return nil
 }
 
+// complete refuses a subject of which the maps need to know more.
+func complete(graph *planner.Graph, subject planner.Subject) error {
+	if missing := graph.MissingIdentities(subject); len(missing) > 0 {
+		v := policy.IdentitiesIncomplete(missing)
+		return &fault.Waiting{Reason: v.Reason, Message: v.Message, After: v.After}
+	}
+	return nil
+}
+
 func (r *run) liveHolds(ctx context.Context) ([]planner.Hold, error) {
 	all, err := r.State.Holds(ctx, r.task.Namespace)
 	if err != nil {
 		return nil, err
 	}
-	return HoldsFor(all, r.task.SubjectPseudonym)
+	return HoldsFor(all, r.known...)
 }
 
-func (r *run) build(ctx context.Context, facts *planner.Facts, holds []planner.Hold) (*planner.Plan, error) {
-	namespaceKey, err := r.Keys.Ensure(ctx, keys.ID{Purpose: keys.Pseudonym, Namespace: r.task.Namespace})
+// recognize learns from the facts by which ids a hold may name the subject, and returns the holds that do.
+func (r *run) recognize(ctx context.Context, facts *planner.Facts) ([]planner.Hold, error) {
+	key, err := r.pseudonymKey(ctx)
 	if err != nil {
 		return nil, err
 	}
-	open, err := OpenStores(ctx, r.Stores, r.task.Namespace, r.graph)
+	open, err := OpenStores(ctx, r.stores(), r.task.Namespace, r.graph)
 	if err != nil {
 		return nil, err
+	}
+	r.known = SubjectPseudonyms(key, r.task.SubjectPseudonym, r.graph, facts, open.Codec())
+	return r.liveHolds(ctx)
+}
+
+func (r *run) pseudonymKey(ctx context.Context) ([]byte, error) {
+	if r.namespaceKey != nil {
+		return r.namespaceKey, nil
+	}
+	key, err := r.Keys.Ensure(ctx, keys.ID{Purpose: keys.Pseudonym, Namespace: r.task.Namespace})
+	r.namespaceKey = key
+	return key, err
+}
+
+// stores are those of the plan, once there is one.
+func (r *run) stores() Stores {
+	if r.material == nil || r.material.Stores == nil {
+		return r.Stores
+	}
+	return pinned{Stores: r.Stores, identities: r.material.Stores}
+}
+
+func (r *run) build(ctx context.Context, facts *planner.Facts, holds []planner.Hold) (*planner.Plan, error) {
+	namespaceKey, err := r.pseudonymKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	open, err := OpenStores(ctx, r.stores(), r.task.Namespace, r.graph)
+	if err != nil {
+		return nil, err
+	}
+	if r.material.Stores == nil {
+		r.material.Stores = open.identities()
 	}
 	plan, err := r.graph.Build(facts, planner.BuildInput{
 		RunID: r.task.RunUID, Revision: r.record.PlanRevision + 1, Now: r.Clock.Now().UTC(),
@@ -137,13 +186,13 @@ func (r *run) replan(ctx context.Context) error {
 // refresh looks again at everything that the plan knows or that leads to the subject, and plans on what is there now.
 func (r *run) refresh(ctx context.Context, holds []planner.Hold) (*planner.Plan, *planner.Facts, error) {
 	q := Query{Namespace: r.task.Namespace, Graph: r.graph, Subject: r.material.Subject, Holds: holds, Prior: r.material.Facts}
-	fresh, err := Resolve(ctx, r.Stores, q)
+	fresh, err := Resolve(ctx, r.stores(), q)
 	if err != nil {
 		return nil, nil, err
 	}
 	if r.cameBack(fresh) {
 		q.SkipIdentities = true
-		if fresh, err = Resolve(ctx, r.Stores, q); err != nil {
+		if fresh, err = Resolve(ctx, r.stores(), q); err != nil {
 			return nil, nil, err
 		}
 	}
@@ -191,27 +240,26 @@ func (e *Executor) Preview(ctx context.Context, task Task) (*Outcome, []v1alpha1
 	if len(problems) > 0 || graph == nil {
 		return nil, nil, fault.Terminalf(v1alpha1.ReasonMapNotReady, "the maps do not fit together: %s", firstMessage(problems))
 	}
-	all, err := e.State.Holds(ctx, task.Namespace)
+	r := &run{Executor: e, task: task, graph: graph, known: []string{task.SubjectPseudonym}, record: &state.Run{},
+		material: &material{Subject: planner.Subject{Identities: identities}}}
+	if err := complete(graph, r.material.Subject); err != nil {
+		return nil, nil, err
+	}
+	holds, err := r.liveHolds(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
-	holds, err := HoldsFor(all, task.SubjectPseudonym)
+	facts, err := Resolve(ctx, e.Stores, Query{Namespace: task.Namespace, Graph: graph, Subject: r.material.Subject, Holds: holds})
 	if err != nil {
 		return nil, nil, err
 	}
-	facts, err := Resolve(ctx, e.Stores, Query{Namespace: task.Namespace, Graph: graph, Subject: planner.Subject{Identities: identities}, Holds: holds})
-	if err != nil {
+	if holds, err = r.recognize(ctx, facts); err != nil {
 		return nil, nil, err
 	}
-	// The values of a preview are never written, so a constant seed does.
-	seed := make([]byte, 32)
-	open, err := OpenStores(ctx, e.Stores, task.Namespace, graph)
+	r.key = make([]byte, 32) // the values of a preview are never written, so a constant seed does
+	plan, err := r.build(ctx, facts, holds)
 	if err != nil {
 		return nil, nil, err
-	}
-	plan, err := graph.Build(facts, planner.BuildInput{RunID: task.RunUID, Revision: 1, Now: e.Clock.Now().UTC(), RunSeed: seed, NamespaceKey: seed, Holds: holds, Codec: open.Codec()})
-	if err != nil {
-		return nil, nil, buildFault(err)
 	}
 	var steps []v1alpha1.RunStep
 	for _, s := range plan.Steps {

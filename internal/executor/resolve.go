@@ -5,10 +5,13 @@ import (
 	"encoding/json"
 	"slices"
 	"sort"
+	"time"
 
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/backend"
 	"github.com/lethe-dev/lethe/internal/fault"
 	"github.com/lethe-dev/lethe/internal/planner"
+	"github.com/lethe-dev/lethe/internal/pseudonym"
 	"github.com/lethe-dev/lethe/internal/state"
 	"github.com/lethe-dev/lethe/internal/stores"
 )
@@ -77,6 +80,15 @@ func OpenStores(ctx context.Context, from Stores, namespace string, graph *plann
 	return open, nil
 }
 
+// identities of the stores, by name.
+func (o Open) identities() map[string]string {
+	all := map[string]string{}
+	for name, s := range o {
+		all[name] = s.Identity
+	}
+	return all
+}
+
 // Codec turns the stores' values to text and back.
 func (o Open) Codec() planner.Codec {
 	return planner.Codec{
@@ -94,11 +106,41 @@ func sortedKeys[V any](m map[string]V) []string {
 	return names
 }
 
-// HoldsFor picks the holds that concern a subject: those that name it, and those that select records.
-func HoldsFor(all []state.Hold, subjectPseudonym string) ([]planner.Hold, error) {
+// pinned opens only the stores that a plan was made for.
+type pinned struct {
+	Stores
+	identities map[string]string
+}
+
+// Get refuses a store that is another database or folder by now.
+func (p pinned) Get(ctx context.Context, namespace, name string) (*stores.Store, error) {
+	s, err := p.Stores.Get(ctx, namespace, name)
+	if err != nil {
+		return nil, err
+	}
+	if want, ok := p.identities[name]; ok && want != s.Identity {
+		return nil, fault.Waitingf(v1alpha1.ReasonStoreChanged, time.Minute,
+			"DataStore %s is another database or folder than the one that the plan was made for; let it name that one again", name)
+	}
+	return s, nil
+}
+
+// SubjectPseudonyms are the pseudonyms under which a hold may name the subject: of the id that the request names, and of
+// the ids of the records that were found.
+func SubjectPseudonyms(namespaceKey []byte, own string, graph *planner.Graph, facts *planner.Facts, codec planner.Codec) []string {
+	all := []string{own}
+	for _, id := range graph.SubjectIDs(facts, codec) {
+		all = append(all, pseudonym.Subject(namespaceKey, id))
+	}
+	return all
+}
+
+// HoldsFor picks the holds that concern a subject: those that name it by one of its pseudonyms, and those that select
+// records.
+func HoldsFor(all []state.Hold, subject ...string) ([]planner.Hold, error) {
 	var holds []planner.Hold
 	for _, h := range all {
-		hold := planner.Hold{UID: h.UID, Name: h.Name, WholeSubject: slices.Contains(h.SubjectPseudonyms, subjectPseudonym)}
+		hold := planner.Hold{UID: h.UID, Name: h.Name, WholeSubject: slices.ContainsFunc(h.SubjectPseudonyms, func(p string) bool { return slices.Contains(subject, p) })}
 		if len(h.Records) > 0 {
 			if err := json.Unmarshal(h.Records, &hold.Records); err != nil {
 				return nil, err
@@ -113,5 +155,5 @@ func HoldsFor(all []state.Hold, subjectPseudonym string) ([]planner.Hold, error)
 }
 
 func sameHolds(a, b []planner.Hold) bool {
-	return slices.EqualFunc(a, b, func(x, y planner.Hold) bool { return x.UID == y.UID })
+	return slices.EqualFunc(a, b, func(x, y planner.Hold) bool { return x.UID == y.UID && x.WholeSubject == y.WholeSubject })
 }

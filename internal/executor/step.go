@@ -23,6 +23,7 @@ var errHoldsChanged = errors.New("holds changed")
 
 // execute does the steps that are not done. It returns stale when the plan no longer fits the data or the holds.
 func (r *run) execute(ctx context.Context) (stale bool, err error) {
+	r.obstacle = nil
 	for i := range r.material.Plan.Steps {
 		if r.record.Steps[i].State == string(v1alpha1.StepDone) {
 			continue
@@ -32,7 +33,11 @@ func (r *run) execute(ctx context.Context) (stale bool, err error) {
 		}
 		if err := r.step(ctx, i); err != nil {
 			var staleErr *backend.StaleError
-			if errors.As(err, &staleErr) || errors.Is(err, errHoldsChanged) {
+			if errors.As(err, &staleErr) {
+				r.obstacle = staleErr
+				return true, nil
+			}
+			if errors.Is(err, errHoldsChanged) {
 				return true, nil
 			}
 			return false, err
@@ -44,7 +49,7 @@ func (r *run) execute(ctx context.Context) (stale bool, err error) {
 // step does one step: intent, its batches, outcome.
 func (r *run) step(ctx context.Context, i int) error {
 	step := r.material.Plan.Steps[i]
-	store, err := r.Stores.Get(ctx, r.task.Namespace, step.Store)
+	store, err := r.stores().Get(ctx, r.task.Namespace, step.Store)
 	if err != nil {
 		return err
 	}
@@ -87,7 +92,7 @@ func (r *run) step(ctx context.Context, i int) error {
 // batch does one batch while no new hold can come into force.
 func (r *run) batch(ctx context.Context, i, n int, ops []backend.Operation, store *stores.Store) error {
 	return r.State.WithHolds(ctx, r.task.Namespace, func(ctx context.Context, all []state.Hold) error {
-		holds, err := HoldsFor(all, r.task.SubjectPseudonym)
+		holds, err := HoldsFor(all, r.known...)
 		if err != nil {
 			return err
 		}
@@ -102,7 +107,8 @@ func (r *run) batch(ctx context.Context, i, n int, ops []backend.Operation, stor
 		}
 		step.Operations = ops
 		live := r.graph.WithLiveHolds(step, holds)
-		_, err = store.Execute(ctx, backend.Batch{ID: fmt.Sprintf("%s/%s/%d", r.task.RunUID, r.record.Steps[i].Digest, n), Operations: live.Operations})
+		_, err = store.Execute(ctx, backend.Batch{ID: fmt.Sprintf("%s/%s/%d", r.task.RunUID, r.record.Steps[i].Digest, n), Operations: live.Operations,
+			Ignored: r.graph.IgnoredTables(step.Store)})
 		if err != nil {
 			return fault.FromStore(store.Name, err)
 		}

@@ -20,6 +20,8 @@ type Assessment struct {
 	Active []string
 	// Held has the names of the holds on the subject as a whole.
 	Held []string
+	// Unmatched has the names of the holds that select records of an entity which no map has: what they hold cannot be told.
+	Unmatched []string
 	// Counts and Retained are a preview of the plan.
 	Counts   []v1alpha1.CategoryCount
 	Retained []v1alpha1.RetainedData
@@ -59,12 +61,22 @@ func (g *Graph) Assess(f *Facts, holds []Hold, now time.Time) Assessment {
 		if h.WholeSubject {
 			a.Held = append(a.Held, h.Name)
 		}
+		if slices.ContainsFunc(h.Records, func(r HoldRecord) bool { return !g.declares(r) }) {
+			a.Unmatched = append(a.Unmatched, h.Name)
+		}
 	}
 	slices.Sort(a.Ambiguous)
 	slices.Sort(a.Active)
 	slices.Sort(a.Held)
 	a.Held = slices.Compact(a.Held)
 	return a
+}
+
+// declares tells whether a map has the entity, in the scope or not.
+func (g *Graph) declares(r HoldRecord) bool {
+	return slices.ContainsFunc(g.maps, func(m MapSource) bool {
+		return m.Name == r.Map && slices.ContainsFunc(m.Spec.Entities, func(e v1alpha1.Entity) bool { return e.Name == r.Entity })
+	})
 }
 
 func (to *bucket) byStore() map[string]int64 {

@@ -63,7 +63,7 @@ func (g *Graph) Build(f *Facts, in BuildInput) (*Plan, error) {
 	b := &builder{buckets: part.buckets(), in: in,
 		values: anonymizer{runSeed: in.RunSeed, namespaceKey: in.NamespaceKey, codec: in.Codec}}
 	plan := &Plan{RunID: in.RunID, Revision: in.Revision, Nonce: nonce(in.RunSeed, "plan"), Scope: g.scope,
-		Counts: b.counts(), Retained: b.retained(), Tombstones: g.Roots(f)}
+		Counts: b.counts(), Retained: b.retained(), Tombstones: part.erasedRoots()}
 	for _, m := range g.maps {
 		plan.Maps = append(plan.Maps, PlanMap{Name: m.Name, UID: m.UID, Generation: m.Generation})
 	}
@@ -153,6 +153,13 @@ func (b *builder) residues() ([]Residue, error) {
 			return nil, err
 		}
 		r.Steps = steps
+		for _, e := range b.g.entities {
+			for _, s := range to.rows[e] {
+				if e.spec.Root != nil {
+					r.Tombstones = append(r.Tombstones, s.root())
+				}
+			}
+		}
 		out = append(out, r)
 	}
 	return out, nil
@@ -360,12 +367,32 @@ func (g *Graph) Roots(f *Facts) []RootRef {
 			continue
 		}
 		for _, r := range ef.Rows {
-			key := keyID(r.Key)
-			if len(r.Key) == 1 {
-				key = r.Key[0]
-			}
-			out = append(out, RootRef{Store: e.spec.Store, Entity: e.name, Key: key})
+			out = append(out, e.ref(r.Key))
 		}
 	}
 	return out
+}
+
+// erasedRoots are the records of the root entities that this plan erases, now or for the most part: not those that it
+// leaves alone because they are outside the scope, kept or retained.
+func (p *partition) erasedRoots() []RootRef {
+	var out []RootRef
+	for _, e := range p.g.entities {
+		for _, s := range p.states[e] {
+			if e.spec.Root != nil && (s.fate == fateDelete || s.fate == fateUpdate || s.fate == fatePin) {
+				out = append(out, s.root())
+			}
+		}
+	}
+	return out
+}
+
+func (s *rowState) root() RootRef { return s.e.ref(s.row.Key) }
+
+func (e *entity) ref(key backend.Key) RootRef {
+	text := keyID(key)
+	if len(key) == 1 {
+		text = key[0]
+	}
+	return RootRef{Store: e.spec.Store, Entity: e.name, Key: text}
 }

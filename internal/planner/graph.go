@@ -314,6 +314,7 @@ func (e *entity) layOut() {
 	for _, d := range e.spec.Deactivate {
 		need[d.Column] = true
 	}
+	addAll(need, e.idColumns())
 	for k := range e.keyAt {
 		delete(need, k)
 	}

@@ -69,6 +69,8 @@ type Residue struct {
 	Counts   []v1alpha1.CategoryCount `json:"counts,omitempty"`
 	Retained []v1alpha1.RetainedData  `json:"retained,omitempty"`
 	Steps    []Step                   `json:"steps"`
+	// Tombstones are the root records that go with it.
+	Tombstones []RootRef `json:"tombstones,omitempty"`
 }
 
 // RootRef names a record of a root entity.

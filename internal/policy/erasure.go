@@ -107,7 +107,7 @@ func CheckPolicy(spec v1alpha1.RetentionPolicySpec, admission bool) Verdict {
 	}
 	if spec.Requests.Approval.FourEyes && !admission {
 		return wait(0, v1alpha1.ReasonAdmissionRequired,
-			"spec.requests.approval.fourEyes needs admission, which verifies who approved; turn it on in the operator or set fourEyes to false")
+			"spec.requests.approval.fourEyes needs admission that verifies who approved, which this release does not have; set fourEyes to false")
 	}
 	return proceed()
 }
@@ -177,7 +177,7 @@ func CheckIdentities(secretName, secretType, namedRequest, request string) Verdi
 	}
 	if namedRequest != request {
 		return wait(time.Minute, v1alpha1.ReasonIdentitiesRefused,
-			"Secret %s does not name this request in the annotation %s: it is refused and its values stay unused", secretName, v1alpha1.AnnotationIdentitiesFor)
+			"Secret %s does not name this request in the annotation %s: it is refused and its values stay unused", secretName, v1alpha1.AnnotationRequest)
 	}
 	return proceed()
 }
@@ -186,6 +186,12 @@ func CheckIdentities(secretName, secretType, namedRequest, request string) Verdi
 func IdentitiesMissing(secretName string) Verdict {
 	return wait(15*time.Second, v1alpha1.ReasonIdentitiesMissing,
 		"spec.subject.identitiesSecretRef: there is no Secret %s in this namespace; create it", secretName)
+}
+
+// IdentitiesIncomplete is the verdict where the maps look by identities that the request says nothing about.
+func IdentitiesIncomplete(missing []string) Verdict {
+	return wait(MaxRequeue, v1alpha1.ReasonIdentitiesMissing,
+		"the maps find records by identities that the request does not give: %s; add them to the Secret of spec.subject.identitiesSecretRef, with an empty value where the person has none", strings.Join(missing, ", "))
 }
 
 // JudgeSubject decides on what the stores say of the subject. An active process is noted: when it ends, approval is
@@ -203,6 +209,10 @@ func JudgeSubject(a planner.Assessment) Verdict {
 			"the request is noted; a process of the subject is still active in %s: data is deleted after its end and an approval", strings.Join(a.Active, ", "))
 	case len(a.Held) > 0:
 		return wait(MaxRequeue, v1alpha1.ReasonLegalHold, "the subject is under LegalHold %s; the request goes on when it is lifted", strings.Join(a.Held, ", "))
+	case len(a.Unmatched) > 0:
+		return wait(MaxRequeue, v1alpha1.ReasonLegalHold,
+			"LegalHold %s selects records of an entity that no PersonalDataMap of the namespace has, so that nobody can tell what it holds; give the entity its name back, or place the hold anew and lift this one",
+			strings.Join(a.Unmatched, ", "))
 	}
 	return proceed()
 }

@@ -41,6 +41,15 @@ func Pseudonym(key []byte, kind string, value Secret) string {
 	return "p" + strconv.Itoa(Version) + "." + KeyID(key) + "." + encoding.EncodeToString(sum[:macBytes])
 }
 
+// Exact is the keyed pseudonym of an opaque id or key, which has no other notations: every character counts.
+func Exact(key []byte, kind string, value Secret) string {
+	sum := MAC(key, "lethe/pseudonym/exact/"+strconv.Itoa(Version), kind, value.Reveal())
+	return "p" + strconv.Itoa(Version) + "." + KeyID(key) + "." + encoding.EncodeToString(sum[:macBytes])
+}
+
+// Subject is the pseudonym of a subject's opaque id.
+func Subject(key []byte, id string) string { return Exact(key, "subject", NewSecret(id)) }
+
 // Tombstone is the keyed name of an erased root record: it finds the record again and tells nobody whose it was.
 func Tombstone(key []byte, store, entity string, recordKey []string) string {
 	sum := MAC(key, append([]string{"lethe/tombstone/1", store, entity}, recordKey...)...)

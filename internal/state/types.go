@@ -124,6 +124,8 @@ type Residue struct {
 	// Until is when the basis ends; nil if only the holds decide.
 	Until    *time.Time `json:"until,omitempty"`
 	HoldUIDs []string   `json:"holdUIDs,omitempty"`
+	// AlsoKnownAs are pseudonyms of further ids of the subject, which a hold may name.
+	AlsoKnownAs []string `json:"alsoKnownAs,omitempty"`
 	// After has the ids of residues that must be done before this one.
 	After    []string        `json:"after,omitempty"`
 	Counts   json.RawMessage `json:"counts,omitempty"`

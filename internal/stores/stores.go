@@ -3,8 +3,11 @@ package stores
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
+	"strings"
 	"sync"
 	"time"
 
@@ -47,7 +50,9 @@ type Store struct {
 	Name          string
 	Kind          planner.StoreKind
 	DefaultSchema string
-	Limits        v1alpha1.StoreLimits
+	// Identity tells this database or folder from another one: what is planned for one is not done to another.
+	Identity string
+	Limits   v1alpha1.StoreLimits
 }
 
 // Pool opens stores on demand and keeps them, one for each DataStore, until its generation or its credentials change.
@@ -117,7 +122,7 @@ func (p *Pool) GetFor(ctx context.Context, ds *v1alpha1.DataStore) (*Store, erro
 }
 
 func (p *Pool) openStore(ctx context.Context, ds *v1alpha1.DataStore, credentials map[string][]byte) (*Store, error) {
-	s := &Store{Name: ds.Name, Kind: planner.TableStore, Limits: ds.Spec.Limits}
+	s := &Store{Name: ds.Name, Kind: planner.TableStore, Limits: ds.Spec.Limits, Identity: identity(ds.Spec)}
 	req := Request{Spec: ds.Spec, Credentials: credentials}
 	var open Opener
 	switch {
@@ -145,6 +150,21 @@ func (p *Pool) openStore(ctx context.Context, ds *v1alpha1.DataStore, credential
 	}
 	s.Backend = b
 	return s, nil
+}
+
+// identity is a digest over what says which database or folder it is.
+func identity(spec v1alpha1.DataStoreSpec) string {
+	var parts []string
+	switch {
+	case spec.PostgreSQL != nil:
+		parts = []string{"postgresql", spec.PostgreSQL.Host, fmt.Sprint(spec.PostgreSQL.Port), spec.PostgreSQL.Database, spec.PostgreSQL.Schema}
+	case spec.SQLite != nil:
+		parts = []string{"sqlite", spec.SQLite.Path}
+	case spec.Filesystem != nil:
+		parts = []string{"filesystem", spec.Filesystem.Path}
+	}
+	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
+	return hex.EncodeToString(sum[:16])
 }
 
 func (p *Pool) credentials(ctx context.Context, ds *v1alpha1.DataStore) (data map[string][]byte, version string, err error) {

@@ -91,7 +91,7 @@ func entities() []v1alpha1.Entity {
 func request(namespace, name string, person int, timing v1alpha1.Timing) []client.Object {
 	return []client.Object{
 		&corev1.Secret{
-			ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace, Annotations: map[string]string{v1alpha1.AnnotationIdentitiesFor: name}},
+			ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace, Annotations: map[string]string{v1alpha1.AnnotationRequest: name}},
 			Type:       v1alpha1.IdentitiesSecretType, StringData: map[string]string{"email": email(person)},
 		},
 		&v1alpha1.ErasureRequest{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace},

@@ -68,7 +68,7 @@ func Request(namespace, name string, p Person, change ...func(*v1alpha1.ErasureR
 		f(er)
 	}
 	return []client.Object{&corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace, Annotations: map[string]string{v1alpha1.AnnotationIdentitiesFor: name}},
+		ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace, Annotations: map[string]string{v1alpha1.AnnotationRequest: name}},
 		Type:       v1alpha1.IdentitiesSecretType, StringData: map[string]string{"email": p.Email},
 	}, er}
 }

@@ -39,6 +39,8 @@ type OperatorOptions struct {
 	Namespace string
 	// MayFail is set by tests in which the operator is expected to end with an error.
 	MayFail bool
+	// AdoptState takes over a cluster that another state store was used with.
+	AdoptState bool
 }
 
 // StartOperator runs the operator in this process until the test ends or it is stopped.
@@ -56,7 +58,7 @@ func StartOperator(t testing.TB, config *rest.Config, o OperatorOptions) *Operat
 		Scheme: wiring.NewScheme(), Log: log, Openers: wiring.Openers(), OpenVault: wiring.OpenVault, LocalRoots: o.LocalRoots,
 		LedgerPath: filepath.Join(o.Folder, "ledger.db"), StatePath: filepath.Join(o.Folder, "state.db"), Namespace: o.Namespace,
 		MetricsAddress: "0", ProbeAddress: "0", Admission: operator.AdmissionOff, Clock: o.Clock, Witness: o.Witness,
-		ResidueInterval: 200 * time.Millisecond, SkipNameValidation: true,
+		ResidueInterval: 200 * time.Millisecond, SkipNameValidation: true, AdoptState: o.AdoptState,
 	}
 	go func() { op.done <- operator.Run(ctx, rest.CopyConfig(config), options) }()
 	t.Cleanup(func() {

@@ -68,8 +68,9 @@ var _ = Describe("Bad input", func() {
 		Eventually(w.stage("waits")).Should(Equal("Pending/MapNotReady"))
 		Expect(w.ats.Rows(ada)).To(HaveKeyWithValue("notes", 2))
 		m = w.get(m, "ats").(*v1alpha1.PersonalDataMap)
+		read := m.DeepCopy()
 		m.Spec = *good
-		Expect(cluster.Client.Update(w, m)).To(Succeed())
+		Expect(cluster.Client.Patch(w, m, client.MergeFrom(read))).To(Succeed())
 		Eventually(w.stage("waits")).Should(Equal("Completed/Erased"))
 	},
 		Entry("a table that does not exist", func(m *v1alpha1.PersonalDataMap) { m.Spec.Entities[2].Table = "remarks" }, v1alpha1.ReasonSchemaMismatch, "notes", "remarks"),

@@ -168,8 +168,9 @@ var _ = Describe("Life of an erasure request", func() {
 		Expect(w.change("approve", func(er *v1alpha1.ErasureRequest) { er.Spec.Approved = true })).To(Succeed())
 		Eventually(w.stage("approve")).Should(Equal("Pending/GracePeriod"))
 		p = w.get(p, p.Name).(*v1alpha1.RetentionPolicy)
+		read := p.DeepCopy()
 		p.Spec.Requests.GracePeriod = "P180D"
-		Expect(cluster.Client.Update(w, p)).To(Succeed())
+		Expect(cluster.Client.Patch(w, p, client.MergeFrom(read))).To(Succeed())
 		w.poke("approve")
 		Consistently(func() time.Time { return w.request("approve").Status.ScheduledAt.Time }).Should(BeTemporally("==", start.Add(30*day)))
 		w.step(30 * day)
@@ -249,7 +250,7 @@ var _ = Describe("Secrets with identities", func() {
 		Expect(w.secretExists("strict")).To(Equal(want != "Pending/IdentitiesMissing"))
 	},
 		Entry("of another type", func(s *corev1.Secret) { s.Type = corev1.SecretTypeOpaque }, "Pending/IdentitiesRefused"),
-		Entry("of another request", func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationIdentitiesFor] = "other" }, "Pending/IdentitiesRefused"),
+		Entry("of another request", func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationRequest] = "other" }, "Pending/IdentitiesRefused"),
 		Entry("that name no request", func(s *corev1.Secret) { s.Annotations = nil }, "Pending/IdentitiesRefused"),
 		Entry("that are not there", func(s *corev1.Secret) { s.Name = "elsewhere" }, "Pending/IdentitiesMissing"),
 	)

@@ -7,13 +7,21 @@ import (
 	"github.com/lethe-dev/lethe/internal/backend"
 )
 
-// Execute makes the statements of a batch's operations in their order, each for at most BatchSize keys.
+// Execute makes the statements of a batch's operations in their order, each for at most BatchSize keys. An operation's
+// guards stand before it.
 func (c *Compiler) Execute(ops []backend.Operation) ([]Statement, error) {
-	var statements []Statement
 	for i := range ops {
 		if err := checkOperation(&ops[i]); err != nil {
 			return nil, withEntity(err, ops[i].Entity)
 		}
+	}
+	var statements []Statement
+	for i := range ops {
+		guards, err := c.guards(ops, i)
+		if err != nil {
+			return nil, withEntity(err, ops[i].Entity)
+		}
+		statements = append(statements, guards...)
 		for from := 0; from < len(ops[i].Keys); from += c.BatchSize {
 			op := part(&ops[i], from, min(from+c.BatchSize, len(ops[i].Keys)))
 			text, b, err := c.operation(op)
@@ -118,11 +126,10 @@ func (c *Compiler) operation(op *backend.Operation) (string, *Builder, error) {
 		text, err := c.update(b, table, op)
 		return text, b, err
 	}
-	keys, cols, err := c.columns(self, op.Table, op.KeyColumns)
+	where, err := c.inKeys(b, self, op)
 	if err != nil {
 		return "", nil, err
 	}
-	where := c.Dialect.InKeys(b, keys, cols, op.Keys)
 	if len(op.Unless) > 0 {
 		unless, err := c.unless(b, self, op.Table, op.Unless)
 		if err != nil {
@@ -167,12 +174,11 @@ func (c *Compiler) count(b *Builder, op *backend.Operation) (string, error) {
 		}
 		return fmt.Sprintf("SELECT count(*) FROM %s, %s AS %s WHERE %s", values, table, self, where), nil
 	}
-	keys, cols, err := c.columns(self, op.Table, op.KeyColumns)
+	where, err := c.inKeys(b, self, op)
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("SELECT count(*) FROM %s AS %s WHERE %s", table, self,
-		c.Dialect.InKeys(b, keys, cols, op.Keys)), nil
+	return fmt.Sprintf("SELECT count(*) FROM %s AS %s WHERE %s", table, self, where), nil
 }
 
 // pending is an update's relation of values (keys, new values, expected values) and the condition that finds the rows

@@ -21,6 +21,8 @@ type Statement struct {
 	Op int
 	// Ops are the operations that the columns of a check's one row count for.
 	Ops []int
+	// Guard is set for a statement that counts, in one row, what must be none: see Judge.
+	Guard *Reference
 }
 
 // Column is what the catalogue says of a column.
@@ -101,6 +103,12 @@ type Compiler struct {
 	Tables  Tables
 	// BatchSize is the greatest number of records in one statement.
 	BatchSize int
+	// Schema of tables that name none.
+	Schema string
+	// References to the tables that Execute deletes from.
+	References References
+	// Ignored tables, as in backend.Batch.
+	Ignored []backend.Table
 }
 
 // CheckNames refuses names that no database can quote.

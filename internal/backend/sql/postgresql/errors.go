@@ -10,6 +10,7 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/lethe-dev/lethe/internal/backend"
+	core "github.com/lethe-dev/lethe/internal/backend/sql"
 )
 
 // translate makes an error of package backend of any other. The server's message and detail hold data of rows: only its
@@ -40,6 +41,26 @@ func translate(err error, entity string) error {
 		return &backend.UnavailableError{Problem: "the connection to the database was lost", Err: err}
 	}
 	return &backend.UnavailableError{Problem: "the connection to the database failed", Err: err}
+}
+
+// translateOf translates an error of a pipeline.
+func translateOf(err error) error {
+	var e *entityError
+	if !errors.As(err, &e) {
+		return translate(err, "")
+	}
+	if e.guard != nil && forbidden(err) {
+		table := core.TableName(e.guard.Table)
+		return refused(e.entity, fmt.Sprintf("table %s cannot be read: %s of it would %s rows that refer to records that go, "+
+			"and whether there are such rows must be known", table, e.guard.Name, e.guard.Effect()),
+			"GRANT SELECT on table "+table+" and USAGE on its schema, and BYPASSRLS where a policy applies")
+	}
+	return translate(err, e.entity)
+}
+
+func forbidden(err error) bool {
+	var pg *pgconn.PgError
+	return errors.As(err, &pg) && pg.Code == "42501"
 }
 
 func known(err error) bool {
@@ -121,6 +142,10 @@ func onColumn(pg *pgconn.PgError) string {
 
 // mismatched reports whether the server's answer may mean that cached facts or plans are out of date.
 func mismatched(err error) bool {
+	var e *entityError
+	if errors.Is(err, core.ErrReferred) || errors.As(err, &e) && e.guard != nil && forbidden(err) {
+		return true // by a foreign key that may be gone by now
+	}
 	var pg *pgconn.PgError
 	if !errors.As(err, &pg) {
 		var r *backend.RefusedError

@@ -22,57 +22,108 @@ JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.
 JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
 JOIN pg_catalog.pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END`
 
+// referencesQuery: the foreign keys to a table or its partitions by which the server itself deletes or changes rows. What
+// they have of their own for each partition says nothing new. Columns are compared as the server does for the key.
+const referencesQuery = `
+WITH RECURSIVE part AS (
+	SELECT n.schema, n.name, c.oid FROM unnest($1::text[], $2::text[], $3::text[]) AS n(schema, actual, name)
+	JOIN pg_catalog.pg_namespace s ON s.nspname = n.actual
+	JOIN pg_catalog.pg_class c ON c.relnamespace = s.oid AND c.relname = n.name AND c.relkind IN ('r', 'p')
+	UNION SELECT p.schema, p.name, i.inhrelid FROM part p JOIN pg_catalog.pg_inherits i ON i.inhparent = p.oid
+)
+SELECT p.schema, p.name, s.nspname, x.relname, format('constraint "%s"', k.conname), k.confdeltype = 'c',
+       format('%s%I.%I', CASE x.relkind WHEN 'r' THEN 'ONLY ' END, s.nspname, x.relname),
+       (SELECT string_agg(format('t.%I OPERATOR(%I.%s) r.%I', pa.attname, os.nspname, o.oprname, ra.attname) ||
+               CASE WHEN pa.attcollation <> ra.attcollation THEN format(' COLLATE %I.%I', cs.nspname, l.collname) ELSE '' END,
+               ' AND ' ORDER BY u.pos)
+        FROM unnest(k.conkey, k.confkey, k.conpfeqop) WITH ORDINALITY AS u(child, parent, operator, pos)
+        JOIN pg_catalog.pg_attribute ra ON ra.attrelid = k.conrelid AND ra.attnum = u.child
+        JOIN pg_catalog.pg_attribute pa ON pa.attrelid = k.confrelid AND pa.attnum = u.parent
+        JOIN pg_catalog.pg_operator o ON o.oid = u.operator JOIN pg_catalog.pg_namespace os ON os.oid = o.oprnamespace
+        LEFT JOIN pg_catalog.pg_collation l ON l.oid = pa.attcollation
+        LEFT JOIN pg_catalog.pg_namespace cs ON cs.oid = l.collnamespace)
+FROM part p JOIN pg_catalog.pg_constraint k ON k.confrelid = p.oid AND k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd')
+JOIN pg_catalog.pg_class x ON x.oid = k.conrelid JOIN pg_catalog.pg_namespace s ON s.oid = x.relnamespace
+WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint up JOIN part q ON q.oid = up.confrelid
+      WHERE up.oid = k.conparentid AND (q.schema, q.name) = (p.schema, p.name))
+ORDER BY 1, 2, 3, 4, 5`
+
+// facts are what the catalogue says of tables.
+type facts struct {
+	tables     core.Tables
+	references core.References
+}
+
 // tableFacts returns the facts of the tables and whether they come from the cache alone.
-func (b *Backend) tableFacts(ctx context.Context, conn *pgx.Conn, tables []backend.Table) (core.Tables, bool, error) {
+func (b *Backend) tableFacts(ctx context.Context, conn *pgx.Conn, tables []backend.Table) (facts, bool, error) {
 	b.mu.Lock()
-	facts := b.facts
+	cached := b.facts
 	b.mu.Unlock()
 	var missing []backend.Table
 	for _, t := range tables {
-		if _, ok := facts[t]; !ok {
+		if _, ok := cached.tables[t]; !ok {
 			missing = append(missing, t)
 		}
 	}
 	if len(missing) == 0 {
-		return facts, true, nil
+		return cached, true, nil
 	}
 	loaded, err := b.loadFacts(ctx, conn, missing)
 	if err != nil {
-		return nil, false, err
+		return facts{}, false, err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	merged := maps.Clone(b.facts)
-	if merged == nil {
-		merged = core.Tables{}
-	}
-	maps.Copy(merged, loaded)
-	b.facts = merged
-	return merged, false, nil
+	maps.Copy(loaded.tables, without(b.facts.tables, loaded.tables))
+	maps.Copy(loaded.references, without(b.facts.references, loaded.tables))
+	b.facts = loaded
+	return loaded, false, nil
 }
 
-func (b *Backend) loadFacts(ctx context.Context, conn *pgx.Conn, tables []backend.Table) (core.Tables, error) {
+// without are the entries of tables that are not in the other map.
+func without[A, B any](m map[backend.Table]A, other map[backend.Table]B) map[backend.Table]A {
+	m = maps.Clone(m)
+	maps.DeleteFunc(m, func(t backend.Table, _ A) bool { _, ok := other[t]; return ok })
+	return m
+}
+
+// loadFacts asks in one round trip.
+func (b *Backend) loadFacts(ctx context.Context, conn *pgx.Conn, tables []backend.Table) (facts, error) {
+	loaded := facts{core.Tables{}, core.References{}}
 	schemas, actual, names, err := b.split(tables)
 	if err != nil {
-		return nil, err
+		return loaded, err
 	}
-	rows, err := conn.Query(ctx, factsQuery, schemas, actual, names)
-	if err != nil {
-		return nil, err
-	}
-	loaded := core.Tables{}
+	batch := &pgx.Batch{}
+	batch.Queue(factsQuery, schemas, actual, names).Query(loaded.readColumns)
+	batch.Queue(referencesQuery, schemas, actual, names).Query(loaded.readReferences)
+	return loaded, conn.SendBatch(ctx, batch).Close()
+}
+
+func (f facts) readColumns(rows pgx.Rows) error {
 	var t backend.Table
 	var c core.Column
-	_, err = pgx.ForEachRow(rows, []any{&t.Schema, &t.Name, &c.Name, &c.Type, &c.Stored, &c.Category, &c.NotNull},
+	_, err := pgx.ForEachRow(rows, []any{&t.Schema, &t.Name, &c.Name, &c.Type, &c.Stored, &c.Category, &c.NotNull},
 		func() error {
-			if loaded[t] == nil {
-				loaded[t] = core.Facts{}
+			if f.tables[t] == nil {
+				f.tables[t] = core.Facts{}
 			}
 			column := c
-			loaded[t][c.Name] = &column
+			f.tables[t][c.Name] = &column
 			return nil
 		})
-	return loaded, err
+	return err
+}
+
+func (f facts) readReferences(rows pgx.Rows) error {
+	var t backend.Table
+	var r core.Reference
+	_, err := pgx.ForEachRow(rows, []any{&t.Schema, &t.Name, &r.Table.Schema, &r.Table.Name, &r.Name, &r.Deletes, &r.From, &r.On},
+		func() error {
+			f.references[t] = append(f.references[t], r)
+			return nil
+		})
+	return err
 }
 
 // split lists the tables' schemas as given and as they are, and their names.
@@ -92,6 +143,6 @@ func (b *Backend) split(tables []backend.Table) (given, actual, names []string, 
 
 func (b *Backend) forget() {
 	b.mu.Lock()
-	b.facts = nil
+	b.facts = facts{}
 	b.mu.Unlock()
 }

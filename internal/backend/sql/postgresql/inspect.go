@@ -153,6 +153,7 @@ func (b *Backend) Inspect(ctx context.Context, tables []backend.Table) (*backend
 	if err := conn.SendBatch(ctx, batch).Close(); err != nil {
 		return nil, translate(err, "")
 	}
+	b.forget() // what is known of the schema shall not be older than what its callers go by
 	for _, oid := range i.order {
 		i.schema.Tables = append(i.schema.Tables, *i.byOID[oid])
 	}

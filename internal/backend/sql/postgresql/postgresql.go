@@ -8,6 +8,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 	"unicode/utf8"
@@ -25,7 +26,7 @@ type Backend struct {
 	pool    *pool
 
 	mu    sync.Mutex
-	facts core.Tables // replaced, never changed
+	facts facts // replaced, never changed
 }
 
 var (
@@ -71,6 +72,8 @@ func (*Backend) FromText(text string) backend.Value { return &text }
 const (
 	beginRead  = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
 	beginWrite = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+	// beginGuarded: a foreign key's action fails where it meets rows that a guard, in the same snapshot, did not see.
+	beginGuarded = "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE"
 )
 
 // Resolve reads all queries in one snapshot.
@@ -123,6 +126,7 @@ func (b *Backend) Execute(ctx context.Context, batch backend.Batch) (*backend.Re
 	res := &backend.Result{Affected: make([]int64, len(ops))}
 	err := b.run(ctx, tablesOf(ops), func(conn *pgx.Conn, c *core.Compiler) error {
 		clear(res.Affected)
+		c.Ignored = batch.Ignored
 		statements, err := c.Execute(ops)
 		if err != nil || len(statements) == 0 {
 			return err
@@ -134,10 +138,13 @@ func (b *Backend) Execute(ctx context.Context, batch backend.Batch) (*backend.Re
 		changes := len(statements)
 		left := make([]int64, len(ops))
 		entity := func(i int) string { return ops[i].Entity }
-		err = b.pipeline(ctx, conn, beginWrite, append(statements, checks...), entity,
+		err = b.pipeline(ctx, conn, begin(statements), append(statements, checks...), entity,
 			func(s core.Statement, rows pgx.Rows) error {
 				if changes--; changes < 0 {
 					return addCounts(rows, s, left)
+				}
+				if s.Guard != nil {
+					return judge(rows, &s, ops)
 				}
 				rows.Close()
 				res.Affected[s.Op] += rows.CommandTag().RowsAffected()
@@ -157,6 +164,22 @@ func (b *Backend) Execute(ctx context.Context, batch backend.Batch) (*backend.Re
 		return nil, err
 	}
 	return res, nil
+}
+
+// begin starts a transaction for the statements.
+func begin(statements []core.Statement) string {
+	if slices.ContainsFunc(statements, func(s core.Statement) bool { return s.Guard != nil }) {
+		return beginGuarded
+	}
+	return beginWrite
+}
+
+func judge(rows pgx.Rows, s *core.Statement, ops []backend.Operation) error {
+	count, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+	if err != nil {
+		return err
+	}
+	return s.Judge(ops, count)
 }
 
 func stale(ops []backend.Operation, left []int64) error {
@@ -266,7 +289,7 @@ func (b *Backend) pipeline(
 			if statements[i].Ops == nil {
 				name = entity(statements[i].Op)
 			}
-			err = &entityError{name, err}
+			err = &entityError{name, statements[i].Guard, err}
 		}
 	}
 	if closeErr := br.Close(); err == nil {
@@ -278,6 +301,7 @@ func (b *Backend) pipeline(
 // entityError remembers whose statement failed until the error is translated.
 type entityError struct {
 	entity string
+	guard  *core.Reference // that the statement is for, if any
 	err    error
 }
 
@@ -300,11 +324,7 @@ func (b *Backend) run(ctx context.Context, tables []backend.Table, f func(*pgx.C
 			refreshed = true
 			b.forget()
 		default:
-			var e *entityError
-			if errors.As(err, &e) {
-				return translate(err, e.entity)
-			}
-			return translate(err, "")
+			return translateOf(err)
 		}
 	}
 }
@@ -323,7 +343,8 @@ func (b *Backend) once(
 	if err != nil {
 		return used, cached, err
 	}
-	return used, cached, f(conn, &core.Compiler{Dialect: b.dialect, Tables: facts, BatchSize: b.config.BatchSize})
+	return used, cached, f(conn, &core.Compiler{Dialect: b.dialect, Tables: facts.tables, References: facts.references,
+		Schema: b.config.Schema, BatchSize: b.config.BatchSize})
 }
 
 // decode makes a row of its values, in the order of the resolving statement's columns.

@@ -131,7 +131,7 @@ func (dialect) Pair(child string, _ *core.Column, parent string, _ *core.Column)
 }
 
 // InKeys compares twice where a collation could take different keys for the same: once as an index does, once byte by
-// byte.
+// byte. More keys than a statement can have bound values go in as JSON.
 func (dialect) InKeys(b *core.Builder, exprs []string, cols []*core.Column, keys []backend.Key) string {
 	rows := make([][]backend.Value, len(keys))
 	for i, k := range keys {
@@ -140,7 +140,12 @@ func (dialect) InKeys(b *core.Builder, exprs []string, cols []*core.Column, keys
 			rows[i][j] = &k[j]
 		}
 	}
-	values := bindRows(b, rows)
+	values := ""
+	if len(keys) > maxBatch {
+		values = bindDecoded(b, keys)
+	} else {
+		values = bindRows(b, rows)
+	}
 	term := core.Tuple(exprs) + " IN (" + values + ")"
 	exact := make([]string, len(exprs))
 	needed := false
@@ -175,6 +180,15 @@ func bindRows(b *core.Builder, rows [][]backend.Value) string {
 	return s.String()
 }
 
+// bindDecoded is bindRows with one bound value.
+func bindDecoded(b *core.Builder, keys []backend.Key) string {
+	columns := make([]string, len(keys[0]))
+	for i := range columns {
+		columns[i] = fmt.Sprintf("%s(json_extract(x.value, '$[%d]'))", valueFunction, i)
+	}
+	return fmt.Sprintf("SELECT %s FROM json_each(%s) AS x", strings.Join(columns, ", "), bindJSON(b, keys))
+}
+
 func (dialect) Values(b *core.Builder, rows [][]backend.Value) string {
 	names := make([]string, len(rows[0]))
 	for i := range names {
@@ -200,8 +214,11 @@ func (d dialect) SameAsRead(expr, v string, c *core.Column) string { return d.Sa
 
 func (dialect) NoLimit() any { return int64(-1) }
 
-// lowerFunction is registered with the driver.
-const lowerFunction = "lethe_lower"
+// The functions that are registered with the driver.
+const (
+	lowerFunction = "lethe_lower"
+	valueFunction = "lethe_value"
+)
 
 // lower is strings.ToLower, but leaves alone what would become ASCII and was not: the Kelvin sign is no k.
 func lower(s string) string {

@@ -54,15 +54,19 @@ var (
 	_ backend.Inspector     = (*Backend)(nil)
 )
 
-// register adds our function to the driver, which serves the whole process.
+// register adds our functions to the driver, which serves the whole process.
 var register = sync.OnceValue(func() error {
-	return sqlite.RegisterDeterministicScalarFunction(lowerFunction, 1,
-		func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
-			if s, ok := args[0].(string); ok {
-				return lower(s), nil
-			}
-			return args[0], nil
-		})
+	scalar := func(name string, f func(string) driver.Value) error {
+		return sqlite.RegisterDeterministicScalarFunction(name, 1,
+			func(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+				if s, ok := args[0].(string); ok {
+					return f(s), nil
+				}
+				return args[0], nil
+			})
+	}
+	return errors.Join(scalar(lowerFunction, func(s string) driver.Value { return lower(s) }),
+		scalar(valueFunction, func(s string) driver.Value { return fromValue(&s) }))
 })
 
 // Open opens an existing file; it never makes one.
@@ -275,16 +279,8 @@ func (b *Backend) Execute(ctx context.Context, batch backend.Batch) (*backend.Re
 	ops := batch.Operations
 	res := &backend.Result{Affected: make([]int64, len(ops))}
 	err := b.transaction(ctx, "BEGIN IMMEDIATE", tablesOf(ops), func(conn *sql.Conn, c *core.Compiler) error {
-		statements, err := c.Execute(ops)
-		if err != nil {
+		if err := b.change(ctx, conn, c, batch, res); err != nil {
 			return err
-		}
-		for _, s := range statements {
-			n, err := b.exec(ctx, conn, s)
-			if err != nil {
-				return translate(err, ops[s.Op].Entity)
-			}
-			res.Affected[s.Op] += n
 		}
 		left, err := b.count(ctx, conn, c, ops)
 		if err != nil {
@@ -303,6 +299,35 @@ func (b *Backend) Execute(ctx context.Context, batch backend.Batch) (*backend.Re
 	}
 	b.checkpoint(ctx)
 	return res, nil
+}
+
+// change runs the statements of a batch.
+func (b *Backend) change(
+	ctx context.Context, conn *sql.Conn, c *core.Compiler, batch backend.Batch, res *backend.Result,
+) (err error) {
+	ops := batch.Operations
+	c.Ignored = batch.Ignored
+	if c.References, err = loadReferences(ctx, conn, c.Tables); err != nil {
+		return err
+	}
+	statements, err := c.Execute(ops)
+	if err != nil {
+		return err
+	}
+	for _, s := range statements {
+		var n int64
+		if s.Guard != nil {
+			if err = b.countRow(ctx, conn, s, []any{&n}); err == nil {
+				err = s.Judge(ops, n)
+			}
+		} else if n, err = b.exec(ctx, conn, s); err == nil {
+			res.Affected[s.Op] += n
+		}
+		if err != nil {
+			return translate(err, ops[s.Op].Entity)
+		}
+	}
+	return nil
 }
 
 func (b *Backend) exec(ctx context.Context, conn *sql.Conn, s core.Statement) (int64, error) {
@@ -410,7 +435,7 @@ func (b *Backend) transaction(
 	}
 	facts, err := loadFacts(ctx, conn, tables)
 	if err == nil {
-		err = f(conn, &core.Compiler{Dialect: dialect{}, Tables: facts, BatchSize: b.config.BatchSize})
+		err = f(conn, &core.Compiler{Dialect: dialect{}, Tables: facts, Schema: "main", BatchSize: b.config.BatchSize})
 	}
 	if err == nil {
 		_, err = conn.ExecContext(ctx, "COMMIT") // fails without effect, for example for a deferred foreign key
