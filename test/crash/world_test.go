@@ -24,7 +24,7 @@ import (
 
 const (
 	// patience with one step of a script, on a machine that is busy with other tests.
-	patience = 90 * time.Second
+	patience = 30 * time.Second
 	pollTime = 50 * time.Millisecond
 )
 

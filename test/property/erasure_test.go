@@ -201,6 +201,10 @@ func runCase(t *rapid.T, w *world, seen map[string]int) (problem string, found b
 	}
 	before := e.snapshot(ctx, first)
 	want := w.expect(before)
+	if want.blocked {
+		e.refuse(ctx, first, want, before)
+		return "", false
+	}
 	run := e.erase(ctx, first, shared.vaults[0], want.found)
 	after := e.snapshot(ctx, first)
 	if wrong := w.check(want, before, after); len(wrong) > 0 {
@@ -315,14 +319,20 @@ func (e *erasure) fits(ctx context.Context, source []planner.MapSource, p *place
 	return ""
 }
 
-// erase carries the run to its end, and once more.
-func (e *erasure) erase(ctx context.Context, p *place, v vault, found bool) *state.Run {
+// executor makes one with the task to erase the subject.
+func (e *erasure) executor(p *place, v vault) (*executor.Executor, executor.Task, *keyring) {
 	ring := &keyring{held: map[keys.ID]bool{}}
 	at := clocktesting.NewFakePassiveClock(now)
 	x := &executor.Executor{Stores: p, State: v.state, Keys: ring, Clock: at, Journal: &journal.Journal{Ledger: v.ledger, State: v.state, Clock: at}}
 	task := executor.Task{RunUID: "run-" + e.name, Namespace: e.name, Name: "erase", Handle: "handle", SubjectPseudonym: "pseudonym",
 		Request: &executor.RequestTask{UID: "request-" + e.name, Name: "request", Maps: []planner.MapSource{e.source()},
 			Identities: func(context.Context) (map[string][]string, error) { return e.w.subject, nil }}}
+	return x, task, ring
+}
+
+// erase carries the run to its end, and once more.
+func (e *erasure) erase(ctx context.Context, p *place, v vault, found bool) *state.Run {
+	x, task, ring := e.executor(p, v)
 	run, err := x.Advance(ctx, task)
 	if err != nil && isInterrupted(err) {
 		if _, err := x.RecordFailure(ctx, run, err); err != nil {
@@ -346,6 +356,22 @@ func (e *erasure) erase(ctx context.Context, p *place, v vault, found bool) *sta
 	}
 	e.again(ctx, x, task, p, v)
 	return run
+}
+
+// refuse makes sure that a run does not end that cannot without harm to what the map leaves out, that it says why, and that
+// it does no harm.
+func (e *erasure) refuse(ctx context.Context, p *place, want *expectation, before snapshot) {
+	x, task, _ := e.executor(p, shared.vaults[0])
+	run, err := x.Advance(ctx, task)
+	var terminal *fault.Terminal
+	if !errors.As(err, &terminal) || terminal.Reason != v1alpha1.ReasonVerificationFailed || !strings.Contains(err.Error(), " refer to ") ||
+		executor.Finished(run) {
+		e.t.Fatalf("engines %v, map %s: a row that the map leaves out is in the way, and the erasure says: %v", e.w.engines, e.describe(), err)
+	}
+	if wrong := e.w.untouched(want, before, e.snapshot(ctx, p)); len(wrong) > 0 {
+		e.t.Fatalf("engines %v, map %s:\n%s", e.w.engines, e.describe(), strings.Join(wrong, "\n"))
+	}
+	e.seen["blocked"]++
 }
 
 // again repeats a finished run, which changes nothing anywhere.

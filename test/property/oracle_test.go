@@ -2,6 +2,7 @@ package property
 
 import (
 	"fmt"
+	"maps"
 	"regexp"
 	"slices"
 	"strings"
@@ -53,6 +54,8 @@ type expectation struct {
 	// files and folders that must be gone.
 	files map[string]bool
 	found bool
+	// blocked: a row that the map leaves out refers, by constraint, to one that goes.
+	blocked bool
 }
 
 func (w *world) expect(before snapshot) *expectation {
@@ -68,6 +71,7 @@ func (w *world) expect(before snapshot) *expectation {
 	for _, tb := range w.tables {
 		for _, r := range tb.rows {
 			e.cut(w, tb, r)
+			e.blocked = e.blocked || !w.covered(tb, r) && e.blocks(w, tb, r)
 		}
 	}
 	for _, tb := range w.tables {
@@ -214,6 +218,30 @@ func (e *expectation) cut(w *world, tb *table, r *row) {
 			}
 		}
 	}
+}
+
+func (e *expectation) blocks(w *world, tb *table, r *row) bool {
+	return slices.ContainsFunc(tb.refs, func(f ref) bool {
+		return f.fk && slices.ContainsFunc(w.tables[f.to].rows, func(p *row) bool { return e.fates[p] == gone && f.leads(r, p) })
+	})
+}
+
+// untouched is what to expect of an erasure that cannot end: at most the subject's rows and files have changed.
+func (w *world) untouched(e *expectation, before, after snapshot) []string {
+	var wrong []string
+	for _, tb := range w.tables {
+		for _, r := range tb.rows {
+			if e.fates[r] == "" && len(e.cuts[r]) == 0 && !maps.Equal(before.rows[r.rid], after.rows[r.rid]) {
+				wrong = append(wrong, fmt.Sprintf("row %d of %s was deleted or changed", r.rid, tb.name))
+			}
+		}
+	}
+	for f := range before.files {
+		if !after.files[f] && !e.files[f] {
+			wrong = append(wrong, fmt.Sprintf("file %q is gone", f))
+		}
+	}
+	return wrong
 }
 
 // check compares what was with what is. It names tables, columns and row numbers only.

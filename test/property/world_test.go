@@ -53,6 +53,7 @@ type ref struct {
 	to                  int
 	columns, parents    []string
 	deep, fk            bool
+	mixed               bool // from a table with tenants to one without
 	onDelete            string
 	whenColumn, whenHas string
 }
@@ -242,9 +243,9 @@ func (w *world) drawRef(t *rapid.T, i, j int, deep bool) {
 		}
 		r.columns, r.parents = append(r.columns, c), append(r.parents, p)
 	}
-	// Rows of another tenant would refer to rows of the subject, which no map could treat.
-	mixed := tb.hasTenant && !to.hasTenant
-	r.fk = tb.store == to.store && !mixed && (deep || nullable) && rapid.Bool().Draw(t, "constraint")
+	// Rows of another tenant could refer to rows of the subject, which no map can treat.
+	r.mixed = tb.hasTenant && !to.hasTenant
+	r.fk = tb.store == to.store && (deep || nullable) && rapid.Bool().Draw(t, "constraint")
 	if r.fk {
 		actions := []string{"NO ACTION", "RESTRICT", "CASCADE", "NO ACTION"}
 		if allNullable {
@@ -509,6 +510,9 @@ func (w *world) drawLink(t *rapid.T, tb *table, r *row, f ref) bool {
 		if fits {
 			candidates = append(candidates, p)
 		}
+	}
+	if f.fk && f.mixed && !w.covered(tb, r) && !chance(t, 3, "of another tenant") {
+		candidates = nil
 	}
 	required := tb.column(f.columns[len(f.columns)-1]).notNull
 	if len(candidates) == 0 || !required && chance(t, 4, "no link") {

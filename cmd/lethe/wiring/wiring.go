@@ -4,6 +4,7 @@ package wiring
 import (
 	"context"
 	"errors"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -38,6 +39,10 @@ func Openers() stores.Openers {
 
 func openPostgreSQL(ctx context.Context, req stores.Request) (backend.Backend, error) {
 	p, l := req.Spec.PostgreSQL, req.Spec.Limits
+	if strings.HasPrefix(p.Host, "/") {
+		return nil, &backend.RefusedError{Problem: "spec.postgresql.host is the folder of a socket, which would let a namespace reach databases beside the operator, as the operator's user",
+			Remedy: "give the name or address of a server"}
+	}
 	return postgresql.Open(ctx, postgresql.Config{
 		Host: p.Host, Port: int(p.Port), Database: p.Database, Schema: p.Schema, SSLMode: string(p.SSLMode),
 		User: string(req.Credentials["username"]), Password: string(req.Credentials["password"]), CACert: req.Credentials["ca.crt"],

@@ -37,12 +37,12 @@ func (dialect) TextOf(expr string, c *core.Column) string {
 }
 
 func (dialect) Fold(operand string, n backend.Normalization, _ bool) string {
-	return "lower(" + trimmed(operand, n) + ")"
+	return "pg_catalog.lower(" + trimmed(operand, n) + ")"
 }
 
 func trimmed(operand string, n backend.Normalization) string {
 	if n == backend.TrimLowerCase {
-		return "btrim(" + operand + `, E' \t\n\v\f\r')`
+		return "pg_catalog.btrim(" + operand + `, E' \t\n\v\f\r')`
 	}
 	return operand
 }
@@ -53,7 +53,7 @@ func (d dialect) FoldExact(expr string, n backend.Normalization, ascii bool) str
 	expr = trimmed(expr, n)
 	lower := d.Fold(expr, backend.LowerCase, ascii)
 	// As a CASE the planner takes it for selective, which the identity beside it is.
-	return fmt.Sprintf("CASE WHEN octet_length(%s) = char_length(%s) THEN 1 WHEN octet_length(%s) <> char_length(%s) THEN 1 "+
+	return fmt.Sprintf("CASE WHEN pg_catalog.octet_length(%s) = pg_catalog.char_length(%s) THEN 1 WHEN pg_catalog.octet_length(%s) <> pg_catalog.char_length(%s) THEN 1 "+
 		"ELSE 0 END = 1", expr, expr, lower, lower)
 }
 

@@ -74,8 +74,8 @@ func (b *Backend) tableFacts(ctx context.Context, conn *pgx.Conn, tables []backe
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	maps.Copy(loaded.tables, without(b.facts.tables, loaded.tables))
 	maps.Copy(loaded.references, without(b.facts.references, loaded.tables))
+	maps.Copy(loaded.tables, without(b.facts.tables, loaded.tables))
 	b.facts = loaded
 	return loaded, false, nil
 }
