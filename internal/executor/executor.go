@@ -225,8 +225,26 @@ func (r *run) prepare(ctx context.Context) error {
 	if err := r.compile(); err != nil {
 		return err
 	}
-	_, err = r.recognize(ctx, r.material.Facts)
-	return err
+	return r.resume(ctx)
+}
+
+// resume looks again before it goes on: what the process that ended had done is known to be gone then, and its keys,
+// which may be somebody else's by now, are left alone.
+func (r *run) resume(ctx context.Context) error {
+	holds, err := r.recognize(ctx, r.material.Facts)
+	if err != nil {
+		return err
+	}
+	plan, facts, err := r.refresh(ctx, holds)
+	if err != nil {
+		return err
+	}
+	if r.differs(plan) || !sameHolds(holds, r.material.Holds) {
+		r.adopt(plan, facts, holds, ledger.KindErasureAmended)
+		return nil
+	}
+	r.material.Facts = facts
+	return nil
 }
 
 func (r *run) keyID() keys.ID {

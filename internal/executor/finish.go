@@ -47,11 +47,15 @@ func (r *run) verify(ctx context.Context) (changed bool, err error) {
 	if err := group.Wait(); err != nil {
 		return false, err
 	}
-	for _, i := range left {
-		r.record.Steps[i].State = string(v1alpha1.StepPending)
-	}
 	if len(left) > 0 || r.differs(plan) {
+		// Now it is known what is gone, and so what of the rest is still to be done.
 		r.adopt(plan, facts, holds, ledger.KindErasureAmended)
+		if left, err = r.remaining(ctx); err != nil {
+			return false, err
+		}
+		for _, i := range left {
+			r.record.Steps[i].State = string(v1alpha1.StepPending)
+		}
 		return true, nil
 	}
 	crashVerified.Hit()
@@ -65,7 +69,7 @@ func (r *run) remaining(ctx context.Context) (left []int, err error) {
 		if err != nil {
 			return nil, err
 		}
-		counts, err := store.Verify(ctx, step.Operations)
+		counts, err := store.Verify(ctx, r.present(step).Operations)
 		if err != nil {
 			return nil, fault.FromStore(step.Store, err)
 		}

@@ -185,7 +185,7 @@ func (r *run) replan(ctx context.Context) error {
 
 // refresh looks again at everything that the plan knows or that leads to the subject, and plans on what is there now.
 func (r *run) refresh(ctx context.Context, holds []planner.Hold) (*planner.Plan, *planner.Facts, error) {
-	q := Query{Namespace: r.task.Namespace, Graph: r.graph, Subject: r.material.Subject, Holds: holds, Prior: r.material.Facts}
+	q := Query{Namespace: r.task.Namespace, Graph: r.graph, Subject: r.material.Subject, Holds: holds, Prior: r.material.Facts, Deletes: r.material.Plan.Deletes()}
 	fresh, err := Resolve(ctx, r.stores(), q)
 	if err != nil {
 		return nil, nil, err

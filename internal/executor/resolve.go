@@ -26,6 +26,8 @@ type Query struct {
 	Prior *planner.Facts
 	// SkipIdentities looks only for what Prior leads to.
 	SkipIdentities bool
+	// Deletes has the keys that the plan deletes, which others may have by now.
+	Deletes planner.Deletes
 }
 
 // Resolve finds all records and files of a subject. It changes nothing.
@@ -44,7 +46,7 @@ func resolve(ctx context.Context, from Stores, q Query, knownParents bool) (*pla
 	if err != nil {
 		return nil, err
 	}
-	options := planner.ResolveOptions{SkipIdentities: q.SkipIdentities, KnownParents: knownParents, Text: open.Codec().Text, MaxRows: map[string]int64{}}
+	options := planner.ResolveOptions{SkipIdentities: q.SkipIdentities, KnownParents: knownParents, Deletes: q.Deletes, Text: open.Codec().Text, MaxRows: map[string]int64{}}
 	for name, s := range open {
 		options.MaxRows[name] = s.Limits.MaxRowsPerRun
 	}

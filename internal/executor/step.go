@@ -53,7 +53,7 @@ func (r *run) step(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	batches := batchesOf(step, store)
+	batches := batchesOf(r.present(step), store)
 	for n := int(r.record.Steps[i].Cursor); n < len(batches); n++ {
 		if err := r.batch(ctx, i, n, batches[n], store); err != nil {
 			return err
@@ -87,6 +87,14 @@ func (r *run) step(ctx context.Context, i int) error {
 	}
 	crashStepSaved.Hit()
 	return nil
+}
+
+// present leaves out of a step what is gone: its key may be another record's by now.
+func (r *run) present(step planner.Step) planner.Step {
+	if r.material.Facts != nil && step.Kind != planner.StepFiles {
+		step.Operations = r.graph.Present(step.Operations, r.material.Facts)
+	}
+	return step
 }
 
 // batch does one batch while no new hold can come into force.

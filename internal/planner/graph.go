@@ -314,7 +314,9 @@ func (e *entity) layOut() {
 	for _, d := range e.spec.Deactivate {
 		need[d.Column] = true
 	}
-	addAll(need, e.idColumns())
+	for _, m := range e.spec.IdentifiedBy {
+		need[m.Column] = true
+	}
 	for k := range e.keyAt {
 		delete(need, k)
 	}

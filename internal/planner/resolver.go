@@ -55,6 +55,9 @@ type ResolveOptions struct {
 	// KnownParents looks for what refers to the records of the prior facts, and not to those that this look finds: cheap for
 	// the stores, and enough where nothing new turns up (see Graph.Covers).
 	KnownParents bool
+	// Deletes has the keys that the plan deletes: a second look takes what it finds under them for the subject's only if an
+	// identity or a parent says so.
+	Deletes Deletes
 	// MaxRows bounds what one request may find, by store.
 	MaxRows map[string]int64
 }
@@ -412,6 +415,7 @@ func (r *Resolver) tableFacts() *Facts {
 		ef.sort()
 		out.Entities[e.name] = ef
 	}
+	r.dropReused(out)
 	return out
 }
 

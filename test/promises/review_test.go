@@ -67,6 +67,25 @@ var _ = Describe("What a request and its surroundings may not bring about", func
 		Eventually(w.conditionOf(&v1alpha1.ErasureRequest{}, "moved", v1alpha1.ConditionErased), "90s").Should(Equal("True/Erased"))
 	})
 
+	It("Promise 2: a newcomer who gets a deleted record's key stays, while the run goes on and after it was resumed", func() {
+		w := newWorld(bob, ada) // the newest rows are ada's, so SQLite gives their row ids to the next ones
+		// The messages come back as long as the trigger is there, so the run plans again and again after its first effect.
+		w.ats.Exec(`CREATE TRIGGER restore AFTER DELETE ON messages BEGIN INSERT INTO messages (recipient, body) VALUES (old.recipient, old.body); END`)
+		w.create(harness.Request(w.ns, "reused", ada, harness.Immediate)...)
+		Eventually(w.stage("reused")).Should(Equal("Pending/Retrying"))
+		Expect(w.ats.Rows(harness.Person{ID: ada.ID})).NotTo(HaveKey("applications"))
+		newcomer := harness.Person{ID: "app-30", Email: "newcomer@example.org", Name: "Newcomer"}
+		w.ats.Add(newcomer)
+		before := w.ats.Digest(newcomer, bob)
+		Expect(w.operator.Stop()).To(Succeed())
+		w.startOperator()
+		w.ats.Exec(`DROP TRIGGER restore`)
+		w.annotate("reused", v1alpha1.AnnotationRetry, "1")
+		Eventually(w.stage("reused"), "30s").Should(Equal("Completed/Erased"))
+		Expect(w.ats.Digest(newcomer, bob)).To(Equal(before))
+		Expect(w.ats.Rows(ada)).To(BeEmpty())
+	})
+
 	It("Promise 3: a state store that does not know a handled request does not begin it anew", func() {
 		w := newWorld(ada)
 		w.create(harness.Request(w.ns, "handled", ada, harness.Immediate)...)

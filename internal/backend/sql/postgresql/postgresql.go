@@ -10,10 +10,10 @@ import (
 	"fmt"
 	"slices"
 	"sync"
-	"time"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
+	"k8s.io/utils/clock"
 
 	"github.com/lethe-dev/lethe/internal/backend"
 	core "github.com/lethe-dev/lethe/internal/backend/sql"
@@ -265,7 +265,7 @@ func (b *Backend) pipeline(
 ) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	silence := time.AfterFunc(b.config.silence(), cancel)
+	silence := clock.RealClock{}.AfterFunc(b.config.silence(), cancel)
 	defer silence.Stop()
 	batch := &pgx.Batch{}
 	batch.Queue(begin)
