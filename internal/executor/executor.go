@@ -91,6 +91,8 @@ type material struct {
 	Plan  *planner.Plan  `json:"plan"`
 	// Stores are the identities of the stores that the plan was made for.
 	Stores map[string]string `json:"stores,omitempty"`
+	// Evidence tells the records of a residue from others that have their keys by then.
+	Evidence planner.Evidence `json:"evidence,omitempty"`
 	// Tombstones of the roots that a residue deletes.
 	Tombstones []planner.RootRef `json:"tombstones,omitempty"`
 	// Kind of the ledger's entry on the plan.

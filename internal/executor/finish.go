@@ -4,16 +4,19 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"slices"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/backend"
 	"github.com/lethe-dev/lethe/internal/fault"
 	"github.com/lethe-dev/lethe/internal/keys"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/planner"
+	"github.com/lethe-dev/lethe/internal/policy"
 	"github.com/lethe-dev/lethe/internal/pseudonym"
 	"github.com/lethe-dev/lethe/internal/state"
 )
@@ -182,7 +185,8 @@ func (r *run) sealResidues(ctx context.Context, plan *planner.Plan) ([]state.Res
 			return nil, err
 		}
 		plain, err := json.Marshal(material{Maps: r.material.Maps, Scope: r.material.Scope, Stores: r.material.Stores, Tombstones: p.Tombstones,
-			Plan: &planner.Plan{Steps: p.Steps, Counts: p.Counts}})
+			Evidence: r.graph.Evidence(p.Steps, plan.Steps, r.material.Facts),
+			Plan:     &planner.Plan{Steps: p.Steps, Counts: p.Counts}})
 		if err != nil {
 			return nil, err
 		}
@@ -263,6 +267,9 @@ func (r *run) prepareResidue(ctx context.Context) error {
 	if err := r.compile(); err != nil {
 		return err
 	}
+	if err := r.tellApart(ctx); err != nil {
+		return err
+	}
 	// The residue's own sealed record stays until the end; the run keeps none of its own.
 	r.record.Effects = true
 	if len(r.record.Steps) == 0 {
@@ -271,6 +278,34 @@ func (r *run) prepareResidue(ctx context.Context) error {
 		}
 	}
 	r.record.PlanDigest = r.material.Plan.Digest()
+	return nil
+}
+
+// tellApart finds the records that have the key of a retained one and are somebody else's: the retained one was deleted
+// by another hand, and the store gave its key away. They are left alone.
+func (r *run) tellApart(ctx context.Context) error {
+	open, err := OpenStores(ctx, r.stores(), r.task.Namespace, r.graph)
+	if err != nil {
+		return err
+	}
+	found := map[string][]backend.Row{}
+	requests := r.graph.EvidenceRequests(r.material.Evidence, open.Codec())
+	for _, name := range sortedKeys(requests) {
+		res, err := open[name].Resolve(ctx, requests[name])
+		if err != nil {
+			return fault.FromStore(name, err)
+		}
+		maps.Copy(found, res.Rows)
+	}
+	r.material.Facts = r.graph.Strangers(r.material.Evidence, found)
+	for _, step := range r.material.Plan.Steps {
+		for _, op := range step.Operations {
+			if op.Action == backend.Unlink && r.material.Facts.Entities[op.Entity] != nil {
+				return fault.Waitingf(v1alpha1.ReasonStoreChanged, policy.MaxRequeue,
+					"entity %s: other records have the keys of retained ones by now, and may name their files; a person has to look", op.Entity)
+			}
+		}
+	}
 	return nil
 }
 

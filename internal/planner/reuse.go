@@ -138,3 +138,180 @@ func (g *Graph) Present(ops []backend.Operation, f *Facts) []backend.Operation {
 	}
 	return out
 }
+
+// Evidence is what the records of a residue held in the columns that make them the subject's, so that another record with
+// the same key is told from them years later.
+type Evidence map[string]EntityEvidence
+
+// EntityEvidence has the values of one entity's records by key.
+type EntityEvidence struct {
+	Columns []string                   `json:"columns"`
+	Keys    map[string]backend.Key     `json:"keys"`
+	Values  map[string][]backend.Value `json:"values"`
+}
+
+// Evidence gathers, for the records that later steps treat, what they hold once the plan's own steps are done.
+func (g *Graph) Evidence(later, now []Step, f *Facts) Evidence {
+	written := map[string]map[string]backend.Value{}
+	for _, s := range now {
+		for _, op := range s.Operations {
+			for k := range op.Set {
+				for c, column := range op.Columns {
+					id := tuple([]string{op.Entity, keyID(op.Keys[k])})
+					if written[id] == nil {
+						written[id] = map[string]backend.Value{}
+					}
+					written[id][column] = op.Set[k][c]
+				}
+			}
+		}
+	}
+	out := Evidence{}
+	for _, e := range g.entities {
+		columns := e.evidenceColumns()
+		treated := keysOf(later, e.name)
+		if ef := f.Entities[e.name]; ef != nil && len(columns) > 0 && len(treated) > 0 {
+			ev := EntityEvidence{Columns: columns, Keys: map[string]backend.Key{}, Values: map[string][]backend.Value{}}
+			for i := range ef.Rows {
+				row := &ef.Rows[i]
+				id := keyID(row.Key)
+				if !treated[id] {
+					continue
+				}
+				ev.Keys[id] = row.Key
+				for _, c := range columns {
+					v := e.value(row, c)
+					if now, changed := written[tuple([]string{e.name, id})][c]; changed {
+						v = now
+					}
+					ev.Values[id] = append(ev.Values[id], v)
+				}
+			}
+			out[e.name] = ev
+		}
+	}
+	return out
+}
+
+func keysOf(steps []Step, entity string) map[string]bool {
+	keys := map[string]bool{}
+	for _, s := range steps {
+		for _, op := range s.Operations {
+			if op.Entity == entity && op.Action != backend.Unlink {
+				for _, k := range op.Keys {
+					keys[keyID(k)] = true
+				}
+			}
+		}
+	}
+	return keys
+}
+
+// evidenceColumns are those by which the subject's records are found, but for the key itself.
+func (e *entity) evidenceColumns() []string {
+	set := map[string]bool{}
+	for _, m := range e.spec.IdentifiedBy {
+		set[m.Column] = true
+	}
+	for _, ed := range e.edges {
+		if ed.deep {
+			addAll(set, ed.columns)
+		}
+	}
+	for k := range e.keyAt {
+		delete(set, k)
+	}
+	return sortedKeys(set)
+}
+
+// EvidenceRequests read, by store, what is under the keys now.
+func (g *Graph) EvidenceRequests(ev Evidence, codec Codec) map[string]backend.ResolveRequest {
+	out := map[string]backend.ResolveRequest{}
+	for _, e := range g.entities {
+		known, ok := ev[e.name]
+		if !ok {
+			continue
+		}
+		var rows [][]string
+		for _, id := range sortedKeys(known.Keys) {
+			texts := make([]string, len(known.Keys[id]))
+			for i := range texts {
+				texts[i] = codec.text(e.spec.Store, &known.Keys[id][i])
+			}
+			rows = append(rows, texts)
+		}
+		req := out[e.spec.Store]
+		req.Queries = append(req.Queries, backend.Query{Entity: e.name, Table: e.table, KeyColumns: e.spec.Key, Columns: known.Columns,
+			AnyOf: []backend.Match{{Values: &backend.ValuesMatch{Columns: e.spec.Key, Rows: rows}}}})
+		out[e.spec.Store] = req
+	}
+	return out
+}
+
+// Strangers compares what is there now with the evidence, parents first. The facts it returns know as gone every record
+// whose key somebody else's record has: none of what made it the subject's is as it was.
+func (g *Graph) Strangers(ev Evidence, found map[string][]backend.Row) *Facts {
+	facts := &Facts{Entities: map[string]*EntityFacts{}}
+	strangers := map[string]map[string]bool{}
+	for _, e := range g.entities {
+		known := ev[e.name]
+		strangers[e.name] = map[string]bool{}
+		for _, row := range found[e.name] {
+			id := keyID(row.Key)
+			before, ok := known.Values[id]
+			if !ok || e.same(known.Columns, before, row.Values, strangers) {
+				continue
+			}
+			strangers[e.name][id] = true
+			if facts.Entities[e.name] == nil {
+				facts.Entities[e.name] = &EntityFacts{}
+			}
+			facts.Entities[e.name].Rows = append(facts.Entities[e.name].Rows, RowFacts{Key: row.Key, Gone: true})
+		}
+	}
+	return facts
+}
+
+// same tells whether an identity, or a reference to a parent that is no stranger, is as it was. Where there was neither,
+// nothing speaks against it.
+func (e *entity) same(columns []string, before, now []backend.Value, strangers map[string]map[string]bool) bool {
+	at := func(values []backend.Value, column string) backend.Value {
+		if i := slices.Index(columns, column); i >= 0 && i < len(values) {
+			return values[i]
+		}
+		return nil
+	}
+	said := false
+	for _, m := range e.spec.IdentifiedBy {
+		if v := at(before, m.Column); v != nil {
+			said = true
+			if sameValue(v, at(now, m.Column)) {
+				return true
+			}
+		}
+	}
+	for _, ed := range e.edges {
+		if !ed.deep {
+			continue
+		}
+		var link backend.Key
+		equal := true
+		for _, c := range ed.columns {
+			v := at(before, c)
+			if v == nil {
+				link = nil
+				break
+			}
+			link, equal = append(link, *v), equal && sameValue(v, at(now, c))
+		}
+		if link == nil {
+			continue
+		}
+		said = true
+		// A reference by the parent's key says nothing once that key is somebody else's.
+		if equal && !(slices.Equal(ed.parentColumns, ed.parent.spec.Key) && strangers[ed.parent.name][keyID(link)]) {
+			return true
+		}
+	}
+	return !said
+}

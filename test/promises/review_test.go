@@ -1,6 +1,11 @@
 package promises
 
 import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
@@ -68,22 +73,54 @@ var _ = Describe("What a request and its surroundings may not bring about", func
 	})
 
 	It("Promise 2: a newcomer who gets a deleted record's key stays, while the run goes on and after it was resumed", func() {
-		w := newWorld(bob, ada) // the newest rows are ada's, so SQLite gives their row ids to the next ones
-		// The messages come back as long as the trigger is there, so the run plans again and again after its first effect.
-		w.ats.Exec(`CREATE TRIGGER restore AFTER DELETE ON messages BEGIN INSERT INTO messages (recipient, body) VALUES (old.recipient, old.body); END`)
+		w := emptyWorld(bob, ada) // the newest rows are ada's, so SQLite gives their row ids to the next ones
+		for i := range 200 {
+			file := fmt.Sprintf("more-%d.pdf", i)
+			Expect(os.WriteFile(w.ats.Path(ada.ID, file), nil, 0o600)).To(Succeed())
+			w.ats.Exec(`INSERT INTO documents (applicant_id, kind, file_name) VALUES (?, 'other', ?)`, ada.ID, file)
+		}
+		objects := harness.ATSObjects(w.ns)
+		objects[1].(*v1alpha1.DataStore).Spec.Limits.BatchSize = 1
+		w.create(objects...)
+		w.mapReady()
+		documents := filepath.Join(w.ats.Root, "documents")
 		w.create(harness.Request(w.ns, "reused", ada, harness.Immediate)...)
-		Eventually(w.stage("reused")).Should(Equal("Pending/Retrying"))
-		Expect(w.ats.Rows(harness.Person{ID: ada.ID})).NotTo(HaveKey("applications"))
+		Eventually(func() map[string]int { return w.ats.Rows(harness.Person{ID: ada.ID}) }).WithPolling(time.Millisecond).ShouldNot(HaveKey("applications"))
+		Expect(os.Rename(documents, documents+"-away")).To(Succeed())
+		Eventually(w.stage("reused")).Should(Equal("Pending/Retrying"), "the files' step waits for its store")
+		Expect(w.operator.Stop()).To(Succeed())
+		Expect(os.Rename(documents+"-away", documents)).To(Succeed())
 		newcomer := harness.Person{ID: "app-30", Email: "newcomer@example.org", Name: "Newcomer"}
 		w.ats.Add(newcomer)
 		before := w.ats.Digest(newcomer, bob)
-		Expect(w.operator.Stop()).To(Succeed())
+		w.step(time.Minute)
 		w.startOperator()
-		w.ats.Exec(`DROP TRIGGER restore`)
-		w.annotate("reused", v1alpha1.AnnotationRetry, "1")
 		Eventually(w.stage("reused"), "30s").Should(Equal("Completed/Erased"))
 		Expect(w.ats.Digest(newcomer, bob)).To(Equal(before))
 		Expect(w.ats.Rows(ada)).To(BeEmpty())
+	})
+
+	It("Promise 2: a newcomer who gets a retained record's key stays when that is due", func() {
+		held := ada
+		w := newWorld(held)
+		h := &v1alpha1.LegalHold{ObjectMeta: metav1.ObjectMeta{Name: "notes", Namespace: w.ns}, Spec: v1alpha1.LegalHoldSpec{Reason: "matter 4",
+			Records: []v1alpha1.HoldSelector{{Map: "ats", Entity: "notes"}}}}
+		w.create(h)
+		Eventually(w.conditionOf(&v1alpha1.LegalHold{}, "notes", v1alpha1.ConditionReady)).Should(Equal("True/InForce"))
+		w.create(harness.Request(w.ns, "retained", held, harness.Immediate)...)
+		Eventually(w.stage("retained")).Should(Equal("Completed/Retained"))
+		// The application cleans up by itself, and somebody new gets the row ids.
+		for _, table := range []string{"notes", "applications", "applicants"} {
+			w.ats.Exec(`DELETE FROM ` + table)
+		}
+		w.ats.Add(bob)
+		before := w.ats.Digest(bob)
+		h = w.get(h, "notes").(*v1alpha1.LegalHold)
+		read := h.DeepCopy()
+		h.Spec.Lifted = true
+		Expect(cluster.Client.Patch(w, h, client.MergeFrom(read))).To(Succeed())
+		Eventually(w.conditionOf(&v1alpha1.ErasureRequest{}, "retained", v1alpha1.ConditionErased)).Should(Equal("True/Erased"))
+		Expect(w.ats.Digest(bob)).To(Equal(before))
 	})
 
 	It("Promise 3: a state store that does not know a handled request does not begin it anew", func() {
