@@ -144,6 +144,9 @@ func (e *Executor) Advance(ctx context.Context, task Task) (*state.Run, error) {
 		return r.record, r.destroyKeys(ctx)
 	}
 	err := r.advance(ctx)
+	if err != nil {
+		err = errors.Join(err, r.settle(ctx))
+	}
 	return r.record, err
 }
 

@@ -71,22 +71,51 @@ func (r *run) step(ctx context.Context, i int) error {
 			return ErrBudget
 		}
 	}
-	if err := r.append(ctx, ledger.Entry{Key: "outcome/" + step.Name + "/" + r.record.Steps[i].Digest, Kind: ledger.KindErasureOutcome, Step: step.Name,
-		Attributes: map[string]string{"records": fmt.Sprint(step.Planned)}}); err != nil {
-		return err
+	// The outcome of the last step goes into the ledger, and its state into the record, with the end of the run or with
+	// what is in its way: one write less. Before that the step would be done again, which changes nothing.
+	r.pending = append(r.pending, ledger.Entry{Key: "outcome/" + step.Name + "/" + r.record.Steps[i].Digest, Kind: ledger.KindErasureOutcome, Step: step.Name,
+		Attributes: map[string]string{"records": fmt.Sprint(step.Planned)}})
+	last := i+1 == len(r.material.Plan.Steps)
+	if !last {
+		if err := r.flush(ctx); err != nil {
+			return err
+		}
 	}
 	crashOutcome.Hit()
 	record := &r.record.Steps[i]
 	record.State, record.Done, record.Cursor = string(v1alpha1.StepDone), step.Planned, 0
-	// The last step is saved with the end of the run, or with what is in its way; before that it would be done again,
-	// which changes nothing.
-	if i+1 < len(r.material.Plan.Steps) {
+	if !last {
 		if err := r.save(ctx); err != nil {
 			return err
 		}
 	}
 	crashStepSaved.Hit()
 	return nil
+}
+
+// flush appends what waits for the ledger.
+func (r *run) flush(ctx context.Context) error {
+	if len(r.pending) == 0 {
+		return nil
+	}
+	if err := r.append(ctx, slices.Clone(r.pending)...); err != nil {
+		return err
+	}
+	r.pending = nil
+	return nil
+}
+
+// settle records the outcomes that wait although the run stopped. Where the ledger does not take them, the last step
+// counts as not done, so that its outcome is recorded when it is done again.
+func (r *run) settle(ctx context.Context) error {
+	if r.material == nil || r.material.Plan == nil || !r.record.Effects || len(r.pending) == 0 {
+		return nil
+	}
+	err := r.flush(ctx)
+	if n := len(r.record.Steps); err != nil && n > 0 {
+		r.record.Steps[n-1].State = string(v1alpha1.StepRunning)
+	}
+	return err
 }
 
 // present leaves out of a step what is gone: its key may be another record's by now.
