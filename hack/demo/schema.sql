@@ -98,7 +98,7 @@ CREATE TABLE interviews (
   application_id TEXT NOT NULL REFERENCES applications (id),
   held_at        TEXT NOT NULL,
   transcript     TEXT,
-  recording_dir  TEXT
+  recording_dir  TEXT UNIQUE
 );
 CREATE INDEX interviews_application ON interviews (application_id);
 
@@ -138,7 +138,8 @@ CREATE TABLE message_attachments (
   id          INTEGER NOT NULL PRIMARY KEY,
   message_id  TEXT    NOT NULL REFERENCES messages (id),
   storage_dir TEXT    NOT NULL,
-  file_name   TEXT    NOT NULL
+  file_name   TEXT    NOT NULL,
+  UNIQUE (storage_dir, file_name)
 );
 CREATE INDEX message_attachments_message ON message_attachments (message_id);
 
@@ -149,7 +150,8 @@ CREATE TABLE documents (
   issued_at        TEXT,
   contract_ends_at TEXT,
   storage_dir      TEXT NOT NULL,
-  file_name        TEXT NOT NULL
+  file_name        TEXT NOT NULL,
+  UNIQUE (storage_dir, file_name)
 );
 CREATE INDEX documents_applicant ON documents (applicant_id);
 

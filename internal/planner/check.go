@@ -82,6 +82,7 @@ func (g *Graph) check(stores map[string]StoreFacts) *checker {
 		c.checkColumns(e, info)
 		c.checkKey(e, info)
 		c.checkWrites(e, info)
+		c.checkFileNames(e, info)
 		c.warn(e, info)
 	}
 	c.checkSchemas()
@@ -251,6 +252,49 @@ func (c *checker) checkWrites(e *entity, info *backend.TableInfo) {
 			}
 		}
 	}
+}
+
+// checkFileNames refuses a file template that may name a file that another person's record names too: it would go with the
+// first of them.
+func (c *checker) checkFileNames(e *entity, info *backend.TableInfo) {
+	if e.outside || e.spec.Action == v1alpha1.ActionKeep {
+		return
+	}
+	for _, f := range e.files {
+		columns := f.template.columns()
+		if slices.ContainsFunc(e.owning(info), func(set []string) bool { return len(set) > 0 && subset(set, columns) }) {
+			continue
+		}
+		first := ""
+		if len(columns) > 0 {
+			first = columns[0]
+		}
+		c.add(e.problem(v1alpha1.ReasonInvalidSpec, first, "file path %s may name a file that another record names too; use columns that are unique together (the key, a unique index, or a reference to the parent)", f.spec.Path))
+	}
+}
+
+// owning lists the column sets whose values belong to one record, or to the records of one subject: the key, what is
+// unique, a Deep reference with all that its conditions look at, and the column of a root that holds the subject's ID.
+func (e *entity) owning(info *backend.TableInfo) [][]string {
+	sets := append(slices.Clone(info.Unique), e.spec.Key)
+	for _, ed := range e.edges {
+		if !ed.deep {
+			continue
+		}
+		set := slices.Clone(ed.columns)
+		for _, cond := range e.spec.Parents[ed.index].Conditions {
+			set = append(set, cond.Column)
+		}
+		sets = append(sets, set)
+	}
+	if e.spec.Root != nil {
+		for _, m := range e.spec.IdentifiedBy {
+			if m.Identity == v1alpha1.IdentityID {
+				sets = append(sets, []string{m.Column})
+			}
+		}
+	}
+	return sets
 }
 
 // writable returns a column that can be written, else reports why not.

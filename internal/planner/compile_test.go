@@ -185,6 +185,9 @@ func schemaOf(g *Graph, store string) *backend.Schema {
 				continue
 			}
 			info.Unique = [][]string{e.spec.Key}
+			for _, f := range e.files {
+				info.Unique = append(info.Unique, f.template.columns())
+			}
 			for _, u := range e.uses() {
 				if !seen[u.column] {
 					seen[u.column] = true
@@ -312,6 +315,70 @@ func TestCheckKeptChildrenBlock(t *testing.T) {
 		if got := g.Check(map[string]StoreFacts{"ats": {Kind: TableStore, DefaultSchema: "public", Schema: s}}); len(got) != tt.want {
 			t.Errorf("%s: %+v", tt.name, got)
 		}
+	}
+}
+
+func TestCheckFileNames(t *testing.T) {
+	document := func(path string, change ...func(*v1alpha1.Entity)) v1alpha1.Entity {
+		e := child("document", deep("applicant", "applicant_id"))
+		e.Files = []v1alpha1.FileReference{{Store: "docs", Path: path}}
+		for _, f := range change {
+			f(&e)
+		}
+		return e
+	}
+	composite := func(e *v1alpha1.Entity) {
+		e.Parents[0].Columns = append(e.Parents[0].Columns, v1alpha1.ColumnPair{Column: "tenant", ParentColumn: "tenant"})
+	}
+	conditional := func(e *v1alpha1.Entity) {
+		e.Parents[0].Conditions = []v1alpha1.Condition{{Column: "item_type", Operator: v1alpha1.OperatorIn, Values: []string{"applicant"}}}
+	}
+	alsoShallow := func(e *v1alpha1.Entity) { e.Parents = append(e.Parents, shallow("applicant", "author_id")) }
+	anonymized := func(e *v1alpha1.Entity) {
+		e.Action, e.Fields = v1alpha1.ActionAnonymize, []v1alpha1.FieldChange{{Column: "x", Strategy: v1alpha1.StrategyNull}, {Column: "applicant_id", Strategy: v1alpha1.StrategyNull}}
+	}
+	root := func(path string) v1alpha1.Entity {
+		return with(applicant(), func(e *v1alpha1.Entity) { e.Files = []v1alpha1.FileReference{{Store: "docs", Path: path}} })
+	}
+	for name, tt := range map[string]struct {
+		entities []v1alpha1.Entity
+		unique   []string
+		want     []string
+	}{
+		"the key":                        {[]v1alpha1.Entity{applicant(), document("{id}.pdf")}, nil, nil},
+		"the key and more":               {[]v1alpha1.Entity{applicant(), document("{kind}/{id}.pdf")}, nil, nil},
+		"a part of the key":              {[]v1alpha1.Entity{applicant(), document("{id}", func(e *v1alpha1.Entity) { e.Key = []string{"id", "position"} })}, nil, []string{"InvalidSpec document id"}},
+		"no unique column":               {[]v1alpha1.Entity{applicant(), document("{file_name}")}, nil, []string{"InvalidSpec document file_name"}},
+		"no column":                      {[]v1alpha1.Entity{applicant(), document("letter.pdf")}, nil, []string{"InvalidSpec document"}},
+		"a unique index":                 {[]v1alpha1.Entity{applicant(), document("{file_name}")}, []string{"file_name"}, nil},
+		"a unique index of two":          {[]v1alpha1.Entity{applicant(), document("{folder}/{file_name}")}, []string{"file_name", "folder"}, nil},
+		"a part of a unique index":       {[]v1alpha1.Entity{applicant(), document("{file_name}")}, []string{"file_name", "folder"}, []string{"InvalidSpec document file_name"}},
+		"an index of no column":          {[]v1alpha1.Entity{applicant(), document("{file_name}")}, []string{}, []string{"InvalidSpec document file_name"}},
+		"a folder per parent":            {[]v1alpha1.Entity{applicant(), document("{applicant_id}/{file_name}")}, nil, nil},
+		"a part of the reference":        {[]v1alpha1.Entity{applicant(), document("{applicant_id}/{file_name}", composite)}, nil, []string{"InvalidSpec document applicant_id"}},
+		"the whole reference":            {[]v1alpha1.Entity{applicant(), document("{tenant}/{applicant_id}/{file_name}", composite)}, nil, nil},
+		"a reference without condition":  {[]v1alpha1.Entity{applicant(), document("{applicant_id}/{file_name}", conditional)}, nil, []string{"InvalidSpec document applicant_id"}},
+		"a reference with its condition": {[]v1alpha1.Entity{applicant(), document("{item_type}/{applicant_id}/{file_name}", conditional)}, nil, nil},
+		"a Shallow reference":            {[]v1alpha1.Entity{applicant(), document("{author_id}/{file_name}", alsoShallow)}, nil, []string{"InvalidSpec document author_id"}},
+		"anonymized":                     {[]v1alpha1.Entity{applicant(), document("{file_name}", anonymized)}, nil, []string{"InvalidSpec document file_name"}},
+		"kept":                           {[]v1alpha1.Entity{applicant(), document("{file_name}", func(e *v1alpha1.Entity) { e.Action, e.LegalBasis = v1alpha1.ActionKeep, "x" })}, nil, nil},
+		"the subject's ID":               {[]v1alpha1.Entity{root("{app_id}/photo.jpg")}, nil, nil},
+		"another identity":               {[]v1alpha1.Entity{root("{email}/photo.jpg")}, nil, []string{"InvalidSpec applicant email"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := mustCompile(t, source(tt.entities...))
+			s := schemaOf(g, "ats")
+			for i := range s.Tables {
+				s.Tables[i].Unique = s.Tables[i].Unique[:1] // the key
+				if s.Tables[i].Table.Name == "documents" && tt.unique != nil {
+					s.Tables[i].Unique = append(s.Tables[i].Unique, tt.unique)
+				}
+			}
+			got := g.Check(map[string]StoreFacts{"ats": {Kind: TableStore, DefaultSchema: "public", Schema: s}, "docs": {Kind: PathStore}})
+			if diff := cmp.Diff(tt.want, reasons(got)); diff != "" {
+				t.Errorf("problems (-want +got):\n%s\n%+v", diff, got)
+			}
+		})
 	}
 }
 

@@ -309,7 +309,8 @@ func (e *entity) same(columns []string, before, now []backend.Value, strangers m
 		}
 		said = true
 		// A reference by the parent's key says nothing once that key is somebody else's.
-		if equal && !(slices.Equal(ed.parentColumns, ed.parent.spec.Key) && strangers[ed.parent.name][keyID(link)]) {
+		byKey := slices.Equal(ed.parentColumns, ed.parent.spec.Key)
+		if equal && (!byKey || !strangers[ed.parent.name][keyID(link)]) {
 			return true
 		}
 	}

@@ -35,9 +35,9 @@ CREATE TABLE persons (id text PRIMARY KEY, tenant text NOT NULL, email text, ful
   status text NOT NULL DEFAULT 'active', portal_access boolean NOT NULL DEFAULT true, referred_by text REFERENCES persons (id));
 CREATE TABLE applications (id bigint PRIMARY KEY, person_id text NOT NULL REFERENCES persons (id), department_id text REFERENCES departments (id), cover_letter text);
 CREATE TABLE notes (application_id bigint REFERENCES applications (id), position int, body text, PRIMARY KEY (application_id, position));
-CREATE TABLE interviews (id bigint PRIMARY KEY, application_id bigint NOT NULL REFERENCES applications (id), recording_dir text);
+CREATE TABLE interviews (id bigint PRIMARY KEY, application_id bigint NOT NULL REFERENCES applications (id), recording_dir text UNIQUE);
 CREATE TABLE documents (id bigint PRIMARY KEY, person_id text NOT NULL REFERENCES persons (id), kind text NOT NULL, issued_at timestamptz,
-  folder text NOT NULL, file_name text NOT NULL);
+  folder text NOT NULL, file_name text NOT NULL, UNIQUE (folder, file_name));
 CREATE TABLE messages (id bigint PRIMARY KEY, tenant text NOT NULL, person_id text REFERENCES persons (id), from_email text, to_email text, body text);
 CREATE TABLE consents (id bigint PRIMARY KEY, tenant text NOT NULL, email text, token text, ip_address text, given_at timestamptz);
 CREATE INDEX ON persons (referred_by);

@@ -150,8 +150,10 @@ func (tb *table) definition(types map[string]string) []string {
 		parts = append(parts, part)
 	}
 	parts = append(parts, "PRIMARY KEY ("+quoteAll(tb.key)+")")
-	if tb.unique != nil {
-		parts = append(parts, "UNIQUE ("+quoteAll(tb.unique)+")")
+	for _, columns := range [][]string{tb.unique, tb.fileUnique} {
+		if columns != nil {
+			parts = append(parts, "UNIQUE ("+quoteAll(columns)+")")
+		}
 	}
 	return parts
 }

@@ -35,6 +35,7 @@ type table struct {
 	columns     []column
 	key         []string
 	unique      []string // a further unique column, if any
+	fileUnique  []string // the columns that name a file, together unique
 	refs        []ref
 	hasTenant   bool
 	fileColumn  string
@@ -318,11 +319,12 @@ func (w *world) drawTreatment(t *rapid.T, i int) {
 		e.Pinned = &v1alpha1.Pinned{Fields: w.drawFields(t, tb)}
 	}
 	if e.Action != v1alpha1.ActionMark && chance(t, 3, "files") {
-		tb.fileColumn, tb.folder = "file", fmt.Sprintf("docs/%d", i)
+		tb.fileColumn, tb.folder, tb.fileUnique = "file", fmt.Sprintf("docs/%d", i), []string{"file"}
 		tb.add("file", "text", false)
 		f := v1alpha1.FileReference{Store: "files", Path: tb.folder + "/{file}", Kind: v1alpha1.FileKindFile}
 		if tb.hasTenant && rapid.Bool().Draw(t, "tenant's folder") {
 			f.Path = tb.folder + "/{tenant}-x/{file}"
+			tb.fileUnique = []string{"tenant", "file"}
 		}
 		if chance(t, 3, "folders") {
 			f.Kind = v1alpha1.FileKindDirectory
