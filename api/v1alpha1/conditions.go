@@ -97,6 +97,7 @@ const (
 	ReasonNothingToDeactivate   = "NothingToDeactivate"
 	ReasonCancellationTooLate   = "CancellationTooLate"
 	ReasonAwaitingRetainedData  = "AwaitingRetainedData"
+	ReasonAwaitingOtherRequest  = "AwaitingOtherRequest"
 	ReasonStateUnknown          = "StateUnknown"
 )
 

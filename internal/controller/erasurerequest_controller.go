@@ -41,12 +41,16 @@ var (
 	crashEndRecorded      = crash.Define("request/end-recorded")
 	crashEnded            = crash.Define("request/ended")
 	crashCleaned          = crash.Define("request/identities-destroyed")
+	crashOrphanEnded      = crash.Define("request/orphan-ended")
+	crashOrphanReleased   = crash.Define("request/orphan-released")
 )
 
 // Indexes of the cache.
 const (
 	// indexWaiting has the requests that wait for something else than time, by "true".
 	indexWaiting = "waiting"
+	// indexAwaitsOther has the requests that wait for the end of another one, by "true".
+	indexAwaitsOther = "awaitsOther"
 	// indexUnfinishedRun has the runs that are not finished, by "true".
 	indexUnfinishedRun = "unfinishedRun"
 )
@@ -81,6 +85,8 @@ type session struct {
 	record   *state.Request
 	// recorded is true where the run has recorded the end in the ledger, with its counts.
 	recorded bool
+	// orphanEnded is true where a claim ended a request whose object is gone, which may have changed the subject's records.
+	orphanEnded bool
 }
 
 // Reconcile leads one request on.
@@ -142,7 +148,11 @@ func (s *session) begun() bool {
 
 // finished tells whether the request has ended for good.
 func (s *session) finished() bool {
-	return v1alpha1.Phase(s.record.Phase).Finished() || s.record.Stage == v1alpha1.ReasonAbandoned || s.record.Stage == v1alpha1.ReasonNamespaceDeleted
+	switch s.record.Stage {
+	case v1alpha1.ReasonAbandoned, v1alpha1.ReasonNamespaceDeleted, v1alpha1.ReasonRequestGone:
+		return true
+	}
+	return v1alpha1.Phase(s.record.Phase).Finished()
 }
 
 // finish projects record and outcome into the status with one write, and lets a deleted object go that has ended.
@@ -208,16 +218,18 @@ func waiting(er *v1alpha1.ErasureRequest) bool {
 }
 
 // SetupWithManager registers the controller. What a waiting request waits for wakes it: maps, policies and holds of its
-// namespace. Its runs wake it always.
+// namespace, and the end of another request for the same subject. Its runs wake it always.
 func (r *ErasureRequestReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
-	err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ErasureRequest{}, indexWaiting, func(obj client.Object) []string {
-		if er, ok := obj.(*v1alpha1.ErasureRequest); !ok || !waiting(er) {
-			return nil
+	for index, has := range map[string]func(*v1alpha1.ErasureRequest) bool{indexWaiting: waiting, indexAwaitsOther: awaitsOther} {
+		err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ErasureRequest{}, index, func(obj client.Object) []string {
+			if er, ok := obj.(*v1alpha1.ErasureRequest); !ok || !has(er) {
+				return nil
+			}
+			return []string{"true"}
+		})
+		if err != nil {
+			return err
 		}
-		return []string{"true"}
-	})
-	if err != nil {
-		return err
 	}
 	wake := ofNamespace(r, &v1alpha1.ErasureRequestList{}, client.MatchingFields{indexWaiting: "true"})
 	concurrency := r.Concurrency
@@ -230,6 +242,8 @@ func (r *ErasureRequestReconciler) SetupWithManager(ctx context.Context, mgr ctr
 		Watches(&v1alpha1.PersonalDataMap{}, wake, builder.WithPredicates(readyChanged{})).
 		Watches(&v1alpha1.RetentionPolicy{}, wake, builder.WithPredicates(readyChanged{})).
 		Watches(&v1alpha1.LegalHold{}, wake, builder.WithPredicates(readyChanged{})).
+		Watches(&v1alpha1.ErasureRequest{}, ofNamespace(r, &v1alpha1.ErasureRequestList{}, client.MatchingFields{indexAwaitsOther: "true"}),
+			builder.WithPredicates(requestEnded())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).
 		Complete(r)
 }

@@ -35,7 +35,7 @@ const (
 // verdictOutcome shows a verdict that does not proceed.
 func verdictOutcome(v policy.Verdict) outcome { return reconciling(v.Reason, v.Message, v.After) }
 
-// receive takes the request in: a record with a random handle, the statutory due date, and the claim on the subject.
+// receive takes the request in: a record with a random handle and the statutory due date.
 func (s *session) receive(ctx context.Context) (o outcome, done bool, err error) {
 	if v := policy.CheckSpec(s.er.Spec); v.Action != policy.Proceed {
 		return stalled(v.Reason, v.Message, 0), true, nil
@@ -54,25 +54,17 @@ func (s *session) receive(ctx context.Context) (o outcome, done bool, err error)
 	}
 	record := &state.Request{UID: string(s.er.UID), Namespace: s.er.Namespace, Name: s.er.Name, Handle: randomHandle(), SubjectPseudonym: pseudonym,
 		Phase: string(v1alpha1.PhasePending), ReceivedAt: now, DueAt: due}
+	if ref := s.er.Spec.Subject.IdentitiesSecretRef; ref != nil {
+		record.IdentitiesSecret = ref.Name
+	}
 	earlier, err := s.State.FinishedByName(ctx, s.er.Namespace, s.er.Name, record.UID)
 	if err != nil && !errors.Is(err, state.ErrNotFound) {
 		return o, true, err
 	}
-	err = s.State.Update(ctx, func(tx state.Tx) error {
-		if earlier != nil {
-			record.Stage = v1alpha1.ReasonAlreadyProcessed
-		} else {
-			owner, err := tx.Claim(record.Namespace, []string{pseudonym}, state.Owner{UID: record.UID, Name: record.Name})
-			if err != nil {
-				return err
-			}
-			if owner != nil {
-				record.Stage, record.DuplicateOf = v1alpha1.ReasonDuplicate, owner.Name
-			}
-		}
-		return tx.PutRequest(record)
-	})
-	if err != nil {
+	if earlier != nil {
+		record.Stage = v1alpha1.ReasonAlreadyProcessed
+	}
+	if err := s.State.Update(ctx, func(tx state.Tx) error { return tx.PutRequest(record) }); err != nil {
 		return o, true, err
 	}
 	s.record = record
@@ -96,18 +88,31 @@ func (s *session) check(ctx context.Context) (o outcome, done bool, err error) {
 		o, err = s.refuseAsDuplicate(ctx)
 		return o, true, err
 	}
+	v, err := s.claim(ctx, []string{s.record.SubjectPseudonym})
+	if err != nil || v.Action != policy.Proceed {
+		return s.refuseOrWait(ctx, v, err)
+	}
 	snapshot, v, err := s.policySnapshot(ctx)
 	if err != nil || v.Action != policy.Proceed {
 		return verdictOutcome(v), true, err
 	}
 	subject, v, err := s.lookUp(ctx)
 	if err != nil || v.Action != policy.Proceed {
-		return verdictOutcome(v), true, err
+		return s.refuseOrWait(ctx, v, err)
 	}
 	if v := policy.JudgeApproval(s.er.Spec.Approved, snapshot.ApprovalRequired, s.record.ApprovalNeeded); v.Action != policy.Proceed {
 		return verdictOutcome(v), true, nil
 	}
 	return outcome{}, false, s.confirm(ctx, snapshot, subject)
+}
+
+// refuseOrWait ends the request if the verdict is that another one covers it, and shows any other verdict.
+func (s *session) refuseOrWait(ctx context.Context, v policy.Verdict, err error) (outcome, bool, error) {
+	if err == nil && v.Reason == v1alpha1.ReasonDuplicate {
+		o, err := s.refuseAsDuplicate(ctx)
+		return o, true, err
+	}
+	return verdictOutcome(v), true, err
 }
 
 func (s *session) policySnapshot(ctx context.Context) (v1alpha1.PolicySnapshot, policy.Verdict, error) {
@@ -168,7 +173,11 @@ func (s *session) lookUp(ctx context.Context) (*found, policy.Verdict, error) {
 		return nil, v, err
 	}
 	if v.Action == policy.Proceed {
+		s.orphanEnded = false
 		v, err = s.claimRoots(ctx, assessment.Roots)
+		if err == nil && v.Action == policy.Proceed && s.orphanEnded {
+			return s.lookUp(ctx) // the stores were read before the subject was reactivated
+		}
 	}
 	return &found{graph: graph, maps: maps, facts: facts, identitiesMAC: mac}, v, err
 }
@@ -203,36 +212,6 @@ func (s *session) noteActive(ctx context.Context, v policy.Verdict) error {
 	}
 	s.record.ApprovalNeeded = true
 	return s.save(ctx)
-}
-
-// claimRoots claims the records that are the subject: two ids that lead to one person are one subject.
-func (s *session) claimRoots(ctx context.Context, roots []planner.RootRef) (policy.Verdict, error) {
-	claims := make([]string, 0, len(roots))
-	for _, root := range roots {
-		p, err := s.Pseudonyms.Root(ctx, s.er.Namespace, root.Store, root.Entity, root.Key)
-		if err != nil {
-			return policy.Verdict{}, err
-		}
-		claims = append(claims, p)
-	}
-	var owner *state.Owner
-	err := s.State.Update(ctx, func(tx state.Tx) (err error) {
-		owner, err = tx.Claim(s.er.Namespace, claims, state.Owner{UID: s.record.UID, Name: s.record.Name})
-		if err != nil || owner == nil {
-			return err
-		}
-		s.record.Stage, s.record.DuplicateOf = v1alpha1.ReasonDuplicate, owner.Name
-		return tx.PutRequest(s.record)
-	})
-	if err != nil || owner == nil {
-		return policy.Verdict{Action: policy.Proceed}, err
-	}
-	// The record says so now; the next look ends the request.
-	return policy.Verdict{Action: policy.Wait, Reason: v1alpha1.ReasonDuplicate, Message: duplicateMessage(owner.Name), After: 1}, nil
-}
-
-func duplicateMessage(name string) string {
-	return "ErasureRequest " + name + " covers this subject already"
 }
 
 // readyMaps pins the maps that apply to a request.

@@ -221,19 +221,16 @@ func (s *session) namespaceGoing(ctx context.Context, cause error) (outcome, err
 
 // cancel reactivates the subject and ends the request.
 func (s *session) cancel(ctx context.Context) (outcome, error) {
-	if s.record.DeactivationState == deactivationIntended || s.record.DeactivationState == deactivationDone {
-		if err := s.applyDeactivation(ctx, true); err != nil {
-			reason, message := fault.Public(err)
-			if going, _ := namespaceTerminating(ctx, s.Secrets, s.er.Namespace); going {
-				return s.end(ctx, v1alpha1.PhaseFailed, v1alpha1.ReasonNamespaceDeleted)
-			}
-			return reconciling(v1alpha1.ReasonReactivating, "the request is cancelled; the subject cannot be reactivated yet ("+reason+": "+message+")", time.Minute), nil
+	obstacle, err := s.reactivate(ctx)
+	if err != nil {
+		return outcome{}, err
+	}
+	if obstacle != nil {
+		reason, message := fault.Public(obstacle)
+		if going, _ := namespaceTerminating(ctx, s.Secrets, s.er.Namespace); going {
+			return s.end(ctx, v1alpha1.PhaseFailed, v1alpha1.ReasonNamespaceDeleted)
 		}
-		crashReactivated.Hit()
-		if err := s.journal(ctx, "reactivated", ledger.Entry{Kind: ledger.KindErasureReactivated}); err != nil {
-			return outcome{}, err
-		}
-		s.record.DeactivationState = deactivationUndone
+		return reconciling(v1alpha1.ReasonReactivating, "the request is cancelled; the subject cannot be reactivated yet ("+reason+": "+message+")", time.Minute), nil
 	}
 	return s.end(ctx, v1alpha1.PhaseCancelled, v1alpha1.ReasonCancelled)
 }
@@ -243,19 +240,31 @@ func (s *session) refuseAsDuplicate(ctx context.Context) (outcome, error) {
 	return s.end(ctx, v1alpha1.PhaseCancelled, s.record.Stage)
 }
 
-// end records the end and cleans up.
+// end records the end, gives up the claims and cleans up.
 func (s *session) end(ctx context.Context, phase v1alpha1.Phase, reason string) (outcome, error) {
+	if err := s.conclude(ctx, phase, reason); err != nil {
+		return outcome{}, err
+	}
+	if err := s.save(ctx, func(tx state.Tx) error { return tx.ReleaseClaims(s.record.UID) }); err != nil {
+		return outcome{}, err
+	}
+	crashEnded.Hit()
+	return s.afterEnd(ctx)
+}
+
+// conclude records the end in the ledger and writes it into the record, which the caller saves.
+func (s *session) conclude(ctx context.Context, phase v1alpha1.Phase, reason string) error {
 	now := s.now()
 	if !s.recorded {
 		if err := s.journal(ctx, "ended", ledger.Entry{Kind: endKind(phase, reason), Reason: reason}); err != nil {
-			return outcome{}, err
+			return err
 		}
 	}
 	crashEndRecorded.Hit()
 	var snapshot v1alpha1.PolicySnapshot
 	if len(s.record.Policy) > 0 {
 		if err := json.Unmarshal(s.record.Policy, &snapshot); err != nil {
-			return outcome{}, err
+			return err
 		}
 	}
 	if snapshot.ArchiveRetention == "" {
@@ -263,15 +272,11 @@ func (s *session) end(ctx context.Context, phase v1alpha1.Phase, reason string) 
 	}
 	purge, err := policy.PurgeTime(now, snapshot.ArchiveRetention)
 	if err != nil {
-		return outcome{}, err
+		return err
 	}
 	s.record.Phase, s.record.Stage, s.record.FinishedAt, s.record.PurgeAt = string(phase), reason, &now, &purge
 	s.record.Deactivation = nil
-	if err := s.save(ctx, func(tx state.Tx) error { return tx.ReleaseClaims(s.record.UID) }); err != nil {
-		return outcome{}, err
-	}
-	crashEnded.Hit()
-	return s.afterEnd(ctx)
+	return nil
 }
 
 // endKind is the ledger's word for the end of a request that its run has not recorded.

@@ -33,6 +33,8 @@ type Request struct {
 	// ApprovalNeeded stays set once an active process was seen.
 	ApprovalNeeded bool `json:"approvalNeeded,omitempty"`
 
+	// IdentitiesSecret is the name of the Secret with the identities, so that it can be destroyed without the object.
+	IdentitiesSecret string `json:"identitiesSecret,omitempty"`
 	// IdentitiesMAC pins the identities that were confirmed: keyed, so that it tells nothing of them.
 	IdentitiesMAC string `json:"identitiesMAC,omitempty"`
 

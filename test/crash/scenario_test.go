@@ -52,6 +52,7 @@ func scenarios() []scenario {
 		{name: "duplicate", script: duplicate, deleted: 19, updated: 1, files: 11, effects: map[string]int{"UPDATE persons/p-02": 1},
 			also: []kill{{Point: "request/received", Nth: 2}, {Point: "request/end-recorded", Nth: 1}, {Point: "request/ended", Nth: 1},
 				{Point: "request/processing-saved", Nth: 1}, {Point: "run/finished", Nth: 1}}},
+		{name: "orphaned", script: orphaned, effects: map[string]int{"UPDATE persons/p-01": 4}},
 	}
 }
 
@@ -124,6 +125,23 @@ func duplicate(w *world) {
 	w.stage("second", v1alpha1.ReasonDuplicate)
 	w.must(change(w, "first", &v1alpha1.ErasureRequest{}, func(er *v1alpha1.ErasureRequest) { er.Spec.Timing = v1alpha1.TimingImmediate }))
 	w.stage("first", v1alpha1.ReasonErased)
+	w.atRest()
+}
+
+// orphaned: one person's request is removed by force while no operator runs; the next one ends it first, and is cancelled.
+func orphaned(w *world) {
+	w.mapReady()
+	w.create(request(w.namespace, "removed", 1, v1alpha1.TimingAfterGracePeriod)...)
+	w.stage("removed", v1alpha1.ReasonGracePeriod)
+	w.stop()
+	w.must(change(w, "removed", &v1alpha1.ErasureRequest{}, func(er *v1alpha1.ErasureRequest) { er.Finalizers = nil }))
+	w.must(w.cluster.Client.Delete(w.ctx, w.request("removed")))
+	w.generation++
+	w.start()
+	w.create(request(w.namespace, "next", 1, v1alpha1.TimingAfterGracePeriod)...)
+	w.stage("next", v1alpha1.ReasonGracePeriod)
+	w.must(change(w, "next", &v1alpha1.ErasureRequest{}, func(er *v1alpha1.ErasureRequest) { er.Spec.Cancelled = true }))
+	w.stage("next", v1alpha1.ReasonCancelled)
 	w.atRest()
 }
 

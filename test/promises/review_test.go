@@ -10,6 +10,7 @@ import (
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -147,4 +148,145 @@ var _ = Describe("What a request and its surroundings may not bring about", func
 		w.create(harness.Request(w.ns, "upper", upper)...)
 		Eventually(w.stage("upper")).Should(Equal("Pending/GracePeriod"))
 	})
+
+	It("Promise 1: a request for everything waits for a narrower one of the same subject, and goes on when that has ended", func() {
+		w := emptyWorld(ada)
+		m := harness.ATSMap(w.ns)
+		m.Spec.Scopes = []v1alpha1.Scope{{Name: "messages", Entities: []string{"messages"}}, {Name: "consents", Entities: []string{"consents"}}}
+		objects := harness.ATSObjects(w.ns)
+		objects[len(objects)-1] = m
+		w.create(objects...)
+		w.mapReady()
+		scoped := func(scope string) func(*v1alpha1.ErasureRequest) {
+			return func(er *v1alpha1.ErasureRequest) { er.Spec.Scope = scope }
+		}
+		w.create(harness.Request(w.ns, "part", ada, scoped("messages"))...)
+		Eventually(w.stage("part")).Should(Equal("Pending/GracePeriod"))
+		w.create(harness.Request(w.ns, "same-part", ada, scoped("messages"))...)
+		Eventually(w.stage("same-part")).Should(Equal("Cancelled/Duplicate"))
+		w.create(harness.Request(w.ns, "other-part", ada, scoped("consents"))...)
+		Eventually(w.stage("other-part")).Should(Equal("Pending/AwaitingOtherRequest"))
+		Expect(w.change("other-part", func(er *v1alpha1.ErasureRequest) { er.Spec.Cancelled = true })).To(Succeed())
+		Eventually(w.stage("other-part")).Should(Equal("Cancelled/Cancelled"))
+
+		w.create(harness.Request(w.ns, "all", ada, harness.Immediate)...)
+		Eventually(w.stage("all")).Should(Equal("Pending/AwaitingOtherRequest"))
+		Expect(w.message("all")).To(ContainSubstring("ErasureRequest part "))
+		Expect(w.request("all").Status.DuplicateOf).To(BeEmpty())
+		Expect(w.change("part", func(er *v1alpha1.ErasureRequest) { er.Spec.Timing = v1alpha1.TimingImmediate })).To(Succeed())
+		Eventually(w.stage("part")).Should(Equal("Completed/Erased"))
+		Eventually(w.stage("all")).Should(Equal("Completed/Erased"), "the end of the other request wakes it")
+		Expect(w.ats.Rows(ada)).To(BeEmpty())
+	})
+
+	It("Promise 1: a part of what an unfinished request for everything erases is a duplicate", func() {
+		w := emptyWorld(ada)
+		m := harness.ATSMap(w.ns)
+		m.Spec.Scopes = []v1alpha1.Scope{{Name: "messages", Entities: []string{"messages"}}}
+		objects := harness.ATSObjects(w.ns)
+		objects[len(objects)-1] = m
+		w.create(objects...)
+		w.mapReady()
+		w.create(harness.Request(w.ns, "all", ada)...)
+		Eventually(w.stage("all")).Should(Equal("Pending/GracePeriod"))
+		w.create(harness.Request(w.ns, "part", ada, func(er *v1alpha1.ErasureRequest) { er.Spec.Scope = "messages" })...)
+		Eventually(w.stage("part")).Should(Equal("Cancelled/Duplicate"))
+		Expect(w.request("part").Status.DuplicateOf).To(Equal("all"))
+	})
+
+	It("Promise 1: a request that was removed by force in its grace period does not keep the next one from erasing", func() {
+		w := newWorld(ada, bob)
+		before := w.ats.Digest(ada)
+		w.create(harness.Request(w.ns, "removed", ada)...)
+		Eventually(w.stage("removed")).Should(Equal("Pending/GracePeriod"))
+		Expect(w.ats.Text(ada.ID, "status")).To(Equal("deactivated"))
+		Expect(w.keySecrets()).To(ContainElement(HavePrefix("lethe-key-deactivation")))
+		w.removeByForce("removed")
+
+		// The store refuses the reactivation: until it is possible the next request waits, and says why.
+		w.ats.Exec(`CREATE TRIGGER refuse BEFORE UPDATE ON applicants BEGIN SELECT RAISE(ABORT, 'no'); END`)
+		alias := harness.Person{ID: "crm-77", Email: ada.Email}
+		w.create(harness.Request(w.ns, "next", alias, func(er *v1alpha1.ErasureRequest) { er.Spec.Timing = v1alpha1.TimingAfterGracePeriod })...)
+		Eventually(w.stage("next")).Should(Equal("Pending/Reactivating"))
+		Expect(w.message("next")).To(ContainSubstring("ErasureRequest removed was removed by force"))
+		w.ats.Exec(`DROP TRIGGER refuse`)
+		w.poke("next")
+		Eventually(w.stage("next")).Should(Equal("Pending/GracePeriod"))
+		Expect(w.ats.Text(ada.ID, "status")).To(Equal("deactivated"), "in the name of the next request")
+		Expect(w.change("next", func(er *v1alpha1.ErasureRequest) { er.Spec.Cancelled = true })).To(Succeed())
+		Eventually(w.stage("next")).Should(Equal("Cancelled/Cancelled"))
+		Expect(w.ats.Digest(ada)).To(Equal(before), "the removed request's deactivation was undone before the next one deactivated")
+		Expect(w.keySecrets()).NotTo(ContainElement(HavePrefix("lethe-key-deactivation")))
+
+		w.create(harness.Request(w.ns, "at-last", ada, harness.Immediate)...)
+		Eventually(w.stage("at-last")).Should(Equal("Completed/Erased"))
+		Expect(w.ats.Rows(ada)).To(BeEmpty())
+		Expect(w.operator.Stop()).To(Succeed())
+		Expect(w.ledgerReasons()).To(ContainElements("erasure.reactivated/", "erasure.cancelled/RequestGone"))
+	})
+
+	It("Promise 1: a request that was removed by force, and created again by its name, erases", func() {
+		w := newWorld(ada)
+		w.create(harness.Request(w.ns, "again", ada)...)
+		Eventually(w.stage("again")).Should(Equal("Pending/GracePeriod"))
+		w.removeByForce("again")
+		w.create(harness.Request(w.ns, "again", ada, harness.Immediate)[1])
+		Eventually(w.stage("again")).Should(Equal("Completed/Erased"))
+		Expect(w.ats.Rows(ada)).To(BeEmpty())
+	})
+
+	It("Promise 1: a request that was removed by force while it was processed does not keep the next one from erasing", func() {
+		w := newWorld(ada, bob)
+		others := w.ats.Digest(bob)
+		w.ats.Exec(`CREATE TRIGGER refuse BEFORE DELETE ON notes BEGIN SELECT RAISE(ABORT, 'no'); END`)
+		w.create(harness.Request(w.ns, "removed", ada, harness.Immediate)...)
+		Eventually(w.stage("removed")).Should(Equal("Pending/Retrying"))
+		Expect(w.keySecrets()).To(ContainElement(HavePrefix("lethe-key-run")))
+		w.removeByForce("removed")
+		w.ats.Exec(`DROP TRIGGER refuse`)
+		w.create(harness.Request(w.ns, "next", ada, harness.Immediate)...)
+		Eventually(w.stage("next"), "30s").Should(Equal("Completed/Erased"))
+		Expect(w.ats.Rows(ada)).To(BeEmpty())
+		Expect(w.ats.Digest(bob)).To(Equal(others))
+		Expect(w.keySecrets()).NotTo(ContainElement(HavePrefix("lethe-key-run")))
+		Expect(w.operator.Stop()).To(Succeed())
+		Expect(w.ledgerReasons()).To(ContainElement("erasure.abandoned/RequestGone"))
+	})
+
+	It("Promise 1: the run of a request that was removed by force may finish its effect, and no more", func() {
+		w := newWorld(ada, bob)
+		others := w.ats.Digest(bob)
+		release := w.blockStore()
+		w.create(harness.Request(w.ns, "removed", ada, harness.Immediate)...)
+		Eventually(w.stage("removed")).Should(Equal("Pending/Processing"))
+		var key any
+		Eventually(w.keySecrets).Should(ContainElement(HavePrefix("lethe-key-run"), &key))
+		w.removeByForce("removed")
+		w.create(harness.Request(w.ns, "next", ada, harness.Immediate)...)
+		Eventually(w.keySecrets).ShouldNot(ContainElement(BeElementOf(key)), "the plan of the removed request is destroyed while its run is still at work")
+		release()
+		// The effect that was under way may have deleted the record by which the next request finds the subject.
+		Eventually(w.stage("next"), "30s").Should(BeElementOf("Completed/Erased", "Pending/SubjectNotFound"))
+		Expect(w.ats.Digest(bob)).To(Equal(others))
+		Expect(w.keySecrets()).NotTo(ContainElement(BeElementOf(key)))
+		Expect(w.operator.Stop()).To(Succeed())
+		Expect(w.ledgerReasons()).To(ContainElement("erasure.abandoned/RequestGone"))
+	})
 })
+
+// removeByForce takes the finalizer from a request and deletes it, so that nothing leads it to its end.
+func (w *world) removeByForce(name string) {
+	GinkgoHelper()
+	Eventually(func() error {
+		if err := w.change(name, func(er *v1alpha1.ErasureRequest) { er.Finalizers = nil }); err != nil {
+			return err
+		}
+		return cluster.Client.Delete(w, w.request(name))
+	}).Should(Succeed())
+	// The operator may have put the finalizer back in between.
+	Eventually(func() string {
+		_ = cluster.Client.Patch(w, &v1alpha1.ErasureRequest{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.ns}},
+			client.RawPatch(types.MergePatchType, []byte(`{"metadata":{"finalizers":null}}`)))
+		return w.stage(name)()
+	}).Should(Equal("NotFound"))
+}
