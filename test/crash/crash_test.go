@@ -190,15 +190,24 @@ func killsOf(t *testing.T, life undisturbed, lives []undisturbed) []kill {
 	var kills []kill
 	for _, point := range crashPoints(t) {
 		if first := firstToReach(lives, point); first >= 0 && lives[first].name == life.name {
-			kills = append(kills, kill{Point: point, Nth: 1})
+			kills = append(kills, kill{Generation: life.reaches(point), Point: point, Nth: 1})
 		}
 	}
 	return append(kills, life.also...)
 }
 
-// firstToReach is the first scenario that comes by a point, or -1.
+// firstToReach is the first scenario that comes by a point, or -1: before an orderly restart, or else after one.
 func firstToReach(lives []undisturbed, point string) int {
-	return slices.IndexFunc(lives, func(l undisturbed) bool { return slices.Contains(l.hits[0], point) })
+	early := slices.IndexFunc(lives, func(l undisturbed) bool { return slices.Contains(l.hits[0], point) })
+	if early >= 0 {
+		return early
+	}
+	return slices.IndexFunc(lives, func(l undisturbed) bool { return l.reaches(point) >= 0 })
+}
+
+// reaches is the generation in which the scenario comes by a point first, or -1.
+func (l undisturbed) reaches(point string) int {
+	return slices.IndexFunc(l.hits, func(hits []string) bool { return slices.Contains(hits, point) })
 }
 
 // everyHit is a kill at each hit of a scenario, but for repetitions at rest.
