@@ -103,7 +103,8 @@ func (s *session) begin(ctx context.Context) (outcome, error) {
 	transition(s.Recorder, s.er, s.read, false)
 	s.read = s.er.DeepCopy()
 	crashBegun.Hit()
-	if err := s.journal(ctx, "processing", ledger.Entry{Kind: ledger.KindErasureProcessing}); err != nil {
+	if err := s.journal(ctx, "processing", ledger.Entry{Kind: ledger.KindErasureProcessing,
+		Attributes: map[string]string{"notice": v1alpha1.ReasonNotConfigured}}); err != nil {
 		return outcome{}, err
 	}
 	s.record.RunName = runName(s.er.Name, s.record.UID)
