@@ -121,10 +121,9 @@ func (r *run) finish(ctx context.Context) error {
 	}
 	r.pending = append(r.pending, ledger.Entry{Key: "completed", Kind: ledger.KindErasureCompleted, Counts: ledgerCounts(plan.Counts, plan.Retained),
 		Attributes: map[string]string{"planDigest": r.record.PlanDigest}})
-	if err := r.append(ctx, r.pending...); err != nil {
+	if err := r.flush(ctx); err != nil {
 		return err
 	}
-	r.pending = nil
 	crashRecorded.Hit()
 	if err := r.complete(Outcome{Counts: plan.Counts, Retained: plan.Retained}); err != nil {
 		return err
@@ -350,7 +349,8 @@ func (r *run) finishResidue(ctx context.Context) error {
 		return err
 	}
 	counts := r.material.Plan.Counts
-	if err := r.append(ctx, ledger.Entry{Key: "completed", Kind: ledger.KindRunCompleted, Counts: ledgerCounts(counts, nil), Reason: v1alpha1.ReasonErased}); err != nil {
+	r.pending = append(r.pending, ledger.Entry{Key: "completed", Kind: ledger.KindRunCompleted, Counts: ledgerCounts(counts, nil), Reason: v1alpha1.ReasonErased})
+	if err := r.flush(ctx); err != nil {
 		return err
 	}
 	crashRecorded.Hit()
