@@ -29,9 +29,7 @@ const (
 const (
 	ReasonReady                 = "Ready"
 	ReasonReconciling           = "Reconciling"
-	ReasonDeleting              = "Deleting"
 	ReasonInvalidSpec           = "InvalidSpec"
-	ReasonSucceeded             = "Succeeded"
 	ReasonInUse                 = "InUse"
 	ReasonInternalError         = "InternalError"
 	ReasonLedgerUnavailable     = "LedgerUnavailable"
@@ -94,8 +92,6 @@ const (
 	ReasonSealedMaterialMissing = "SealedMaterialMissing"
 	ReasonDeactivated           = "Deactivated"
 	ReasonReactivated           = "Reactivated"
-	ReasonNothingToDeactivate   = "NothingToDeactivate"
-	ReasonCancellationTooLate   = "CancellationTooLate"
 	ReasonAwaitingRetainedData  = "AwaitingRetainedData"
 	ReasonAwaitingOtherRequest  = "AwaitingOtherRequest"
 	ReasonStateUnknown          = "StateUnknown"

@@ -55,12 +55,7 @@ func (r *DataStoreReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	read := ds.DeepCopy()
 	o, err := r.probe(ctx, &ds)
 	ds.Status.ObservedGeneration = ds.Generation
-	summarize(&ds, o)
-	if perr := patchStatus(ctx, r.Client, &ds, read); perr != nil {
-		return result(o, perr)
-	}
-	transition(r.Recorder, &ds, read, o.status != metav1.ConditionTrue)
-	return result(o, err)
+	return publish(ctx, r.Client, r.Recorder, &ds, read, o, err)
 }
 
 // probe asks the store what it is.

@@ -167,12 +167,7 @@ func (r *LegalHoldReconciler) finish(ctx context.Context, h, read *v1alpha1.Lega
 		o, err = fromError(err)
 	}
 	h.Status.ObservedGeneration = h.Generation
-	summarize(h, o)
-	if perr := patchStatus(ctx, r.Client, h, read); perr != nil {
-		return result(o, perr)
-	}
-	transition(r.Recorder, h, read, o.status != metav1.ConditionTrue)
-	return result(o, err)
+	return publish(ctx, r.Client, r.Recorder, h, read, o, err)
 }
 
 // SetupWithManager registers the controller.

@@ -6,7 +6,6 @@ import (
 	"sort"
 	"time"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -53,12 +52,7 @@ func (r *PersonalDataMapReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 	read := m.DeepCopy()
 	o, err := r.check(ctx, &m)
 	m.Status.ObservedGeneration, m.Status.Entities = m.Generation, int32(len(m.Spec.Entities))
-	summarize(&m, o)
-	if perr := patchStatus(ctx, r.Client, &m, read); perr != nil {
-		return result(o, perr)
-	}
-	transition(r.Recorder, &m, read, o.status != metav1.ConditionTrue)
-	return result(o, err)
+	return publish(ctx, r.Client, r.Recorder, &m, read, o, err)
 }
 
 // check compiles all maps of the namespace together, since an entity may have its parent in another map, and reports

@@ -5,7 +5,6 @@ import (
 	"sort"
 	"strings"
 
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -42,12 +41,7 @@ func (r *RetentionPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 		return ctrl.Result{}, err
 	}
 	p.Status.ObservedGeneration = p.Generation
-	summarize(&p, o)
-	if err := patchStatus(ctx, r.Client, &p, read); err != nil {
-		return result(o, err)
-	}
-	transition(r.Recorder, &p, read, o.status != metav1.ConditionTrue)
-	return result(o, nil)
+	return publish(ctx, r.Client, r.Recorder, &p, read, o, nil)
 }
 
 func (r *RetentionPolicyReconciler) check(ctx context.Context, p *v1alpha1.RetentionPolicy) (outcome, error) {

@@ -163,6 +163,16 @@ func eventMessage(c *metav1.Condition) string {
 	return c.Message
 }
 
+// publish shows the outcome in conditions and, if it is a transition, in an event, with one status write.
+func publish(ctx context.Context, c client.Client, recorder events.EventRecorder, obj, read object, o outcome, err error) (ctrl.Result, error) {
+	summarize(obj, o)
+	if perr := patchStatus(ctx, c, obj, read); perr != nil {
+		return result(o, perr)
+	}
+	transition(recorder, obj, read, o.status != metav1.ConditionTrue)
+	return result(o, err)
+}
+
 // result makes what controller-runtime wants of an outcome. A conflict means that the cache is behind: look again.
 func result(o outcome, err error) (ctrl.Result, error) {
 	if apierrors.IsConflict(err) {
