@@ -209,6 +209,18 @@ type Batch struct {
 	// Ignored are tables whose foreign keys may be set to NULL or their default by the store when a record goes. Any other
 	// record that the store itself would delete or change, and that the operations do not delete, makes the batch stale.
 	Ignored []Table
+	// BeforeEffect, if set, returns once the effects may become lasting; an error ends the batch without any. A Transactional
+	// backend calls it right before it commits, so that its work overlaps with what the effects wait for; any other calls it
+	// before the first effect. It is not called for a batch that fails before that.
+	BeforeEffect func(ctx context.Context) error
+}
+
+// AwaitEffect calls BeforeEffect, if there is one.
+func (b *Batch) AwaitEffect(ctx context.Context) error {
+	if b.BeforeEffect == nil {
+		return nil
+	}
+	return b.BeforeEffect(ctx)
 }
 
 // Operation treats records of one entity by their keys. It is part of a sealed plan and marshals to JSON.

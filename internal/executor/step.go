@@ -137,21 +137,34 @@ func (r *run) batch(ctx context.Context, i, n int, ops []backend.Operation, stor
 			return err
 		}
 		step := r.material.Plan.Steps[i]
+		part := step
+		part.Operations = ops
+		batch := backend.Batch{ID: fmt.Sprintf("%s/%s/%d", r.task.RunUID, r.record.Steps[i].Digest, n),
+			Operations: r.graph.WithLiveHolds(part, holds).Operations, Ignored: r.graph.IgnoredTables(step.Store)}
+		recorded := func() error { return nil }
 		if n == 0 {
-			if err := r.intend(ctx, i, step); err != nil {
-				return err
-			}
+			// While the intent becomes durable, the store prepares the effect.
+			recorded = begin(func() error { return r.intend(ctx, i, step) })
+			batch.BeforeEffect = func(context.Context) error { return recorded() }
 		}
-		step.Operations = ops
-		live := r.graph.WithLiveHolds(step, holds)
-		_, err = store.Execute(ctx, backend.Batch{ID: fmt.Sprintf("%s/%s/%d", r.task.RunUID, r.record.Steps[i].Digest, n), Operations: live.Operations,
-			Ignored: r.graph.IgnoredTables(step.Store)})
+		_, err = store.Execute(ctx, batch)
+		if err := recorded(); err != nil {
+			return err
+		}
 		if err != nil {
 			return fault.FromStore(store.Name, err)
 		}
 		crashEffect.Hit()
 		return nil
 	})
+}
+
+// begin runs f beside the caller and returns how to wait for its result.
+func begin(f func() error) (wait func() error) {
+	done := make(chan struct{})
+	var err error
+	go func() { defer close(done); err = f() }()
+	return func() error { <-done; return err }
 }
 
 // permitted compares the holds in force with those that the plan knows.
@@ -174,8 +187,8 @@ func (r *run) permitted(holds []planner.Hold) error {
 func (r *run) intend(ctx context.Context, i int, step planner.Step) error {
 	entries := append(slices.Clone(r.pending), ledger.Entry{Key: "intent/" + step.Name + "/" + r.record.Steps[i].Digest, Kind: ledger.KindErasureIntent, Step: step.Name,
 		Attributes: map[string]string{"planDigest": r.record.PlanDigest, "records": fmt.Sprint(step.Planned)}})
-	saved := make(chan error, 1)
 	first, sealing := !r.record.Effects, r.unsealed || !r.record.Effects
+	saved := func() error { return nil }
 	if sealing {
 		if err := r.pin(); err != nil {
 			return err
@@ -183,15 +196,13 @@ func (r *run) intend(ctx context.Context, i int, step planner.Step) error {
 		r.record.Steps[i].State = string(v1alpha1.StepRunning)
 		// Ledger and state store sync their files at the same time; the effect waits for both.
 		saving := *r
-		go func() { saved <- saving.save(ctx) }()
-	} else {
-		saved <- nil
+		saved = begin(func() error { return saving.save(ctx) })
 	}
 	err := r.append(ctx, entries...)
 	if err == nil {
 		crashIntent.Hit()
 	}
-	saveErr := <-saved
+	saveErr := saved()
 	if err != nil {
 		r.record.Effects = !first // none has happened, so the next attempt may plan anew
 		return err

@@ -335,6 +335,9 @@ func (b *Backend) Execute(ctx context.Context, batch backend.Batch) (*backend.Re
 		return nil, err
 	}
 	defer func() { _ = root.Close() }()
+	if err := batch.AwaitEffect(ctx); err != nil {
+		return nil, err
+	}
 	res := &backend.Result{Affected: make([]int64, len(paths))}
 	var first error
 	parents := map[string]bool{}

@@ -1,6 +1,7 @@
 package ledgersqlite
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"database/sql"
@@ -25,7 +26,7 @@ type row struct {
 	nodes []byte
 }
 
-// Append implements ledger.Log. A single new entry is one statement that commits by itself.
+// Append implements ledger.Log. A few new entries are one statement that commits by itself.
 func (l *Log) Append(ctx context.Context, name string, entries ...ledger.Entry) (ledger.Receipt, error) {
 	leaves := make([][]byte, len(entries))
 	for i, entry := range entries {
@@ -56,10 +57,10 @@ func (l *Log) Append(ctx context.Context, name string, entries ...ledger.Entry) 
 	}
 	var receipt ledger.Receipt
 	var next *tip
-	if len(items) == 1 {
-		receipt, next, err = l.appendOne(ctx, o, t, items[0])
+	if short(items) {
+		receipt, next, err = l.appendShort(ctx, o, t, items)
 	}
-	if len(items) > 1 || err == nil && next == nil {
+	if err == nil && next == nil {
 		receipt, next, err = l.appendMany(ctx, o, t, items)
 	}
 	if err != nil {
@@ -89,26 +90,44 @@ func (o *origin) seal(tree ledger.Tree) (*tip, error) {
 	return &tip{tree: tree, checkpoint: c}, err
 }
 
-// appendOne tries the short way. It returns no tip if the statement added nothing.
-func (l *Log) appendOne(ctx context.Context, o *origin, t *tip, it item) (ledger.Receipt, *tip, error) {
-	tree, r, err := o.place(t.tree, it)
-	if err != nil {
-		return ledger.Receipt{}, nil, err
+// appendShort tries the short way. It returns no tip if the statement added nothing.
+func (l *Log) appendShort(ctx context.Context, o *origin, t *tip, items []item) (ledger.Receipt, *tip, error) {
+	var receipt ledger.Receipt
+	rows, tree := make([]row, len(items)), t.tree
+	for i, it := range items {
+		var err error
+		receipt.Indexes = append(receipt.Indexes, tree.Size())
+		if tree, rows[i], err = o.place(tree, it); err != nil {
+			return ledger.Receipt{}, nil, err
+		}
 	}
 	next, err := o.seal(tree)
 	if err != nil {
 		return ledger.Receipt{}, nil, err
 	}
 	// Not to be interrupted, so that its outcome is known. Nobody else is on the connection: this is our turn.
-	result, err := l.insert.ExecContext(context.WithoutCancel(ctx),
-		r.id, r.keyHash, r.leaf, r.nodes, next.checkpoint.Note, l.db.Epoch())
+	result, err := l.insert[len(rows)-1].ExecContext(context.WithoutCancel(ctx), insertArgs(l.db.Epoch(), rows, next.checkpoint.Note)...)
 	if err != nil {
 		return ledger.Receipt{}, nil, err
 	}
 	if added, err := result.RowsAffected(); err != nil || added == 0 {
 		return ledger.Receipt{}, nil, err
 	}
-	return ledger.Receipt{Indexes: []uint64{t.tree.Size()}, Appended: 1, Checkpoint: next.checkpoint}, next, nil
+	receipt.Appended, receipt.Checkpoint = len(rows), next.checkpoint
+	return receipt, next, nil
+}
+
+// short tells whether one statement may add the items: they are few, and no two are the same.
+func short(items []item) bool {
+	if len(items) > maxShort {
+		return false
+	}
+	for i, it := range items {
+		if slices.ContainsFunc(items[:i], func(before item) bool { return bytes.Equal(before.keyHash, it.keyHash) }) {
+			return false
+		}
+	}
+	return true
 }
 
 // appendMany adds what is new in one transaction, which also finds out about the epoch.
@@ -165,13 +184,13 @@ func (l *Log) placeNew(ctx context.Context, tx *sql.Tx, o *origin, tree ledger.T
 }
 
 func (l *Log) insertRows(ctx context.Context, tx *sql.Tx, rows []row, checkpoint []byte) error {
-	insert := tx.StmtContext(ctx, l.insert) //nolint:sqlclosecheck // the transaction closes it
-	for i, r := range rows {
+	for part := range slices.Chunk(rows, maxShort) {
+		insert := tx.StmtContext(ctx, l.insert[len(part)-1]) //nolint:sqlclosecheck // the transaction closes it
 		var text []byte
-		if i == len(rows)-1 {
+		if part[len(part)-1].id == rows[len(rows)-1].id {
 			text = checkpoint
 		}
-		result, err := insert.ExecContext(ctx, r.id, r.keyHash, r.leaf, r.nodes, text, l.db.Epoch())
+		result, err := insert.ExecContext(ctx, insertArgs(l.db.Epoch(), part, text)...)
 		if err != nil {
 			return err
 		}

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"strings"
 	"sync"
 
 	"golang.org/x/mod/sumdb/note"
@@ -35,13 +36,40 @@ const (
 	selectNode    = `SELECT substr(nodes, ?, 32) FROM entries WHERE id = ?`
 	selectPage    = `SELECT id, leaf FROM entries WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?`
 	selectKey     = `SELECT id, leaf FROM entries WHERE key_hash = ?`
-	// The one statement of most appends. It adds nothing if the key is there, if the epoch is over or if the entry before
-	// has vanished; the general way then finds out which.
-	insertNext = `INSERT INTO entries (id, key_hash, leaf, nodes, checkpoint) SELECT ?1, ?2, ?3, ?4, ?5
-		WHERE (SELECT epoch FROM store_identity) = ?6
-		AND (?1 & 1099511627775 = 0 OR EXISTS (SELECT 1 FROM entries WHERE id = ?1 - 1))
-		ON CONFLICT (key_hash) DO NOTHING`
 )
+
+// maxShort is the greatest number of entries that one statement adds.
+const maxShort = 4
+
+// insertNext is the one statement of most appends. It adds nothing at all if a key is there, if the epoch is over or if the
+// entry before has vanished; the general way then finds out which. Its arguments are those of insertArgs.
+func insertNext(n int) string {
+	rows, keys := make([]string, n), make([]string, n)
+	for i := range n {
+		at := 5*i + 2
+		rows[i] = fmt.Sprintf("(?%d, ?%d, ?%d, ?%d, ?%d)", at, at+1, at+2, at+3, at+4)
+		keys[i] = fmt.Sprintf("?%d", at+1)
+	}
+	return fmt.Sprintf(`INSERT INTO entries (id, key_hash, leaf, nodes, checkpoint) SELECT * FROM (VALUES %s)
+		WHERE (SELECT epoch FROM store_identity) = ?1
+		AND (?2 & %d = 0 OR EXISTS (SELECT 1 FROM entries WHERE id = ?2 - 1))
+		AND NOT EXISTS (SELECT 1 FROM entries WHERE key_hash IN (%s))`,
+		strings.Join(rows, ", "), indexMask, strings.Join(keys, ", "))
+}
+
+// insertArgs are the arguments of insertNext; the last row has the checkpoint.
+func insertArgs(epoch int64, rows []row, checkpoint []byte) []any {
+	args := make([]any, 0, 1+5*len(rows))
+	args = append(args, epoch)
+	for i, r := range rows {
+		var text []byte
+		if i == len(rows)-1 {
+			text = checkpoint
+		}
+		args = append(args, r.id, r.keyHash, r.leaf, r.nodes, text)
+	}
+	return args
+}
 
 // Options of a ledger.
 type Options struct {
@@ -63,8 +91,8 @@ type Log struct {
 	mu      sync.RWMutex
 	origins map[string]*origin
 
-	insert, keyInTx *sql.Stmt
-	node, page, key *sql.Stmt
+	insert                   [maxShort]*sql.Stmt // of one entry, of two ...
+	keyInTx, node, page, key *sql.Stmt
 }
 
 // origin is what is known of one tree. Its tip changes only in an append's turn; readers take it under the lock.
@@ -106,14 +134,17 @@ func Open(ctx context.Context, path string, options Options) (*Log, error) {
 }
 
 func (l *Log) prepare(ctx context.Context) error {
-	for _, s := range []struct {
+	type prepared struct {
 		stmt  **sql.Stmt
 		pool  *sql.DB
 		query string
-	}{
-		{&l.insert, l.db.Writer, insertNext}, {&l.keyInTx, l.db.Writer, selectKey},
-		{&l.node, l.db.Reader, selectNode}, {&l.page, l.db.Reader, selectPage}, {&l.key, l.db.Reader, selectKey},
-	} {
+	}
+	list := []prepared{{&l.keyInTx, l.db.Writer, selectKey},
+		{&l.node, l.db.Reader, selectNode}, {&l.page, l.db.Reader, selectPage}, {&l.key, l.db.Reader, selectKey}}
+	for i := range l.insert {
+		list = append(list, prepared{&l.insert[i], l.db.Writer, insertNext(i + 1)})
+	}
+	for _, s := range list {
 		var err error
 		if *s.stmt, err = s.pool.PrepareContext(ctx, s.query); err != nil { //nolint:sqlclosecheck // lives as long as the pool, which closes it
 			return err

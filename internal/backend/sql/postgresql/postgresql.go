@@ -156,6 +156,9 @@ func (b *Backend) Execute(ctx context.Context, batch backend.Batch) (*backend.Re
 		if err := stale(ops, left); err != nil {
 			return err
 		}
+		if err := batch.AwaitEffect(ctx); err != nil {
+			return err
+		}
 		ctx, cancel := context.WithTimeout(ctx, b.config.silence())
 		defer cancel()
 		return commit(ctx, conn)

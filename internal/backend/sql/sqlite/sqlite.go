@@ -292,7 +292,7 @@ func (b *Backend) Execute(ctx context.Context, batch backend.Batch) (*backend.Re
 					"%d planned records are not as planned after the change: a condition keeps them, or a trigger interferes", n)}
 			}
 		}
-		return nil
+		return batch.AwaitEffect(ctx)
 	})
 	if err != nil {
 		return nil, err
