@@ -14,8 +14,8 @@ import (
 // interpret it: use Backend.Text to read it and Backend.FromText to make one.
 type Value = *string
 
-// Key names one record: one value for each key column, never nil inside. For path stores it is the path, with a slash at
-// the end where it is a folder.
+// Key names one record: one value for each key column, never nil inside. Path stores have one value in a notation of
+// their own; a file store's is the path, with a slash at the end where it is a folder.
 type Key []string
 
 // Backend is an open connection to one store. All methods are safe for concurrent use, honour the context's end and
@@ -119,14 +119,38 @@ type Query struct {
 	Scope []Condition
 	// AnyOf finds records: one match is enough. With no match at all nothing is found.
 	AnyOf []Match
-	// Paths to look up in a path store, relative to its folder.
+	// Paths to look up in a path store.
 	Paths []Path
 }
 
-// Path is a file or a folder with all that is in it, relative to the store's folder.
+// PathKind says what a Path names. A store knows some of the kinds and refuses the others.
+type PathKind string
+
+// The kinds of paths; the empty one is File.
+const (
+	// File is one file or object.
+	File PathKind = "File"
+	// Directory is a folder with all that is in it; of objects all whose keys begin with the path and a slash.
+	Directory PathKind = "Directory"
+	// Prefix is all objects whose keys begin with the path.
+	Prefix PathKind = "Prefix"
+	// KeyPattern is the keys of a key-value store that match the path, a glob in the notation of Redis.
+	KeyPattern PathKind = "KeyPattern"
+	// HashField, SetMember and SortedSetMember are the Member of the one key that the path is.
+	HashField       PathKind = "HashField"
+	SetMember       PathKind = "SetMember"
+	SortedSetMember PathKind = "SortedSetMember"
+	// Resource is the record of a service of the type Member whose id the path is.
+	Resource PathKind = "Resource"
+)
+
+// Path names files, objects, keys or remote records.
 type Path struct {
-	Path      string
-	Directory bool
+	// Path relative to the store's folder, key, pattern or id.
+	Path string
+	Kind PathKind
+	// Member of the kinds that have one.
+	Member string
 }
 
 // Match finds records in one way; exactly one member is set.
@@ -180,6 +204,8 @@ type Row struct {
 	Values []Value
 	Clocks []Clock
 	Flags  []bool
+	// Paths are the indexes of those of the query's Paths that lead to the record; only path stores set it.
+	Paths []int
 }
 
 // Clock is a column read as a point in time.
@@ -194,7 +220,7 @@ type Clock struct {
 // Action of an Operation.
 type Action string
 
-// The actions: Delete removes records, Update overwrites columns, Unlink removes files.
+// The actions: Delete removes records, Update overwrites columns, Unlink removes what a path store holds under its keys.
 const (
 	Delete Action = "Delete"
 	Update Action = "Update"

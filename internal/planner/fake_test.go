@@ -127,17 +127,17 @@ func (f *fakeStore) resolve(req backend.ResolveRequest) *backend.Resolution {
 }
 
 func (f *fakeStore) resolvePaths(paths []backend.Path) []backend.Row {
-	set := map[string]bool{}
-	for _, p := range paths {
+	set := map[string][]int{}
+	for i, p := range paths {
 		for file := range f.files {
-			if file == p.Path || p.Directory && strings.HasPrefix(file, p.Path+"/") {
-				set[file] = true
+			if file == p.Path || p.Kind == backend.Directory && strings.HasPrefix(file, p.Path+"/") {
+				set[file] = append(set[file], i)
 			}
 		}
 	}
 	var rows []backend.Row
 	for _, p := range sortedKeys(set) {
-		rows = append(rows, backend.Row{Key: backend.Key{p}})
+		rows = append(rows, backend.Row{Key: backend.Key{p}, Paths: set[p]})
 	}
 	return rows
 }

@@ -5,7 +5,6 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"maps"
-	"path"
 	"slices"
 	"sort"
 	"strconv"
@@ -86,7 +85,7 @@ type Resolver struct {
 	files    bool
 	open     map[string]backend.ResolveRequest
 	rows     map[string][]backend.Row // by query
-	wanted   map[string]map[string][]Owner
+	wanted   map[string][][]Owner     // by query, for each of its paths
 	problems []Problem
 }
 
@@ -100,7 +99,7 @@ type legalFlag struct {
 // to them, even where their parents are gone.
 func (g *Graph) NewResolver(subject Subject, holds []Hold, prior *Facts, opts ResolveOptions) *Resolver {
 	return &Resolver{g: g, subject: subject, prior: prior, opts: opts, holds: holds, legal: map[*entity][]legalFlag{},
-		open: map[string]backend.ResolveRequest{}, rows: map[string][]backend.Row{}, wanted: map[string]map[string][]Owner{}}
+		open: map[string]backend.ResolveRequest{}, rows: map[string][]backend.Row{}, wanted: map[string][][]Owner{}}
 }
 
 // Next returns, by store, what can be asked now; it is the same until all of it was answered. Empty means finished.
@@ -325,10 +324,10 @@ func (r *Resolver) askFiles() {
 			if len(owners) == 0 {
 				continue
 			}
-			r.wanted[name] = owners
 			var paths []backend.Path
 			for _, p := range sortedKeys(owners) {
-				paths = append(paths, backend.Path{Path: p, Directory: f.spec.Kind == v1alpha1.FileKindDirectory})
+				paths = append(paths, backend.Path{Path: p, Kind: backend.PathKind(f.spec.Kind)})
+				r.wanted[name] = append(r.wanted[name], owners[p])
 			}
 			r.ask(f.spec.Store, backend.Query{Entity: name, KeyColumns: []string{"path"}, Paths: paths})
 		}
@@ -361,32 +360,24 @@ func (r *Resolver) Facts() *Facts {
 	return f
 }
 
-// foundFiles brings the files that exist together with the records that name them or a folder above them.
+// foundFiles brings the files that exist together with the records whose paths lead to them.
 func (r *Resolver) foundFiles() []FileFacts {
 	var files []FileFacts
 	for _, e := range r.g.entities {
 		for ref, f := range e.files {
 			name := fileQuery(e, ref)
 			for _, row := range r.rows[name] {
-				if len(row.Key) != 1 {
-					continue
+				var owners []Owner
+				for _, p := range row.Paths {
+					owners = append(owners, r.wanted[name][p]...)
 				}
-				if owners := ownersOf(r.wanted[name], row.Key[0], f.spec.Kind == v1alpha1.FileKindDirectory); len(owners) > 0 {
-					files = append(files, FileFacts{Store: f.spec.Store, Path: row.Key[0], Owners: owners})
+				if len(row.Key) == 1 && len(owners) > 0 {
+					files = append(files, FileFacts{Store: f.spec.Store, Path: row.Key[0], Owners: sortOwners(owners)})
 				}
 			}
 		}
 	}
 	return mergeFiles(nil, files)
-}
-
-func ownersOf(wanted map[string][]Owner, p string, directory bool) []Owner {
-	owners := slices.Clone(wanted[p])
-	for directory && p != "." && p != "/" {
-		p = path.Dir(p)
-		owners = append(owners, wanted[p]...)
-	}
-	return sortOwners(owners)
 }
 
 // tableFacts makes facts of the rows found.

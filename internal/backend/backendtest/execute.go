@@ -2,6 +2,7 @@ package backendtest
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -88,6 +89,29 @@ func testExpect(t *testing.T, e *env) {
 	wantEqual(t, "affected by doing it again", execute(t, e.b, ops), []int64{0})
 	wantLeft(t, e.b, ops, 0)
 	wantEqual(t, "rows", e.Dump(t, "SELECT id, status FROM person ORDER BY id"), []string{"1|hidden", "10|closed", "11|hidden"})
+}
+
+var errNotYet = errors.New("not yet")
+
+func testBeforeEffect(t *testing.T, e *env) {
+	before := e.dump(t)
+	req := subject("1")
+	ops := deletion(req, resolve(t, e.b, req))
+	calls := 0
+	_, err := e.b.Execute(ctx, backend.Batch{Operations: ops, BeforeEffect: func(context.Context) error { calls++; return errNotYet }})
+	if err == nil || calls == 0 {
+		t.Errorf("refused before the effect: error %v, %d calls", err, calls)
+	}
+	e.unchanged(t, before)
+	res, err := e.b.Execute(ctx, backend.Batch{Operations: ops, BeforeEffect: func(context.Context) error {
+		e.unchanged(t, before) // as others see it
+		calls = -1
+		return nil
+	}})
+	if err != nil || calls != -1 {
+		t.Fatalf("permitted: %v, %d calls", err, calls)
+	}
+	wantEqual(t, "affected", res.Affected, []int64{2, 3, 2, 1})
 }
 
 func testBatchSize(t *testing.T, e *env) {

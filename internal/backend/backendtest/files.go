@@ -34,6 +34,7 @@ func RunFiles(t *testing.T, fresh func(t *testing.T) Files) {
 		{"finds all of a folder", testFindFolder},
 		{"refuses paths that lead out", testPathsOutside},
 		{"removes what is planned and nothing else", testUnlink},
+		{"waits before an effect", testBeforeUnlink},
 		{"never follows a link", testLinks},
 		{"keeps a folder in which something is left", testFolderNotEmpty},
 		{"stops at too many files", testTooManyFiles},
@@ -90,7 +91,7 @@ func paths(ps ...backend.Path) backend.ResolveRequest {
 }
 
 func file(p string) backend.Path   { return backend.Path{Path: p} }
-func folder(p string) backend.Path { return backend.Path{Path: p, Directory: true} }
+func folder(p string) backend.Path { return backend.Path{Path: p, Kind: backend.Directory} }
 
 func unlink(names ...string) []backend.Operation {
 	op := backend.Operation{Entity: "files", Action: backend.Unlink}
@@ -114,7 +115,15 @@ func testFindFolder(t *testing.T, f Files) {
 		res := resolve(t, f.Backend, paths(folder(p), file("docs/1/cv.pdf"), folder("docs/1/deep"), folder("docs/2")))
 		wantEqual(t, "folder", found(f.Backend, res, "files"), want)
 	}
-	res := resolve(t, f.Backend, paths(folder("docs/1.txt")))
+	res := resolve(t, f.Backend, paths(folder("docs/2"), folder("docs/1"), file("docs/1/cv.pdf")))
+	for i, leads := range [][]int{{1, 2}, {1}, {1}, {1}, {1}} {
+		wantEqual(t, "paths that lead to "+want[i], res.Rows["files"][i].Paths, leads)
+	}
+	for _, kind := range []backend.PathKind{backend.Prefix, backend.KeyPattern, backend.Resource, "Other"} {
+		_, err := f.Backend.Resolve(ctx, paths(backend.Path{Path: "docs/1", Kind: kind}))
+		wantError[*backend.RefusedError](t, err, "files", string(kind))
+	}
+	res = resolve(t, f.Backend, paths(folder("docs/1.txt")))
 	wantEqual(t, "a file where a folder was expected", found(f.Backend, res, "files"), []string{"docs/1.txt"})
 }
 
@@ -128,8 +137,8 @@ func testPathsOutside(t *testing.T, f Files) {
 	}
 	for _, p := range []string{"../" + out + "/secret", "..", "docs/../docs/1/cv.pdf", "docs/..", filepath.Join(f.Outside, "secret"), "/", "/etc/passwd",
 		"docs/1\x00/cv.pdf", "docs/out/secret", "docs/up/" + out + "/secret", "docs/1/../../../" + out} {
-		for _, directory := range []bool{false, true} {
-			_, err := f.Backend.Resolve(ctx, paths(backend.Path{Path: p, Directory: directory}))
+		for _, kind := range []backend.PathKind{"", backend.File, backend.Directory} {
+			_, err := f.Backend.Resolve(ctx, paths(backend.Path{Path: p, Kind: kind}))
 			wantError[*backend.RefusedError](t, err, "files")
 			if !errors.Is(err, backend.ErrPathOutsideRoot) {
 				t.Errorf("Resolve %q: %v is no ErrPathOutsideRoot", p, err)
@@ -172,6 +181,25 @@ func testUnlink(t *testing.T, f Files) {
 	// Killed half-way: the rest is done by doing it again.
 	wantEqual(t, "half", execute(t, f.Backend, unlink("docs/1/cv.pdf")), []int64{1})
 	wantEqual(t, "the rest", execute(t, f.Backend, ops), []int64{1})
+}
+
+func testBeforeUnlink(t *testing.T, f Files) {
+	before := f.tree(t)
+	_, err := f.Backend.Execute(ctx, backend.Batch{Operations: unlink("docs/1.txt"), BeforeEffect: func(context.Context) error { return errNotYet }})
+	if err == nil {
+		t.Error("removed although it was refused")
+	}
+	wantEqual(t, "tree", f.tree(t), before)
+	called := false
+	_, err = f.Backend.Execute(ctx, backend.Batch{Operations: unlink("docs/1.txt"), BeforeEffect: func(context.Context) error {
+		wantEqual(t, "tree", f.tree(t), before)
+		called = true
+		return nil
+	}})
+	if err != nil || !called {
+		t.Errorf("permitted: %v, called: %t", err, called)
+	}
+	wantLeft(t, f.Backend, unlink("docs/1.txt"), 0)
 }
 
 func testLinks(t *testing.T, f Files) {

@@ -63,6 +63,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 		{"deletes the subject's records and no others", testDelete},
 		{"updates as planned and no others", testUpdate},
 		{"updates only what is as expected", testExpect},
+		{"waits before an effect lasts", testBeforeEffect},
 		{"treats batches greater than a statement", testBatchSize},
 		{"a record that a condition keeps makes the batch stale", testUnless},
 		{"a record that refers to a planned one makes the batch stale", testForeignKey},

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
@@ -200,8 +201,9 @@ func (b *Backend) Resolve(ctx context.Context, req backend.ResolveRequest) (*bac
 		if len(q.AnyOf) > 0 || q.Table.Name != "" {
 			return nil, &backend.RefusedError{Entity: q.Entity, Problem: "a file store has no tables", Remedy: "name paths in the data map"}
 		}
-		w.files, w.dirs = map[string]bool{}, map[string]bool{}
-		for _, p := range q.Paths {
+		w.files, w.dirs = map[string][]int{}, map[string][]int{}
+		for i, p := range q.Paths {
+			w.current = i
 			if err := w.find(ctx, p); err != nil {
 				return nil, named(err, q.Entity)
 			}
@@ -215,12 +217,17 @@ func (b *Backend) Resolve(ctx context.Context, req backend.ResolveRequest) (*bac
 type walk struct {
 	b           *Backend
 	root        *os.Root
-	files, dirs map[string]bool
+	files, dirs map[string][]int // with the indexes of the paths that lead there
+	current     int              // index of the path that is looked up
 	found, max  int64
 }
 
 func (w *walk) find(ctx context.Context, p backend.Path) error {
-	name, err := clean(p.Path, p.Directory)
+	directory := p.Kind == backend.Directory
+	if !directory && p.Kind != "" && p.Kind != backend.File {
+		return &backend.RefusedError{Problem: fmt.Sprintf("a file store has no paths of the kind %s", p.Kind), Remedy: "use File or Directory in the data map"}
+	}
+	name, err := clean(p.Path, directory)
 	if err != nil {
 		return err
 	}
@@ -232,9 +239,9 @@ func (w *walk) find(ctx context.Context, p backend.Path) error {
 		return w.b.translate(err, "")
 	case !info.IsDir():
 		return w.add(w.files, name)
-	case !p.Directory:
+	case !directory:
 		return &backend.RefusedError{Problem: "a path is a folder where the data map says that it is a file",
-			Remedy: "set directory in the data map, or correct the path's template"}
+			Remedy: "set kind: Directory in the data map, or correct the path's template"}
 	}
 	for todo := []string{name}; len(todo) > 0; {
 		if err := ctx.Err(); err != nil {
@@ -284,11 +291,16 @@ func (w *walk) read(dir string) (below []string, err error) {
 	}
 }
 
-func (w *walk) add(set map[string]bool, name string) error {
-	if set[name] {
+// add notes that the current path leads to the name.
+func (w *walk) add(set map[string][]int, name string) error {
+	known := set[name]
+	if len(known) > 0 && known[len(known)-1] == w.current {
 		return nil
 	}
-	set[name] = true
+	set[name] = append(known, w.current)
+	if len(known) > 0 {
+		return nil
+	}
 	if w.found++; w.max > 0 && w.found > w.max {
 		return &backend.TooManyRowsError{MaxRows: w.max}
 	}
@@ -296,28 +308,20 @@ func (w *walk) add(set map[string]bool, name string) error {
 }
 
 func (w *walk) rows(q backend.Query) []backend.Row {
-	files, dirs := keys(w.files), keys(w.dirs)
-	slices.Reverse(dirs) // what is in a folder sorts after it
-	for i := range dirs {
-		dirs[i] += "/"
-	}
 	var rows []backend.Row
-	for _, name := range append(files, dirs...) {
+	add := func(name string, paths []int) {
 		rows = append(rows, backend.Row{
 			Key: backend.Key{name}, Values: make([]backend.Value, len(q.Columns)), Clocks: make([]backend.Clock, len(q.Clocks)),
-			Flags: make([]bool, len(q.Flags)),
+			Flags: make([]bool, len(q.Flags)), Paths: paths,
 		})
 	}
-	return rows
-}
-
-func keys(set map[string]bool) []string {
-	names := make([]string, 0, len(set))
-	for n := range set {
-		names = append(names, n)
+	for _, name := range slices.Sorted(maps.Keys(w.files)) {
+		add(name, w.files[name])
 	}
-	slices.Sort(names)
-	return names
+	for _, name := range slices.Backward(slices.Sorted(maps.Keys(w.dirs))) { // what is in a folder sorts after it
+		add(name+"/", w.dirs[name])
+	}
+	return rows
 }
 
 // missing: a path below what is now a file does not exist either.
