@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Finds or installs what the tests need beside Go. `deps.sh postgres` prints the folder with initdb, postgres and pg_ctl.
+# Finds, installs or builds the servers that the tests run. `deps.sh postgres` prints the folder with initdb, postgres and
+# pg_ctl, `deps.sh mariadb` the folder with mariadbd, and `deps.sh redis` and `deps.sh versitygw` print the program.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
@@ -38,7 +39,45 @@ postgres() {
 	find_postgres || fail "apt-get installed postgresql, but no server is in /usr/lib/postgresql/*/bin"
 }
 
+# program NAME prints the program of that name, wherever systems keep their servers.
+program() {
+	PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/libexec command -v "$1"
+}
+
+mariadb() {
+	local server=${LETHE_MARIADB_BIN:+$LETHE_MARIADB_BIN/mariadbd}
+	[[ -n $server ]] || server=$(program mariadbd) || {
+		apt_install mariadb-server-core || fail "the tests need a MariaDB server: install it (Debian: mariadb-server-core, Fedora: mariadb-server," \
+			"macOS: brew install mariadb) or point LETHE_MARIADB_BIN at the folder with mariadbd"
+		server=$(program mariadbd) || fail "apt-get installed mariadb-server-core, but no mariadbd is there"
+	}
+	dirname "$server"
+}
+
+redis() {
+	[[ -n ${LETHE_REDIS_SERVER:-} ]] && echo "$LETHE_REDIS_SERVER" && return
+	program redis-server && return
+	apt_install redis-server || fail "the tests need a Redis server: install it (Debian: redis-server, Fedora: redis, macOS: brew install redis)" \
+		"or point LETHE_REDIS_SERVER at the program"
+	program redis-server || fail "apt-get installed redis-server, but the program is not there"
+}
+
+# An S3 server, built once for each version into the cache that all clones share.
+versitygw() {
+	[[ -n ${LETHE_VERSITYGW:-} ]] && echo "$LETHE_VERSITYGW" && return
+	local key target
+	key=$(cd "$ROOT/hack/engines" && { cat go.mod go.sum && go env GOVERSION GOOS GOARCH; } | sha256sum | cut -c1-16)
+	target=$CACHE/engines/$key/versitygw
+	if [[ ! -x $target ]]; then
+		say "building an S3 server (about a minute, once)"
+		mkdir -p "$(dirname "$target")"
+		go build -C "$ROOT/hack/engines" -trimpath -buildvcs=false -ldflags "-s -w" -o "$target.$$" github.com/versity/versitygw/cmd/versitygw
+		mv "$target.$$" "$target"
+	fi
+	echo "$target"
+}
+
 case ${1:-} in
-postgres) postgres ;;
-*) fail "usage: deps.sh postgres" ;;
+postgres | mariadb | redis | versitygw) "$1" ;;
+*) fail "usage: deps.sh postgres|mariadb|redis|versitygw" ;;
 esac

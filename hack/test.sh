@@ -1,11 +1,15 @@
 #!/usr/bin/env bash
-# Runs a command with everything that the tests and benchmarks need at hand: envtest's binaries and a PostgreSQL server.
+# Runs a command with everything that the tests and benchmarks need at hand: envtest's binaries and the servers of the stores.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
 KUBEBUILDER_ASSETS=$("$ROOT/hack/envtest-assets.sh")
 LETHE_POSTGRES_BIN=$("$ROOT/hack/deps.sh" postgres)
-export KUBEBUILDER_ASSETS LETHE_POSTGRES_BIN
-say "KUBEBUILDER_ASSETS=$KUBEBUILDER_ASSETS LETHE_POSTGRES_BIN=$LETHE_POSTGRES_BIN"
+LETHE_MARIADB_BIN=$("$ROOT/hack/deps.sh" mariadb)
+LETHE_REDIS_SERVER=$("$ROOT/hack/deps.sh" redis)
+LETHE_VERSITYGW=$("$ROOT/hack/deps.sh" versitygw)
+export KUBEBUILDER_ASSETS LETHE_POSTGRES_BIN LETHE_MARIADB_BIN LETHE_REDIS_SERVER LETHE_VERSITYGW
+say "KUBEBUILDER_ASSETS=$KUBEBUILDER_ASSETS LETHE_POSTGRES_BIN=$LETHE_POSTGRES_BIN LETHE_MARIADB_BIN=$LETHE_MARIADB_BIN" \
+	"LETHE_REDIS_SERVER=$LETHE_REDIS_SERVER LETHE_VERSITYGW=$LETHE_VERSITYGW"
 cd "$ROOT"
 exec "$@"
