@@ -41,6 +41,17 @@ const (
 	NormalizeTrimLowerCase Normalization = "TrimLowerCase"
 )
 
+// IdentityComparison says how a column holds an identity.
+// +kubebuilder:validation:Enum=Equals;Contains
+type IdentityComparison string
+
+const (
+	// CompareEquals means that the column's whole value is the identity.
+	CompareEquals IdentityComparison = "Equals"
+	// CompareContains means that the column is a text that names the identity among others, such as a list of recipients.
+	CompareContains IdentityComparison = "Contains"
+)
+
 // IdentityMatch finds records of the subject by one column.
 type IdentityMatch struct {
 	// column that holds the identity.
@@ -60,10 +71,17 @@ type IdentityMatch struct {
 	// +optional
 	// +kubebuilder:default=None
 	Normalize Normalization `json:"normalize,omitempty"`
+
+	// comparison: Equals, or Contains for a text that names the identity among others, such as a list of recipients. Contains
+	// finds the identity as a whole word between white space and the characters , ; < > ( ) [ ] { } " | \ or the ends of the
+	// text, never inside another address. Default Equals.
+	// +optional
+	// +kubebuilder:default=Equals
+	Comparison IdentityComparison `json:"comparison,omitempty"`
 }
 
 // ParentRelation says what a link to a parent that goes means for the child.
-// +kubebuilder:validation:Enum=Deep;Shallow
+// +kubebuilder:validation:Enum=Deep;Shallow;RefCount
 type ParentRelation string
 
 const (
@@ -71,6 +89,9 @@ const (
 	RelationDeep ParentRelation = "Deep"
 	// RelationShallow means that only the link goes: its columns are set to NULL, the child stays.
 	RelationShallow ParentRelation = "Shallow"
+	// RelationRefCount means that this record is shared: the parent's records refer to it, and it goes with the last of them.
+	// It stays while a record of the parent that does not go refers to it.
+	RelationRefCount ParentRelation = "RefCount"
 )
 
 // ColumnPair links a column of the child to a column of the parent.
@@ -110,13 +131,13 @@ type Parent struct {
 	// +kubebuilder:validation:MaxItems=8
 	Conditions []Condition `json:"conditions,omitempty"`
 
-	// relation to the parent: Deep or Shallow. There is no default.
+	// relation to the parent: Deep, Shallow or RefCount. There is no default.
 	// +required
 	Relation ParentRelation `json:"relation,omitempty"`
 }
 
 // AnonymizeStrategy overwrites one column.
-// +kubebuilder:validation:Enum="Null";Constant;Pseudonym;Hash;Random;TruncateDate
+// +kubebuilder:validation:Enum="Null";Constant;Pseudonym;Hash;Random;TruncateDate;Redact;Remove;Fingerprint
 type AnonymizeStrategy string
 
 const (
@@ -134,6 +155,12 @@ const (
 	StrategyRandom AnonymizeStrategy = "Random"
 	// StrategyTruncateDate keeps year, month or day of a date or time.
 	StrategyTruncateDate AnonymizeStrategy = "TruncateDate"
+	// StrategyRedact replaces the subject's identities in a text by the given value and leaves the rest of the text.
+	StrategyRedact AnonymizeStrategy = "Redact"
+	// StrategyRemove takes a member out of a JSON document.
+	StrategyRemove AnonymizeStrategy = "Remove"
+	// StrategyFingerprint writes a keyed one-way hash of other columns, by which the same values are recognised later.
+	StrategyFingerprint AnonymizeStrategy = "Fingerprint"
 )
 
 // DateUnit of a truncated date.
@@ -149,8 +176,37 @@ const (
 	UnitDay DateUnit = "Day"
 )
 
-// FieldChange is the new value of one column.
-// +kubebuilder:validation:XValidation:rule="has(self.value) == (self.strategy == 'Constant')",message="value belongs to the strategy Constant, and Constant needs it"
+// Fingerprint says what a fingerprint is made of.
+type Fingerprint struct {
+	// columns of this entity, or of its Deep parent if parent is given, whose values make the fingerprint, in this order.
+	// +required
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=8
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=128
+	Columns []string `json:"columns,omitempty"`
+
+	// parent whose columns they are: the name of a Deep parent of this entity. Default: this entity.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=317
+	Parent string `json:"parent,omitempty"`
+
+	// per is the columns of this entity within whose values a fingerprint is compared, for example the vacancy: the same person
+	// has another fingerprint for another vacancy, so that nobody is followed through them.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=4
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=128
+	Per []string `json:"per,omitempty"`
+}
+
+// FieldChange is the new value of one column, or of one member of a JSON column.
+// +kubebuilder:validation:XValidation:rule="has(self.value) == (self.strategy in ['Constant','Redact'])",message="value belongs to the strategies Constant and Redact, and both need it"
+// +kubebuilder:validation:XValidation:rule="has(self.fingerprint) == (self.strategy == 'Fingerprint')",message="fingerprint belongs to the strategy Fingerprint, and Fingerprint needs it"
+// +kubebuilder:validation:XValidation:rule="self.strategy != 'Remove' || has(self.path)",message="the strategy Remove takes a member out of a JSON document and needs a path"
 // +kubebuilder:validation:XValidation:rule="has(self.unit) == (self.strategy == 'TruncateDate')",message="unit belongs to the strategy TruncateDate, and TruncateDate needs it"
 type FieldChange struct {
 	// column to overwrite.
@@ -159,11 +215,23 @@ type FieldChange struct {
 	// +kubebuilder:validation:MaxLength=128
 	Column string `json:"column,omitempty"`
 
+	// path of the member of a JSON column that is changed, for example $.contact.email: names of object members after a
+	// dollar sign, those with other characters than letters, digits and underscores as ["name"]. A document without the
+	// member stays as it is. Default: the whole column.
+	// +optional
+	// +kubebuilder:validation:MinLength=3
+	// +kubebuilder:validation:MaxLength=512
+	Path string `json:"path,omitempty"`
+
 	// strategy that makes the new value.
 	// +required
 	Strategy AnonymizeStrategy `json:"strategy,omitempty"`
 
-	// value of the strategy Constant.
+	// fingerprint of the strategy Fingerprint.
+	// +optional
+	Fingerprint *Fingerprint `json:"fingerprint,omitempty"`
+
+	// value of the strategies Constant and Redact.
 	// +optional
 	// +kubebuilder:validation:MaxLength=512
 	Value *string `json:"value,omitempty"`
@@ -187,8 +255,8 @@ type ColumnValue struct {
 	Value *string `json:"value,omitempty"`
 }
 
-// FileKind is a single file or a whole folder.
-// +kubebuilder:validation:Enum=File;Directory
+// FileKind is a single file, a whole folder, or all objects with a prefix.
+// +kubebuilder:validation:Enum=File;Directory;Prefix
 type FileKind string
 
 const (
@@ -196,30 +264,110 @@ const (
 	FileKindFile FileKind = "File"
 	// FileKindDirectory is a folder with all that is in it.
 	FileKindDirectory FileKind = "Directory"
+	// FileKindPrefix is all objects whose keys begin with the path; of object stores alone.
+	FileKindPrefix FileKind = "Prefix"
 )
 
 // FileReference names files in another store by columns of this entity. The files go with the record; of a record that
 // is retained they stay.
 type FileReference struct {
-	// store of the files, the name of a DataStore of kind filesystem.
+	// store of the files, the name of a DataStore of kind filesystem or s3.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=253
 	Store string `json:"store,omitempty"`
 
-	// path of the file relative to the store's folder, with columns of this entity in braces, for example
+	// path of the file relative to the store's folder or prefix, with columns of this entity in braces, for example
 	// {tenant}/{applicant_id}/{file_name}. A record in which one of the columns is NULL or empty names no file.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=1024
 	Path string `json:"path,omitempty"`
 
-	// kind of the path: a file, or a directory with all that is in it. Default File.
+	// kind of the path: a File, a Directory with all that is in it, or a Prefix of objects. Default File.
 	// +optional
 	// +kubebuilder:default=File
 	Kind FileKind `json:"kind,omitempty"`
 
 	// category of the files. Default: the entity's category.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Category string `json:"category,omitempty"`
+}
+
+// KeyKind is what a key reference names in a key-value store.
+// +kubebuilder:validation:Enum=Key;HashField;SetMember;SortedSetMember
+type KeyKind string
+
+const (
+	// KeyKindKey is a key with its value, or all keys that match a pattern.
+	KeyKindKey KeyKind = "Key"
+	// KeyKindHashField is a field of a hash.
+	KeyKindHashField KeyKind = "HashField"
+	// KeyKindSetMember is a member of a set.
+	KeyKindSetMember KeyKind = "SetMember"
+	// KeyKindSortedSetMember is a member of a sorted set.
+	KeyKindSortedSetMember KeyKind = "SortedSetMember"
+)
+
+// KeyReference names keys in a key-value store by columns of this entity. They go with the record; of a record that is
+// retained they stay.
+// +kubebuilder:validation:XValidation:rule="has(self.member) == (has(self.kind) && self.kind != 'Key')",message="member belongs to the kinds HashField, SetMember and SortedSetMember, and they need it"
+type KeyReference struct {
+	// store of the keys, the name of a DataStore of kind redis.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Store string `json:"store,omitempty"`
+
+	// key with columns of this entity in braces, for example session:{tenant}:{id}. Of the kind Key it is a pattern in the
+	// notation of Redis, session:{id}:* for example; what comes from columns is never a wildcard. A record in which one of
+	// the columns is NULL or empty names no key.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Key string `json:"key,omitempty"`
+
+	// kind of the reference: Key, HashField, SetMember or SortedSetMember. Default Key.
+	// +optional
+	// +kubebuilder:default=Key
+	Kind KeyKind `json:"kind,omitempty"`
+
+	// member is the field of the hash or the member of the set, with columns of this entity in braces.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=1024
+	Member string `json:"member,omitempty"`
+
+	// category of the keys. Default: the entity's category.
+	// +optional
+	// +kubebuilder:validation:MaxLength=64
+	Category string `json:"category,omitempty"`
+}
+
+// ResourceReference names records of a service by columns of this entity. They go with the record; of a record that is
+// retained they stay.
+type ResourceReference struct {
+	// store of the records, the name of a DataStore of kind http.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Store string `json:"store,omitempty"`
+
+	// resource is the kind of record as the service calls it, for example contact.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Resource string `json:"resource,omitempty"`
+
+	// id of the record, with columns of this entity in braces, for example {crm_id}. A record in which one of the columns is
+	// NULL or empty names none.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=512
+	ID string `json:"id,omitempty"`
+
+	// category of the records. Default: the entity's category.
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	Category string `json:"category,omitempty"`
@@ -262,8 +410,7 @@ type StatutoryHold struct {
 type Pinned struct {
 	// fields to overwrite, so that only what the retained record needs stays.
 	// +required
-	// +listType=map
-	// +listMapKey=column
+	// +listType=atomic
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
 	Fields []FieldChange `json:"fields,omitempty"`
@@ -280,8 +427,30 @@ const (
 	OrderFinal EntityOrder = "Final"
 )
 
+// NonTransactionalPolicy says what to do with a table whose engine has no transactions.
+// +kubebuilder:validation:Enum=Refuse;Accept
+type NonTransactionalPolicy string
+
+const (
+	// NonTransactionalRefuse keeps the map from being Ready.
+	NonTransactionalRefuse NonTransactionalPolicy = "Refuse"
+	// NonTransactionalAccept goes on.
+	NonTransactionalAccept NonTransactionalPolicy = "Accept"
+)
+
+// DriftPolicy says what a schema does to a map when it is no longer the one that the map was checked against.
+// +kubebuilder:validation:Enum=Block;Warn
+type DriftPolicy string
+
+const (
+	// DriftBlock takes the map's readiness away until the map is changed: requests wait.
+	DriftBlock DriftPolicy = "Block"
+	// DriftWarn reports the change and goes on.
+	DriftWarn DriftPolicy = "Warn"
+)
+
 // Entity is one table with personal data.
-// +kubebuilder:validation:XValidation:rule="has(self.identifiedBy) && size(self.identifiedBy) > 0 || has(self.parents) && self.parents.exists(p, p.relation == 'Deep') || has(self.parents) && self.action == 'Keep'",message="an entity needs identifiedBy or a Deep parent, else nothing tells which records are the subject's"
+// +kubebuilder:validation:XValidation:rule="has(self.identifiedBy) && size(self.identifiedBy) > 0 || has(self.parents) && self.parents.exists(p, p.relation != 'Shallow') || has(self.parents) && self.action == 'Keep'",message="an entity needs identifiedBy or a Deep or RefCount parent, else nothing tells which records are the subject's"
 // +kubebuilder:validation:XValidation:rule="self.action != 'Keep' || has(self.legalBasis) && size(self.legalBasis) > 0",message="action Keep needs a legalBasis"
 // +kubebuilder:validation:XValidation:rule="self.action in ['Anonymize','Mark'] ? has(self.fields) && size(self.fields) > 0 : !has(self.fields) || size(self.fields) == 0",message="fields belong to the actions Anonymize and Mark, and both need them"
 // +kubebuilder:validation:XValidation:rule="!has(self.root) || has(self.identifiedBy) && size(self.identifiedBy) > 0",message="a root entity needs identifiedBy"
@@ -360,8 +529,7 @@ type Entity struct {
 
 	// fields to overwrite for the actions Anonymize and Mark.
 	// +optional
-	// +listType=map
-	// +listMapKey=column
+	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=64
 	Fields []FieldChange `json:"fields,omitempty"`
 
@@ -370,6 +538,24 @@ type Entity struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8
 	Files []FileReference `json:"files,omitempty"`
+
+	// keys in key-value stores that the records name.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	Keys []KeyReference `json:"keys,omitempty"`
+
+	// resources of services that the records name.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=8
+	Resources []ResourceReference `json:"resources,omitempty"`
+
+	// nonTransactional says what to do where the table's engine has no transactions (MyISAM for example), so that a run that
+	// is interrupted leaves the table half done until it goes on: Refuse or Accept. Default Refuse.
+	// +optional
+	// +kubebuilder:default=Refuse
+	NonTransactional NonTransactionalPolicy `json:"nonTransactional,omitempty"`
 
 	// activeWhen tells that a process of the subject is still running: a record of the subject that meets all of these
 	// conditions. An erasure waits until there is none.
@@ -429,6 +615,14 @@ type IgnoredTable struct {
 	// +kubebuilder:validation:MaxLength=128
 	Table string `json:"table,omitempty"`
 
+	// columns of a mapped table that are left out. Default: the whole table.
+	// +optional
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=200
+	// +kubebuilder:validation:items:MinLength=1
+	// +kubebuilder:validation:items:MaxLength=128
+	Columns []string `json:"columns,omitempty"`
+
 	// reason why it is left out.
 	// +required
 	// +kubebuilder:validation:MinLength=1
@@ -475,6 +669,13 @@ type PersonalDataMapSpec struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=500
 	Ignored []IgnoredTable `json:"ignored,omitempty"`
+
+	// driftPolicy says what a table, a column or a foreign key that is new in the schemas since the map was written does to the
+	// map: Block takes its readiness away until the map maps or ignores it, Warn reports it. What an erasure cannot work
+	// with always blocks. Default Block.
+	// +optional
+	// +kubebuilder:default=Block
+	DriftPolicy DriftPolicy `json:"driftPolicy,omitempty"`
 }
 
 // MapProblem is one reason why a map is not Ready.
@@ -502,6 +703,21 @@ type MapProblem struct {
 	Message string `json:"message,omitempty"`
 }
 
+// ColumnCoverage counts the columns of the mapped tables.
+type ColumnCoverage struct {
+	// mapped columns: those that the map names, and all of records that are deleted or kept.
+	// +required
+	Mapped int32 `json:"mapped"`
+
+	// ignored columns.
+	// +required
+	Ignored int32 `json:"ignored"`
+
+	// unknown columns: of records that stay, neither named nor ignored.
+	// +required
+	Unknown int32 `json:"unknown"`
+}
+
 // MapCoverage counts the tables of the schemas that the map names.
 type MapCoverage struct {
 	// mapped tables.
@@ -515,6 +731,22 @@ type MapCoverage struct {
 	// unknown tables: neither mapped nor ignored.
 	// +required
 	Unknown int32 `json:"unknown"`
+
+	// columns of the mapped tables.
+	// +required
+	Columns ColumnCoverage `json:"columns"`
+
+	// likely lists unknown tables and columns that look like personal data by their names, types or foreign keys, as
+	// store/schema.table.column, at most 50.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=50
+	// +kubebuilder:validation:items:MaxLength=512
+	Likely []string `json:"likely,omitempty"`
+
+	// likelyCount is the number of those, listed or not.
+	// +optional
+	LikelyCount int32 `json:"likelyCount,omitempty"`
 }
 
 // PersonalDataMapStatus is what Lethe found when it held the map against the live schemas.
@@ -534,6 +766,19 @@ type PersonalDataMapStatus struct {
 	// +optional
 	// +kubebuilder:validation:MaxLength=64
 	SchemaDigest string `json:"schemaDigest,omitempty"`
+
+	// drift lists what is new in the schemas, or gone, since the map was written, at most 20.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	// +kubebuilder:validation:items:MaxLength=512
+	Drift []string `json:"drift,omitempty"`
+
+	// warnings about what works but badly, at most 20.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=20
+	Warnings []MapProblem `json:"warnings,omitempty"`
 
 	// problems that keep the map from being Ready, at most 20.
 	// +optional
