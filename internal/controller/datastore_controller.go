@@ -130,13 +130,28 @@ func usesStore(m *v1alpha1.PersonalDataMap, store string) bool {
 		if e.Store == store {
 			return true
 		}
-		for _, f := range e.Files {
-			if f.Store == store {
+		for _, s := range referencedStores(&e) {
+			if s == store {
 				return true
 			}
 		}
 	}
 	return false
+}
+
+// referencedStores are those of what the entity's records name in other stores.
+func referencedStores(e *v1alpha1.Entity) []string {
+	var all []string
+	for _, f := range e.Files {
+		all = append(all, f.Store)
+	}
+	for _, k := range e.Keys {
+		all = append(all, k.Store)
+	}
+	for _, r := range e.Resources {
+		all = append(all, r.Store)
+	}
+	return all
 }
 
 // SetupWithManager registers the controller.

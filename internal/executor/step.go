@@ -120,7 +120,7 @@ func (r *run) settle(ctx context.Context) error {
 
 // present leaves out of a step what is gone: its key may be another record's by now.
 func (r *run) present(step planner.Step) planner.Step {
-	if r.material.Facts != nil && step.Kind != planner.StepFiles {
+	if r.material.Facts != nil && step.Records() {
 		step.Operations = r.graph.Present(step.Operations, r.material.Facts)
 	}
 	return step

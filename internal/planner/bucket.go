@@ -40,6 +40,8 @@ type fileGroup struct {
 	ref   int
 }
 
+func (g fileGroup) reference() reference { return g.e.references[g.ref] }
+
 // buckets are the partition sorted by when it is treated.
 type buckets struct {
 	*partition
@@ -215,7 +217,7 @@ func (b *buckets) placeFile(f FileFacts) {
 			return
 		}
 		when = when.join(s.release)
-		if group == nil && o.Ref < len(s.e.files) {
+		if group == nil && o.Ref < len(s.e.references) {
 			group = &fileGroup{store: f.Store, e: s.e, ref: o.Ref}
 		}
 	}
@@ -282,9 +284,13 @@ func (to *bucket) counts() counter {
 		}
 	}
 	for group, paths := range to.files {
+		of := c.of(group.reference().category)
 		for _, p := range paths {
-			if !strings.HasSuffix(p, "/") { // a folder is no file
-				c.of(group.e.files[group.ref].category).Files++
+			switch {
+			case group.reference().step != StepFiles:
+				of.Deleted++
+			case !strings.HasSuffix(p, "/"): // a folder is no file
+				of.Files++
 			}
 		}
 	}

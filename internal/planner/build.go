@@ -169,7 +169,8 @@ func (b *builder) residueID(key string) string {
 	return nonce(b.in.RunSeed, tuple([]string{"residue", b.in.RunID, key}))
 }
 
-// steps makes the steps of one bucket: records by store, children's stores first, then files, then what is final.
+// steps makes the steps of one bucket: records by store, children's stores first, then what
+// the records name in path stores, then what is final.
 func (b *builder) steps(to *bucket, name string) ([]Step, error) {
 	var steps []Step
 	add := func(kind StepKind, store string, ops []backend.Operation, purposes []Purpose) {
@@ -191,9 +192,11 @@ func (b *builder) steps(to *bucket, name string) ([]Step, error) {
 		}
 		add(StepRecords, store, append(ops, more...), append(purposes, morePurposes...))
 	}
-	for _, store := range b.fileStores(to) {
-		ops, purposes := b.fileOperations(to, store)
-		add(StepFiles, store, ops, purposes)
+	for _, kind := range []StepKind{StepFiles, StepKeys, StepResources} {
+		for _, store := range b.pathStores(to, kind) {
+			ops, purposes := b.pathOperations(to, store)
+			add(kind, store, ops, purposes)
+		}
 	}
 	for _, store := range b.g.stores {
 		ops, purposes, err := b.rowOperations(to, store, true)
@@ -324,15 +327,17 @@ func (e *entity) unless(open uint32) [][]backend.Condition {
 	return groups
 }
 
-func (b *builder) fileStores(to *bucket) []string {
+func (b *builder) pathStores(to *bucket, kind StepKind) []string {
 	set := map[string]bool{}
 	for group := range to.files {
-		set[group.store] = true
+		if group.reference().step == kind {
+			set[group.store] = true
+		}
 	}
 	return sortedKeys(set)
 }
 
-func (b *builder) fileOperations(to *bucket, store string) (ops []backend.Operation, purposes []Purpose) {
+func (b *builder) pathOperations(to *bucket, store string) (ops []backend.Operation, purposes []Purpose) {
 	var groups []fileGroup
 	for group := range to.files {
 		if group.store == store {

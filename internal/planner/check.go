@@ -12,13 +12,16 @@ import (
 	"github.com/lethe-dev/lethe/internal/backend"
 )
 
-// StoreKind tells stores with tables from stores with paths.
+// StoreKind tells stores with tables from those with files, objects, keys and remote records.
 type StoreKind string
 
 // The kinds of stores.
 const (
-	TableStore StoreKind = "Table"
-	PathStore  StoreKind = "Path"
+	TableStore   StoreKind = "Table"
+	PathStore    StoreKind = "Path"
+	ObjectStore  StoreKind = "Object"
+	KeyStore     StoreKind = "Key"
+	ServiceStore StoreKind = "Service"
 )
 
 // StoreFacts are what a store says of its schema.
@@ -73,7 +76,7 @@ func (g *Graph) Warnings(stores map[string]StoreFacts) []Problem {
 func (g *Graph) check(stores map[string]StoreFacts) *checker {
 	c := &checker{g: g, stores: stores, tables: map[*entity]*backend.TableInfo{}}
 	for _, e := range g.entities {
-		c.checkFileStores(e)
+		c.checkReferenceStores(e)
 		info := c.checkTable(e)
 		if info == nil {
 			continue
@@ -82,7 +85,7 @@ func (g *Graph) check(stores map[string]StoreFacts) *checker {
 		c.checkColumns(e, info)
 		c.checkKey(e, info)
 		c.checkWrites(e, info)
-		c.checkFileNames(e, info)
+		c.checkNames(e, info)
 		c.warn(e, info)
 	}
 	c.checkSchemas()
@@ -110,24 +113,12 @@ func (c *checker) checkSchemas() {
 
 func (c *checker) add(p Problem) { c.problems = append(c.problems, p) }
 
-func (c *checker) checkFileStores(e *entity) {
-	for _, f := range e.files {
-		facts, ok := c.stores[f.spec.Store]
-		switch {
-		case !ok:
-			c.add(e.problem(v1alpha1.ReasonStoreNotReady, "", "store %s of the files is not ready; see the DataStore", f.spec.Store))
-		case facts.Kind != PathStore:
-			c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "store %s has tables and no files; name a DataStore of kind filesystem", f.spec.Store))
-		}
-	}
-}
-
 // checkTable finds the entity's table; nil if there is nothing to look at.
 func (c *checker) checkTable(e *entity) *backend.TableInfo {
 	facts, ok := c.stores[e.spec.Store]
 	switch {
-	case ok && facts.Kind == PathStore:
-		c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "store %s has files and no tables; name a DataStore with tables", e.spec.Store))
+	case ok && facts.Kind != TableStore:
+		c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "store %s has no tables; name a DataStore with tables, and what is in this one under files, keys or resources", e.spec.Store))
 		return nil
 	case !ok || facts.Schema == nil:
 		c.add(e.problem(v1alpha1.ReasonStoreNotReady, "", "store %s is not ready; see the DataStore", e.spec.Store))
@@ -183,8 +174,8 @@ func (e *entity) uses() []use {
 		conds("hold "+h.Name, h.Conditions)
 		add("hold "+h.Name, h.Clock)
 	}
-	for _, f := range e.files {
-		add("files", f.template.columns()...)
+	for _, r := range e.references {
+		add(r.field, r.columns()...)
 	}
 	for _, f := range e.written() {
 		add("fields", f.Column)
@@ -254,14 +245,13 @@ func (c *checker) checkWrites(e *entity, info *backend.TableInfo) {
 	}
 }
 
-// checkFileNames refuses a file template that may name a file that another person's record names too: it would go with the
-// first of them.
-func (c *checker) checkFileNames(e *entity, info *backend.TableInfo) {
+// checkNames refuses a template that may name what another person's record names too: it would go with the first of them.
+func (c *checker) checkNames(e *entity, info *backend.TableInfo) {
 	if e.outside || e.spec.Action == v1alpha1.ActionKeep {
 		return
 	}
-	for _, f := range e.files {
-		columns := f.template.columns()
+	for _, r := range e.references {
+		columns := r.columns()
 		if slices.ContainsFunc(e.owning(info), func(set []string) bool { return len(set) > 0 && subset(set, columns) }) {
 			continue
 		}
@@ -269,7 +259,7 @@ func (c *checker) checkFileNames(e *entity, info *backend.TableInfo) {
 		if len(columns) > 0 {
 			first = columns[0]
 		}
-		c.add(e.problem(v1alpha1.ReasonInvalidSpec, first, "file path %s may name a file that another record names too; use columns that are unique together (the key, a unique index, or a reference to the parent)", f.spec.Path))
+		c.add(e.problem(v1alpha1.ReasonInvalidSpec, first, "%s %s may name what another record names too; use columns that are unique together (the key, a unique index, or a reference to the parent)", r.field, r.text))
 	}
 }
 

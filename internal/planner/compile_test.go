@@ -185,8 +185,8 @@ func schemaOf(g *Graph, store string) *backend.Schema {
 				continue
 			}
 			info.Unique = [][]string{e.spec.Key}
-			for _, f := range e.files {
-				info.Unique = append(info.Unique, f.template.columns())
+			for _, f := range e.references {
+				info.Unique = append(info.Unique, f.columns())
 			}
 			for _, u := range e.uses() {
 				if !seen[u.column] {

@@ -64,12 +64,12 @@ type entity struct {
 	execAt  int // position in Graph.exec
 	wave    int // of resolution
 
-	table    backend.Table
-	scope    []backend.Condition
-	edges    []*edge // to parents
-	children []*edge // from children
-	holds    []hold
-	files    []fileRef
+	table      backend.Table
+	scope      []backend.Condition
+	edges      []*edge // to parents
+	children   []*edge // from children
+	holds      []hold
+	references []reference
 
 	keyAt    map[string]int
 	columns  []string // read besides the key
@@ -99,12 +99,6 @@ type hold struct {
 	spec       v1alpha1.StatutoryHold
 	period     period.Period
 	conditions []backend.Condition
-}
-
-type fileRef struct {
-	spec     v1alpha1.FileReference
-	template template
-	category string
 }
 
 // deletes tells whether an erasure removes the entity's records.
@@ -303,8 +297,8 @@ func (e *entity) layOut() {
 	for _, ed := range e.children {
 		addAll(need, ed.parentColumns)
 	}
-	for _, f := range e.files {
-		addAll(need, f.template.columns())
+	for _, r := range e.references {
+		addAll(need, r.columns())
 	}
 	for _, f := range e.written() {
 		if f.Strategy == v1alpha1.StrategyPseudonym || f.Strategy == v1alpha1.StrategyHash || f.Strategy == v1alpha1.StrategyTruncateDate {
@@ -421,8 +415,8 @@ func (g *Graph) Stores() []string {
 	set := map[string]bool{}
 	for _, e := range g.entities {
 		set[e.spec.Store] = true
-		for _, f := range e.files {
-			set[f.spec.Store] = true
+		for _, r := range e.references {
+			set[r.store] = true
 		}
 	}
 	return sortedKeys(set)

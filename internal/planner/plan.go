@@ -15,9 +15,11 @@ type StepKind string
 
 // The kinds of steps, in the order in which they are done.
 const (
-	StepRecords StepKind = "Records"
-	StepFiles   StepKind = "Files"
-	StepFinal   StepKind = "Final"
+	StepRecords   StepKind = "Records"
+	StepFiles     StepKind = "Files"
+	StepKeys      StepKind = "Keys"
+	StepResources StepKind = "Resources"
+	StepFinal     StepKind = "Final"
 )
 
 // Purpose tells why an operation of a step is there; the same words as in the API where they exist.
@@ -32,13 +34,13 @@ const (
 	PurposePin Purpose = "Pin"
 	// PurposeUnlink sets the link of a record to NULL before the record that it refers to goes.
 	PurposeUnlink Purpose = "Unlink"
-	// PurposeFile removes files.
+	// PurposeFile removes what a record names in a path store.
 	PurposeFile Purpose = "File"
 )
 
 // Step is what one store does in one batch.
 type Step struct {
-	// Name is records/STORE, files/STORE or final/STORE.
+	// Name is the kind in lower case, a slash and the store.
 	Name  string   `json:"name"`
 	Kind  StepKind `json:"kind"`
 	Store string   `json:"store"`
@@ -51,6 +53,9 @@ type Step struct {
 	// Nonce is known to the run alone, so that the digest tells nothing of the content.
 	Nonce string `json:"nonce"`
 }
+
+// Records tells whether the step treats records of tables.
+func (s Step) Records() bool { return s.Kind == StepRecords || s.Kind == StepFinal }
 
 // Digest is the SHA-256 of the step in hexadecimal. Equal steps of one run have equal digests.
 func (s Step) Digest() string { return digest(s) }

@@ -302,9 +302,9 @@ func (r *Resolver) texts(e *entity, row *RowFacts, columns []string) ([]string, 
 	return out, true
 }
 
-// askFiles asks the path stores for the files that the records name, those of records that are gone too.
+// askFiles asks the path stores for what the records name, those that are gone too.
 func (r *Resolver) askFiles() {
-	if !slices.ContainsFunc(r.g.entities, func(e *entity) bool { return len(e.files) > 0 }) {
+	if !slices.ContainsFunc(r.g.entities, func(e *entity) bool { return len(e.references) > 0 }) {
 		return
 	}
 	known := MergeFacts(r.prior, r.tableFacts())
@@ -313,43 +313,43 @@ func (r *Resolver) askFiles() {
 		if ef == nil {
 			continue
 		}
-		for ref, f := range e.files {
-			name := fileQuery(e, ref)
+		for i, ref := range e.references {
+			name := fileQuery(e, i)
+			named := map[string]backend.Path{}
 			owners := map[string][]Owner{}
-			for i := range ef.Rows {
-				if p, ok := r.filePath(e, f, &ef.Rows[i]); ok {
-					owners[p] = append(owners[p], Owner{Entity: e.name, Key: keyID(ef.Rows[i].Key), Ref: ref})
+			for j := range ef.Rows {
+				if p, ok := r.path(e, ref, &ef.Rows[j]); ok {
+					id := tuple([]string{p.Path, p.Member})
+					named[id] = p
+					owners[id] = append(owners[id], Owner{Entity: e.name, Key: keyID(ef.Rows[j].Key), Ref: i})
 				}
 			}
 			if len(owners) == 0 {
 				continue
 			}
 			var paths []backend.Path
-			for _, p := range sortedKeys(owners) {
-				paths = append(paths, backend.Path{Path: p, Kind: backend.PathKind(f.spec.Kind)})
-				r.wanted[name] = append(r.wanted[name], owners[p])
+			for _, id := range sortedKeys(owners) {
+				paths = append(paths, named[id])
+				r.wanted[name] = append(r.wanted[name], owners[id])
 			}
-			r.ask(f.spec.Store, backend.Query{Entity: name, KeyColumns: []string{"path"}, Paths: paths})
+			r.ask(ref.store, backend.Query{Entity: name, KeyColumns: []string{"path"}, Paths: paths})
 		}
 	}
 }
 
 func fileQuery(e *entity, ref int) string { return e.name + "#file" + strconv.Itoa(ref) }
 
-func (r *Resolver) filePath(e *entity, f fileRef, row *RowFacts) (string, bool) {
-	p, ok := f.template.fill(func(column string) (string, bool) {
+func (r *Resolver) path(e *entity, ref reference, row *RowFacts) (backend.Path, bool) {
+	p, ok := ref.fill(func(column string) (string, bool) {
 		v := e.value(row, column)
 		return r.opts.text(e.spec.Store, v), v != nil
 	})
-	if !ok {
-		return "", false
-	}
-	if !cleanPath(p) {
+	if ok && !ref.clean(p) {
 		r.problems = append(r.problems, e.problem(v1alpha1.ReasonPathOutsideRoot, "",
-			"a record of %s names a path that is not relative and clean, or leaves the folder of store %s; correct the record or the template", e.name, f.spec.Store))
-		return "", false
+			"a record of %s names a path that is not relative and clean, or leaves the folder of store %s; correct the record or the template", e.name, ref.store))
+		return p, false
 	}
-	return p, true
+	return p, ok
 }
 
 // Facts returns what was found; complete once Next is empty.
@@ -364,15 +364,15 @@ func (r *Resolver) Facts() *Facts {
 func (r *Resolver) foundFiles() []FileFacts {
 	var files []FileFacts
 	for _, e := range r.g.entities {
-		for ref, f := range e.files {
-			name := fileQuery(e, ref)
+		for i, ref := range e.references {
+			name := fileQuery(e, i)
 			for _, row := range r.rows[name] {
 				var owners []Owner
 				for _, p := range row.Paths {
 					owners = append(owners, r.wanted[name][p]...)
 				}
 				if len(row.Key) == 1 && len(owners) > 0 {
-					files = append(files, FileFacts{Store: f.spec.Store, Path: row.Key[0], Owners: sortOwners(owners)})
+					files = append(files, FileFacts{Store: ref.store, Path: row.Key[0], Owners: sortOwners(owners)})
 				}
 			}
 		}

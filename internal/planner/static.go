@@ -2,7 +2,6 @@ package planner
 
 import (
 	"slices"
-	"strings"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/backend"
@@ -20,7 +19,7 @@ func (c *compiler) checkStatic(g *Graph) {
 		c.checkParents(e)
 		c.checkConditions(e)
 		c.parseHolds(e)
-		c.parseFiles(e)
+		c.parseReferences(e)
 	}
 	c.checkCycles(g)
 	c.checkReachable(g)
@@ -50,8 +49,8 @@ func (c *compiler) checkAction(e *entity) {
 	if e.spec.Pinned != nil && e.spec.Action != v1alpha1.ActionDelete {
 		c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "pinned belongs to the action Delete; remove it"))
 	}
-	if len(e.spec.Files) > 0 && e.spec.Action == v1alpha1.ActionMark {
-		c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "the action Mark changes nothing but its columns, so the files would stay; use Anonymize, or name the files in another entity"))
+	if len(e.spec.Files)+len(e.spec.Keys)+len(e.spec.Resources) > 0 && e.spec.Action == v1alpha1.ActionMark {
+		c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "the action Mark changes nothing but its columns, so the files, keys and resources would stay; use Anonymize, or name them in another entity"))
 	}
 }
 
@@ -231,25 +230,6 @@ func (c *compiler) parseHolds(e *entity) {
 	}
 	if len(e.holds) > 32 {
 		c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "at most 32 holds"))
-	}
-}
-
-func (c *compiler) parseFiles(e *entity) {
-	for _, spec := range e.spec.Files {
-		t, err := parseTemplate(spec.Path)
-		if err != nil {
-			reason := v1alpha1.ReasonInvalidSpec
-			if strings.Contains(err.Error(), errTemplateOutside.Error()) {
-				reason = v1alpha1.ReasonPathOutsideRoot
-			}
-			c.add(e.problem(reason, "", "the path of the files in store %s: %s", spec.Store, err.Error()))
-			continue
-		}
-		category := spec.Category
-		if category == "" {
-			category = e.spec.Category
-		}
-		e.files = append(e.files, fileRef{spec: spec, template: t, category: category})
 	}
 }
 

@@ -6,7 +6,7 @@ import (
 	"strings"
 )
 
-// template is a path with columns in braces: literals and columns take turns, a literal first.
+// template is a text with columns in braces: literals and columns take turns, a literal first.
 type template []templatePart
 
 type templatePart struct {
@@ -17,10 +17,13 @@ type templatePart struct {
 var (
 	errTemplateBraces  = errors.New("braces must enclose a column each, for example {tenant}/{file_name}")
 	errTemplateEmpty   = errors.New("a pair of braces names no column")
+	errTemplateJoined  = errors.New("two columns stand side by side, so that different records could name the same; put something between them")
+	errPrefixOpen      = errors.New("a prefix must end with a character that separates it from the longer names of others, for example a slash after the last column")
+	errPatternOpen     = errors.New("a wildcard beside a column would match the longer values of others; put a separator between them, for example session:{id}:*")
 	errTemplateOutside = errors.New("the path must be relative and clean: no .., no leading or trailing slash, no empty segment, no backslash, no NUL")
 )
 
-// parseTemplate reads a FileReference's path.
+// parseTemplate reads a template.
 func parseTemplate(s string) (template, error) {
 	var t template
 	for s != "" {
@@ -43,14 +46,17 @@ func parseTemplate(s string) (template, error) {
 		if strings.TrimSpace(s[:end]) == "" {
 			return nil, errTemplateEmpty
 		}
+		if len(t) > 0 && t[len(t)-1].column {
+			return nil, errTemplateJoined
+		}
 		t = append(t, templatePart{text: s[:end], column: true})
 		s = s[end+1:]
 	}
-	return t, t.checkLiterals()
+	return t, nil
 }
 
-// checkLiterals refuses what no value could mend.
-func (t template) checkLiterals() error {
+// checkPath refuses the path of a file that no value could make clean.
+func (t template) checkPath() error {
 	for _, p := range t {
 		if !p.column && (strings.Contains(p.text, "..") || strings.ContainsAny(p.text, "\\\x00")) {
 			return errTemplateOutside

@@ -3,16 +3,12 @@ package stores
 
 import (
 	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/go-logr/logr"
-	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/utils/clock"
@@ -41,7 +37,7 @@ type Opener func(ctx context.Context, req Request) (backend.Backend, error)
 
 // Openers has one opener for each kind that the operator knows; adapters are put in by main.
 type Openers struct {
-	PostgreSQL, SQLite, Filesystem Opener
+	PostgreSQL, MySQL, SQLite, Filesystem, S3, Redis, HTTP Opener
 }
 
 // Store is an open store with what the planner needs to know of it.
@@ -125,13 +121,21 @@ func (p *Pool) openStore(ctx context.Context, ds *v1alpha1.DataStore, credential
 	s := &Store{Name: ds.Name, Kind: planner.TableStore, Limits: ds.Spec.Limits, Identity: identity(ds.Spec)}
 	req := Request{Spec: ds.Spec, Credentials: credentials}
 	var open Opener
-	switch {
-	case ds.Spec.PostgreSQL != nil:
-		open, s.DefaultSchema = p.openers.PostgreSQL, ds.Spec.PostgreSQL.Schema
-	case ds.Spec.SQLite != nil:
+	switch spec := ds.Spec; {
+	case spec.PostgreSQL != nil:
+		open, s.DefaultSchema = p.openers.PostgreSQL, spec.PostgreSQL.Schema
+	case spec.MySQL != nil:
+		open, s.DefaultSchema = p.openers.MySQL, spec.MySQL.Database
+	case spec.SQLite != nil:
 		open = p.openers.SQLite
-	case ds.Spec.Filesystem != nil:
+	case spec.Filesystem != nil:
 		open, s.Kind = p.openers.Filesystem, planner.PathStore
+	case spec.S3 != nil:
+		open, s.Kind = p.openers.S3, planner.ObjectStore
+	case spec.Redis != nil:
+		open, s.Kind = p.openers.Redis, planner.KeyStore
+	case spec.HTTP != nil:
+		open, s.Kind = p.openers.HTTP, planner.ServiceStore
 	}
 	if open == nil {
 		return nil, fault.Terminalf(v1alpha1.ReasonInvalidSpec, "DataStore %s is of a kind that this operator does not know", ds.Name)
@@ -150,43 +154,6 @@ func (p *Pool) openStore(ctx context.Context, ds *v1alpha1.DataStore, credential
 	}
 	s.Backend = b
 	return s, nil
-}
-
-// identity is a digest over what says which database or folder it is.
-func identity(spec v1alpha1.DataStoreSpec) string {
-	var parts []string
-	switch {
-	case spec.PostgreSQL != nil:
-		parts = []string{"postgresql", spec.PostgreSQL.Host, fmt.Sprint(spec.PostgreSQL.Port), spec.PostgreSQL.Database, spec.PostgreSQL.Schema}
-	case spec.SQLite != nil:
-		parts = []string{"sqlite", spec.SQLite.Path}
-	case spec.Filesystem != nil:
-		parts = []string{"filesystem", spec.Filesystem.Path}
-	}
-	sum := sha256.Sum256([]byte(strings.Join(parts, "\x00")))
-	return hex.EncodeToString(sum[:16])
-}
-
-func (p *Pool) credentials(ctx context.Context, ds *v1alpha1.DataStore) (data map[string][]byte, version string, err error) {
-	if ds.Spec.PostgreSQL == nil {
-		return nil, "", nil
-	}
-	name := ds.Spec.PostgreSQL.CredentialsSecretRef.Name
-	var secret corev1.Secret
-	if err := p.secrets.Get(ctx, types.NamespacedName{Namespace: ds.Namespace, Name: name}, &secret); err != nil {
-		if apierrors.IsNotFound(err) {
-			return nil, "", fault.Waitingf(v1alpha1.ReasonCredentialsMissing, 15*time.Second,
-				"spec.postgresql.credentialsSecretRef of DataStore %s: there is no Secret %s; create it with the keys username and password", ds.Name, name)
-		}
-		return nil, "", err
-	}
-	for _, k := range []string{"username", "password"} {
-		if len(secret.Data[k]) == 0 {
-			return nil, "", fault.Waitingf(v1alpha1.ReasonCredentialsMissing, 15*time.Second,
-				"Secret %s of DataStore %s has no key %s; add it", name, ds.Name, k)
-		}
-	}
-	return secret.Data, string(secret.UID) + "/" + secret.ResourceVersion, nil
 }
 
 func (p *Pool) replace(key types.NamespacedName, e *entry) {
