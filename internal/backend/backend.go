@@ -119,6 +119,11 @@ type Query struct {
 	Scope []Condition
 	// AnyOf finds records: one match is enough. With no match at all nothing is found.
 	AnyOf []Match
+	// Self leads from the records found to others of the same table, and from these to further ones; nil for none.
+	Self *ParentMatch
+	// Shared asks, in the order of Row.Shared, whether records of an earlier query's table that the query did not find, and that
+	// its scope allows, have in ParentColumns what this record has in Columns.
+	Shared []ParentMatch
 	// Paths to look up in a path store.
 	Paths []Path
 }
@@ -170,16 +175,21 @@ const (
 	TrimLowerCase Normalization = "TrimLowerCase"
 )
 
-// IdentityMatch finds records whose column equals one of the values.
+// IdentityMatch finds records whose column equals one of the values, or contains one as a word.
 type IdentityMatch struct {
 	Column    string
 	Values    []string // plain text
 	Normalize Normalization
+	// Contains looks for the values as words between the characters of WordSeparators and the ends of the text.
+	Contains bool
 }
+
+// WordSeparators end a word in the sense of IdentityMatch.Contains.
+const WordSeparators = " \t\n\v\f\r,;<>()[]{}\"|\\"
 
 // ParentMatch finds records that refer to the records found by an earlier query of the same request.
 type ParentMatch struct {
-	Entity        string
+	Entity        string   // not needed for Query.Self
 	Columns       []string // of this table
 	ParentColumns []string // of the parent's table, in the same order
 	Conditions    []Condition
@@ -204,6 +214,8 @@ type Row struct {
 	Values []Value
 	Clocks []Clock
 	Flags  []bool
+	// Shared is true where the record belongs to others too.
+	Shared []bool
 	// Paths are the indexes of those of the query's Paths that lead to the record; only path stores set it.
 	Paths []int
 }
@@ -259,13 +271,44 @@ type Operation struct {
 	Keys []Key `json:"keys"`
 	// Columns that an Update sets.
 	Columns []string `json:"columns,omitempty"`
-	// Set has, for each key, the new values in the order of Columns. A row that has them already is not written again.
+	// Members are, in the order of Columns, the names that lead to the member of a JSON document that is set instead of the
+	// whole column; empty for the whole. A column may stand there several times with different members. Optional.
+	Members [][]string `json:"members,omitempty"`
+	// Set has, for each key, the new values in the order of Columns. A row that has them already is not written again. The
+	// value of a member is a JSON text, or nil to take the member out; a document without the member stays as it is.
 	Set [][]Value `json:"set,omitempty"`
 	// Expect has, for each key, the values that the columns must still have; a row that differs is left alone. Optional.
 	Expect [][]Value `json:"expect,omitempty"`
 	// Unless are groups of conditions: a record that meets all conditions of any group must not be touched. It makes the
 	// batch stale.
 	Unless [][]Condition `json:"unless,omitempty"`
+	// Referrers: a record that one of theirs still refers to must not be deleted. It makes the batch stale.
+	Referrers []Referrer `json:"referrers,omitempty"`
+}
+
+// Member is the path of the i-th column's member, empty for the whole column.
+func (o *Operation) Member(i int) []string {
+	if i < len(o.Members) {
+		return o.Members[i]
+	}
+	return nil
+}
+
+// Tables lists the tables that the operation reads or writes, its own first.
+func (o *Operation) Tables() []Table {
+	tables := []Table{o.Table}
+	for i := range o.Referrers {
+		tables = append(tables, o.Referrers[i].Table)
+	}
+	return tables
+}
+
+// Referrer is a table whose records refer to others by columns, with or without a foreign key.
+type Referrer struct {
+	Table      Table       `json:"table"`
+	Columns    []string    `json:"columns"`              // of Table
+	References []string    `json:"references"`           // of the operation's table, in the same order
+	Conditions []Condition `json:"conditions,omitempty"` // on Table
 }
 
 // Result of a batch.
@@ -279,6 +322,8 @@ type Schema struct {
 	Tables []TableInfo
 	// All lists every table of the schemas that were asked for, views and system tables excluded.
 	All []Table
+	// Fold has, by normalisation, the expression whose index serves look-ups, with %s in the column's place.
+	Fold map[Normalization]string
 }
 
 // TableKind tells tables from what cannot be erased from.
@@ -303,6 +348,10 @@ type TableInfo struct {
 	Unique [][]string
 	// Indexed lists the leading column sets of the table's indexes (unique ones too).
 	Indexed [][]string
+	// Folded lists the indexes that serve look-ups of a normalised column.
+	Folded []FoldedIndex
+	// Rows estimates the number of rows, as the store keeps it; -1 where it has no estimate.
+	Rows int64
 	// ForeignKeys of the table to others.
 	ForeignKeys []ForeignKey
 	// Privileges of the credentials on the table.
@@ -311,6 +360,14 @@ type TableInfo struct {
 	Triggers []string
 	// RowSecurity is true where policies of the table could hide rows from these credentials.
 	RowSecurity bool
+}
+
+// FoldedIndex is an index on a normalised column.
+type FoldedIndex struct {
+	Column    string
+	Normalize Normalization
+	// After are the plain columns that stand before it in the index.
+	After []string
 }
 
 // ColumnInfo describes one column.

@@ -2,6 +2,7 @@ package sql
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/lethe-dev/lethe/internal/backend"
@@ -84,6 +85,10 @@ func checkOperation(op *backend.Operation) error {
 		problem = "an update needs columns and a row of values for each key"
 	case len(op.Expect) != 0 && len(op.Expect) != len(op.Keys):
 		problem = "expected values need a row for each key"
+	case slices.ContainsFunc(slices.Concat(op.Members...), func(name string) bool { return name == "" || strings.ContainsAny(name, "\"\\\x00") }):
+		problem = "the name of a member is empty or has a quote, a backslash or a NUL"
+	case len(op.Members) != 0 && len(op.Members) != len(op.Columns):
+		problem = "members need as many paths as there are columns"
 	}
 	for i, k := range op.Keys {
 		if len(k) != len(op.KeyColumns) {
@@ -137,6 +142,13 @@ func (c *Compiler) operation(op *backend.Operation) (string, *Builder, error) {
 		}
 		where += " AND " + unless
 	}
+	for i := range op.Referrers {
+		referred, err := c.referred(b, op.Table, &op.Referrers[i])
+		if err != nil {
+			return "", nil, err
+		}
+		where += " AND NOT " + referred
+	}
 	return fmt.Sprintf("DELETE FROM %s AS %s WHERE %s", table, self, where), b, nil
 }
 
@@ -149,16 +161,61 @@ func (c *Compiler) update(b *Builder, table string, op *backend.Operation) (stri
 	if err != nil {
 		return "", err
 	}
-	set := make([]string, len(op.Columns))
-	for i, name := range op.Columns {
-		_, col, err := c.column(self, op.Table, name)
-		if err != nil {
-			return "", err
-		}
-		set[i] = c.Dialect.Quote(name) + " = " + c.Dialect.Assign(valueColumn(len(op.KeyColumns)+i), col)
+	set, err := c.assignments(b, op)
+	if err != nil {
+		return "", err
 	}
 	return fmt.Sprintf("UPDATE %s AS %s SET %s FROM %s WHERE %s AND %s",
 		table, self, strings.Join(set, ", "), values, where, unless), nil
+}
+
+// assignments of an update; those to members of one column are one.
+func (c *Compiler) assignments(b *Builder, op *backend.Operation) ([]string, error) {
+	var order []string
+	values := map[string]string{}
+	for i, name := range op.Columns {
+		expr, col, err := c.column(self, op.Table, name)
+		if err != nil {
+			return nil, err
+		}
+		v := valueColumn(len(op.KeyColumns) + i)
+		path := op.Member(i)
+		before, again := values[name]
+		switch {
+		case !again:
+			order = append(order, name)
+			before = expr
+		case len(path) == 0:
+			return nil, &backend.RefusedError{Problem: fmt.Sprintf("column %q is set as a whole and in part", name), Remedy: "correct the data map"}
+		}
+		if len(path) == 0 {
+			values[name] = c.Dialect.Assign(v, col)
+		} else {
+			values[name] = c.Dialect.AssignMember(b, before, path, v, col)
+		}
+	}
+	set := make([]string, len(order))
+	for i, name := range order {
+		set[i] = c.Dialect.Quote(name) + " = " + values[name]
+	}
+	return set, nil
+}
+
+// referred is true where records of the other table refer to the record.
+func (c *Compiler) referred(b *Builder, t backend.Table, from *backend.Referrer) (string, error) {
+	table, _, err := c.table(from.Table)
+	if err != nil {
+		return "", err
+	}
+	on, err := c.pairs(self, t, from.References, other, from.Table, from.Columns)
+	if err != nil {
+		return "", err
+	}
+	conds, err := c.conditions(b, other, from.Table, from.Conditions)
+	if err != nil {
+		return "", err
+	}
+	return fmt.Sprintf("EXISTS (SELECT 1 FROM %s AS %s WHERE %s AND %s)", table, other, and(on), conds), nil
 }
 
 // count is the select that counts the records of an operation that it has still to treat.
@@ -204,12 +261,18 @@ func (c *Compiler) pending(b *Builder, op *backend.Operation) (values, where str
 		}
 		rows[i] = row
 	}
+	values = c.Dialect.Values(b, rows)
 	var terms, same []string
 	for i, k := range keys {
 		terms = append(terms, c.Dialect.KeyEqual(k, valueColumn(i), keyCols[i]))
 	}
 	for i, e := range exprs {
-		same = append(same, c.Dialect.Same(e, valueColumn(len(keys)+i), cols[i]))
+		v := valueColumn(len(keys) + i)
+		if path := op.Member(i); len(path) > 0 {
+			same = append(same, c.Dialect.SameMember(b, e, path, v, cols[i]))
+		} else {
+			same = append(same, c.Dialect.Same(e, v, cols[i]))
+		}
 	}
 	terms = append(terms, "NOT "+and(same))
 	if len(op.Expect) > 0 {
@@ -217,7 +280,7 @@ func (c *Compiler) pending(b *Builder, op *backend.Operation) (values, where str
 			terms = append(terms, c.Dialect.SameAsRead(e, valueColumn(len(keys)+len(exprs)+i), cols[i]))
 		}
 	}
-	return c.Dialect.Values(b, rows), and(terms), nil
+	return values, and(terms), nil
 }
 
 // valueColumn is the i-th column, from 0, of the relation that Dialect.Values makes.

@@ -9,14 +9,17 @@ import (
 	"github.com/lethe-dev/lethe/internal/backend"
 )
 
-// The aliases of a query's own table, of its table in one branch of several matches, and of a parent.
+// The aliases of a query's own table, of its table in one branch of several matches, of a parent, and of a table that is
+// asked whether others refer to a record.
 const (
 	self   = "t"
 	branch = "u"
 	parent = "p"
+	other  = "o"
 )
 
-// Resolve makes one statement for each query, in their order. Its columns are the key, Columns, Clocks and Flags.
+// Resolve makes one statement for each query, in their order. Its columns are the key, Columns, Clocks, Flags and
+// Shared.
 func (c *Compiler) Resolve(req backend.ResolveRequest) ([]Statement, error) {
 	index := make(map[string]int, len(req.Queries))
 	statements := make([]Statement, 0, len(req.Queries))
@@ -33,6 +36,11 @@ func (c *Compiler) Resolve(req backend.ResolveRequest) ([]Statement, error) {
 		index[q.Entity] = i
 	}
 	return statements, nil
+}
+
+// SplitFlags takes the tests at the end of a row apart.
+func SplitFlags(all []bool, q *backend.Query) (flags, shared []bool) {
+	return all[:len(q.Flags):len(q.Flags)], all[len(q.Flags):]
 }
 
 func numbered(prefix string, n int) []string {
@@ -94,7 +102,7 @@ func (r *resolver) statement(i int, maxRows int64) (Statement, error) {
 	if err != nil {
 		return Statement{}, err
 	}
-	where, err := r.where(q, table)
+	where, err := r.found(i, q, table)
 	if err != nil {
 		return Statement{}, err
 	}
@@ -127,7 +135,64 @@ func (r *resolver) selectList(q backend.Query) (list, order []string, err error)
 		}
 		list = append(list, term)
 	}
+	for i := range q.Shared {
+		term, err := r.shared(q.Table, &q.Shared[i])
+		if err != nil {
+			return nil, nil, err
+		}
+		list = append(list, term)
+	}
 	return list, exprs[:len(q.KeyColumns)], nil
+}
+
+// shared is true where records that the match's query did not find have in ParentColumns what this one has in Columns.
+func (r *resolver) shared(t backend.Table, m *backend.ParentMatch) (string, error) {
+	p := r.index[m.Entity] // need has checked it
+	q := r.queries[p]
+	table, _, err := r.table(q.Table)
+	if err != nil {
+		return "", err
+	}
+	on, err := r.pairs(self, t, m.Columns, other, q.Table, m.ParentColumns)
+	if err != nil {
+		return "", err
+	}
+	scope, err := r.conditions(&r.b, other, q.Table, q.Scope)
+	if err != nil {
+		return "", err
+	}
+	keys, _, err := r.columns(other, q.Table, q.KeyColumns)
+	if err != nil {
+		return "", err
+	}
+	found := make([]string, len(keys))
+	for i, k := range q.KeyColumns {
+		found[i] = parent + "." + reference(slices.Index(r.needed[p], k))
+	}
+	return fmt.Sprintf("EXISTS (SELECT 1 FROM %s AS %s WHERE %s AND %s AND %s NOT IN (SELECT %s FROM %s AS %s))", table, other, and(on), scope,
+		tuple(keys), strings.Join(found, ", "), cte(p), parent), nil
+}
+
+// pairs are comparisons of the columns of one table with those of another.
+func (c *Compiler) pairs(alias string, t backend.Table, columns []string, otherAlias string, otherTable backend.Table, otherColumns []string) ([]string, error) {
+	if len(columns) == 0 || len(columns) != len(otherColumns) {
+		return nil, &backend.RefusedError{Problem: "a reference needs as many columns as it refers to", Remedy: "correct the data map"}
+	}
+	own, ownCols, err := c.columns(alias, t, columns)
+	if err != nil {
+		return nil, err
+	}
+	theirs, theirCols, err := c.columns(otherAlias, otherTable, otherColumns)
+	if err != nil {
+		return nil, err
+	}
+	terms := make([]string, len(own))
+	for i := range own {
+		// The other table is the one that is searched: its side keeps its form, so that an index on it serves.
+		there, here := c.Dialect.Pair(theirs[i], theirCols[i], own[i], ownCols[i])
+		terms[i] = there + " = " + here
+	}
+	return terms, nil
 }
 
 // with defines a common table expression for every parent, so that the text grows with their number and not with the
@@ -138,56 +203,131 @@ func (r *resolver) with(i int) (string, error) {
 		return "", err
 	}
 	var ctes []string
-	for p := range i {
+	recursive := ""
+	for p := range i + 1 {
 		if _, ok := r.needed[p]; !ok {
 			continue
 		}
-		q := r.queries[p]
-		table, _, err := r.table(q.Table)
+		text, err := r.expression(p)
 		if err != nil {
 			return "", err
 		}
-		exprs, err := r.references(p)
-		if err != nil {
-			return "", err
+		if r.queries[p].Self != nil {
+			recursive = "RECURSIVE "
 		}
-		where, err := r.where(q, table)
-		if err != nil {
-			return "", err
-		}
-		ctes = append(ctes, fmt.Sprintf("%s AS (SELECT %s FROM %s AS %s WHERE %s)",
-			cte(p), strings.Join(exprs, ", "), table, self, where))
+		ctes = append(ctes, text)
 	}
-	return "WITH " + strings.Join(append(ctes, ""), ", "), nil
+	return "WITH " + recursive + strings.Join(append(ctes, ""), ", "), nil
+}
+
+// expression defines what a query finds, with what it leads to in its own table.
+func (r *resolver) expression(p int) (string, error) {
+	q := r.queries[p]
+	table, _, err := r.table(q.Table)
+	if err != nil {
+		return "", err
+	}
+	exprs, err := r.references(p)
+	if err != nil {
+		return "", err
+	}
+	where, err := r.where(q, table)
+	if err != nil {
+		return "", err
+	}
+	list := strings.Join(exprs, ", ")
+	text := fmt.Sprintf("SELECT %s FROM %s AS %s WHERE %s", list, table, self, where)
+	if q.Self == nil {
+		return cte(p) + " AS (" + text + ")", nil
+	}
+	scope, err := r.conditions(&r.b, self, q.Table, append(slices.Clone(q.Scope), q.Self.Conditions...))
+	if err != nil {
+		return "", err
+	}
+	own, ownCols, err := r.columns(self, q.Table, q.Self.Columns)
+	if err != nil {
+		return "", err
+	}
+	_, theirCols, err := r.columns(parent, q.Table, q.Self.ParentColumns)
+	if err != nil {
+		return "", err
+	}
+	on := make([]string, len(own))
+	for i := range own {
+		a, b := r.Dialect.Pair(own[i], ownCols[i], parent+"."+reference(slices.Index(r.needed[p], q.Self.ParentColumns[i])), theirCols[i])
+		on[i] = a + " = " + b
+	}
+	// UNION, not UNION ALL: records that refer to each other in a circle are found once.
+	return fmt.Sprintf("%s AS (%s UNION SELECT %s FROM %s AS %s JOIN %s AS %s ON %s WHERE %s)", cte(p), text, list, cte(p), parent, table, self, and(on), scope), nil
 }
 
 func cte(i int) string { return fmt.Sprintf("lethe_%d", i) }
 
+// need notes which columns of the queries before, and of its own where it leads to itself, a query refers to.
 func (r *resolver) need(i int, seen map[int]bool) error {
 	if seen[i] {
 		return nil
 	}
 	seen[i] = true
-	for _, m := range r.queries[i].AnyOf {
+	q := &r.queries[i]
+	if q.Self != nil {
+		if len(q.Self.Columns) == 0 || len(q.Self.Columns) != len(q.Self.ParentColumns) {
+			return &backend.RefusedError{Problem: "the reference to itself needs as many columns as parent columns", Remedy: "correct the data map"}
+		}
+		r.refer(i, append(slices.Clone(q.KeyColumns), q.Self.ParentColumns...))
+	}
+	for _, m := range q.AnyOf {
 		if m.Parent == nil {
 			continue
 		}
-		p, ok := r.index[m.Parent.Entity]
-		if !ok || p >= i {
-			return &backend.RefusedError{
-				Problem: fmt.Sprintf("its parent %s is not an earlier query", m.Parent.Entity),
-			}
-		}
-		for _, n := range m.Parent.ParentColumns {
-			if !slices.Contains(r.needed[p], n) {
-				r.needed[p] = append(r.needed[p], n)
-			}
-		}
-		if err := r.need(p, seen); err != nil {
+		if err := r.needParent(i, m.Parent, m.Parent.ParentColumns, seen); err != nil {
 			return err
 		}
 	}
+	for k := range q.Shared {
+		m := &q.Shared[k]
+		if p, ok := r.index[m.Entity]; ok && p < i {
+			if err := r.needParent(i, m, r.queries[p].KeyColumns, seen); err != nil {
+				return err
+			}
+			continue
+		}
+		return r.needParent(i, m, nil, seen)
+	}
 	return nil
+}
+
+func (r *resolver) needParent(i int, m *backend.ParentMatch, columns []string, seen map[int]bool) error {
+	p, ok := r.index[m.Entity]
+	if !ok || p >= i {
+		return &backend.RefusedError{Problem: fmt.Sprintf("its parent %s is not an earlier query", m.Entity)}
+	}
+	r.refer(p, columns)
+	return r.need(p, seen)
+}
+
+func (r *resolver) refer(p int, columns []string) {
+	for _, n := range columns {
+		if !slices.Contains(r.needed[p], n) {
+			r.needed[p] = append(r.needed[p], n)
+		}
+	}
+}
+
+// found is the condition that selects what a query finds, under the alias self.
+func (r *resolver) found(i int, q backend.Query, table string) (string, error) {
+	if q.Self == nil {
+		return r.where(q, table)
+	}
+	keys, _, err := r.columns(self, q.Table, q.KeyColumns)
+	if err != nil {
+		return "", err
+	}
+	refs := make([]string, len(keys))
+	for n, k := range q.KeyColumns {
+		refs[n] = parent + "." + reference(slices.Index(r.needed[i], k))
+	}
+	return fmt.Sprintf("%s IN (SELECT %s FROM %s AS %s)", tuple(keys), strings.Join(refs, ", "), cte(i), parent), nil
 }
 
 // where is scope and match of a query under the alias self.
@@ -264,6 +404,9 @@ func (r *resolver) identity(alias string, t backend.Table, m *backend.IdentityMa
 	}
 	switch m.Normalize {
 	case "", backend.None:
+		if m.Contains {
+			return r.contains(expr, col, m)
+		}
 		return r.Dialect.InText(&r.b, []string{expr}, []*Column{col}, asRows(m.Values)), nil
 	case backend.LowerCase, backend.TrimLowerCase:
 	default:
@@ -272,13 +415,16 @@ func (r *resolver) identity(alias string, t backend.Table, m *backend.IdentityMa
 			Remedy:  "use None, LowerCase or TrimLowerCase",
 		}
 	}
+	if m.Contains {
+		return r.contains(expr, col, m)
+	}
 	folded, exact := split(m.Values)
 	var terms []string
 	if len(exact) > 0 {
 		terms = append(terms, r.Dialect.InText(&r.b, []string{expr}, []*Column{col}, asRows(exact)))
 	}
 	if len(folded) > 0 {
-		ascii := allASCII(folded)
+		ascii := AllASCII(folded)
 		text := r.Dialect.TextOf(expr, col)
 		term := r.Dialect.InFolded(&r.b, r.Dialect.Fold(text, m.Normalize, ascii), folded, m.Normalize, ascii)
 		if exact := r.Dialect.FoldExact(text, m.Normalize, ascii); exact != "" {
@@ -287,6 +433,36 @@ func (r *resolver) identity(alias string, t backend.Table, m *backend.IdentityMa
 		terms = append(terms, term)
 	}
 	return or(terms), nil
+}
+
+// contains is true where the text of a column has one of the values as a word.
+func (r *resolver) contains(expr string, col *Column, m *backend.IdentityMatch) (string, error) {
+	words := make([]string, len(m.Values))
+	for i, v := range m.Values {
+		if m.Normalize == backend.TrimLowerCase {
+			v = strings.TrimSpace(v)
+		}
+		if v == "" || strings.ContainsAny(v, backend.WordSeparators) {
+			return "", &backend.RefusedError{
+				Problem: fmt.Sprintf("column %q: an identity is empty or holds a character that separates words, so that it cannot be told from its neighbours", m.Column),
+				Remedy:  "compare this identity with a column of its own",
+			}
+		}
+		words[i] = v
+	}
+	folded, exact := []string(nil), words
+	if m.Normalize != "" && m.Normalize != backend.None {
+		folded, exact = split(words)
+	}
+	text := r.Dialect.TextOf(expr, col)
+	var terms []string
+	if len(exact) > 0 {
+		terms = append(terms, r.Dialect.ContainsWord(&r.b, text, exact, false))
+	}
+	if len(folded) > 0 {
+		terms = append(terms, r.Dialect.ContainsWord(&r.b, text, folded, true))
+	}
+	return "(" + expr + " IS NOT NULL AND " + or(terms) + ")", nil
 }
 
 // split takes out the values that folding could make equal to somebody else's: those with a letter outside ASCII whose
@@ -302,7 +478,8 @@ func split(values []string) (folded, exact []string) {
 	return folded, exact
 }
 
-func allASCII(values []string) bool {
+// AllASCII tells whether no value has a letter outside ASCII.
+func AllASCII(values []string) bool {
 	for _, v := range values {
 		for i := range len(v) {
 			if v[i] >= 0x80 {

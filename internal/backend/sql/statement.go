@@ -64,6 +64,14 @@ type Dialect interface {
 	InText(b *Builder, exprs []string, cols []*Column, rows [][]string) string
 	// InFolded tests whether the folded operand equals one of the values, folded.
 	InFolded(b *Builder, operand string, values []string, n backend.Normalization, ascii bool) string
+	// ContainsWord tests whether a text has one of the words between the characters of backend.WordSeparators and its ends. A
+	// fold compares in lower case: letters of ASCII alone where the word has no others.
+	ContainsWord(b *Builder, text string, words []string, fold bool) string
+	// AssignMember is the JSON document in base with the member at the path replaced by the JSON text v, or without it where v
+	// is NULL; a document without the member stays as it is. base is a column or the result of another AssignMember.
+	AssignMember(b *Builder, base string, path []string, v string, c *Column) string
+	// SameMember tests whether AssignMember would leave the column's document as it is.
+	SameMember(b *Builder, expr string, path []string, v string, c *Column) string
 	// InKeys tests whether the key columns equal one of the keys.
 	InKeys(b *Builder, exprs []string, cols []*Column, keys []backend.Key) string
 	// NotInText is the negation of InText for one column that is not NULL.

@@ -73,6 +73,37 @@ func (d dialect) InText(b *core.Builder, exprs []string, cols []*core.Column, ro
 	return in(b, exprs, cols, lists)
 }
 
+// wordSeparators as a literal; it has no quote.
+const wordSeparators = `E' \t\n\v\f\r,;<>()[]{}"|\\'`
+
+func (d dialect) ContainsWord(b *core.Builder, text string, words []string, fold bool) string {
+	word := "x.c1"
+	if fold {
+		ascii := core.AllASCII(words)
+		text, word = foldWord(text, ascii), foldWord(word, ascii)
+	}
+	return fmt.Sprintf("EXISTS (SELECT FROM unnest($%d::text[]) AS x(c1) WHERE pg_catalog.strpos(' ' || pg_catalog.translate(%s, %s, pg_catalog.repeat(' ', %d)) || ' ', ' ' || %s || ' ') > 0)",
+		b.Bind(words), text, wordSeparators, len(backend.WordSeparators), word)
+}
+
+func foldWord(text string, ascii bool) string {
+	if ascii {
+		return "pg_catalog.translate(" + text + ", 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')"
+	}
+	return "pg_catalog.lower(" + text + ")"
+}
+
+func (dialect) AssignMember(b *core.Builder, base string, path []string, v string, c *core.Column) string {
+	at := fmt.Sprintf("$%d::text[]", b.Bind(path))
+	return fmt.Sprintf("(SELECT CASE WHEN m.doc #> %s IS NULL THEN m.doc WHEN %s IS NULL THEN m.doc #- %s ELSE pg_catalog.jsonb_set(m.doc, %s, %s::jsonb, false) END::%s "+
+		"FROM (SELECT (%s)::jsonb AS doc) AS m)", at, v, at, at, v, c.Type, base)
+}
+
+func (dialect) SameMember(b *core.Builder, expr string, path []string, v string, _ *core.Column) string {
+	member := fmt.Sprintf("(%s::jsonb #> $%d::text[])", expr, b.Bind(path))
+	return fmt.Sprintf("(%s IS NULL OR %s IS NOT NULL AND %s = %s::jsonb)", member, v, member, v)
+}
+
 func (d dialect) InKeys(b *core.Builder, exprs []string, cols []*core.Column, keys []backend.Key) string {
 	lists := make([][]string, len(cols))
 	for i := range cols {

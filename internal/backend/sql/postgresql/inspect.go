@@ -2,6 +2,8 @@ package postgresql
 
 import (
 	"context"
+	"regexp"
+	"strings"
 
 	"github.com/jackc/pgx/v5"
 
@@ -86,7 +88,10 @@ SELECT c.oid, s.nspname, c.relname,
        ARRAY(SELECT tgname::text FROM pg_catalog.pg_trigger WHERE tgrelid = c.oid AND NOT tgisinternal
              AND tgenabled <> 'D' AND tgtype & 24 <> 0
              UNION ALL SELECT rulename::text FROM pg_catalog.pg_rewrite WHERE ev_class = c.oid AND ev_type IN ('2', '4')
-             ORDER BY 1)
+             ORDER BY 1),
+       CASE WHEN c.relkind = 'p' THEN (SELECT coalesce(sum(greatest(l.reltuples, 0)), 0) FROM pg_partition_tree(c.oid) t
+                                       JOIN pg_catalog.pg_class l ON l.oid = t.relid WHERE t.isleaf)
+            ELSE greatest(c.reltuples, -1) END::bigint
 FROM target JOIN pg_catalog.pg_class c USING (oid) JOIN pg_catalog.pg_namespace s ON s.oid = c.relnamespace
 ORDER BY 2, 3`
 
@@ -108,6 +113,17 @@ SELECT i.indrelid, i.indisunique AND i.indexprs IS NULL,
 FROM target JOIN pg_catalog.pg_index i ON i.indrelid = target.oid
 WHERE i.indisvalid AND i.indpred IS NULL
 ORDER BY i.indrelid, i.indisprimary DESC, i.indisunique DESC, i.indexrelid`
+
+// foldedQuery: the first expression of each index, with the columns before it.
+const foldedQuery = target + `
+SELECT i.indrelid, pg_get_indexdef(i.indexrelid, e.pos::int, true),
+       ARRAY(SELECT a.attname::text FROM unnest(i.indkey) WITH ORDINALITY AS k(num, pos)
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.num
+             WHERE k.pos < e.pos ORDER BY k.pos)
+FROM target JOIN pg_catalog.pg_index i ON i.indrelid = target.oid
+CROSS JOIN LATERAL (SELECT min(k.pos) AS pos FROM unnest(i.indkey) WITH ORDINALITY AS k(num, pos) WHERE k.num = 0) e
+WHERE i.indisvalid AND i.indpred IS NULL AND e.pos <= i.indnkeyatts
+ORDER BY i.indrelid, i.indexrelid`
 
 const foreignKeysQuery = target + `
 SELECT k.conrelid, k.conname, fs.nspname, f.relname, k.confdeltype::text,
@@ -143,11 +159,12 @@ func (b *Backend) Inspect(ctx context.Context, tables []backend.Table) (*backend
 	if len(asked) == 0 {
 		asked = []string{b.config.Schema}
 	}
-	i := inspection{name: b.naming(tables), byOID: map[uint32]*backend.TableInfo{}, schema: &backend.Schema{}}
+	i := inspection{name: b.naming(tables), byOID: map[uint32]*backend.TableInfo{}, schema: &backend.Schema{Fold: foldExpressions}}
 	batch := &pgx.Batch{}
 	batch.Queue(tablesQuery, schemas, names).Query(i.tables)
 	batch.Queue(columnsQuery, schemas, names).Query(i.columns)
 	batch.Queue(indexesQuery, schemas, names).Query(i.indexes)
+	batch.Queue(foldedQuery, schemas, names).Query(i.folded)
 	batch.Queue(foreignKeysQuery, schemas, names).Query(i.foreignKeys)
 	batch.Queue(allQuery, asked).Query(i.all)
 	if err := conn.SendBatch(ctx, batch).Close(); err != nil {
@@ -194,11 +211,13 @@ func (i *inspection) tables(rows pgx.Rows) error {
 	var p backend.Privileges
 	var rowSecurity bool
 	var triggers []string
+	var estimate int64
 	_, err := pgx.ForEachRow(rows,
-		[]any{&oid, &schema, &name, &kind, &p.Select, &p.Update, &p.Delete, &rowSecurity, &triggers},
+		[]any{&oid, &schema, &name, &kind, &p.Select, &p.Update, &p.Delete, &rowSecurity, &triggers, &estimate},
 		func() error {
 			t := &backend.TableInfo{
 				Table: i.name(schema, name), Kind: kinds[kind], Privileges: p, RowSecurity: rowSecurity, Triggers: triggers,
+				Rows: estimate,
 			}
 			if t.Kind == "" {
 				t.Kind = backend.KindOther
@@ -239,6 +258,46 @@ func (i *inspection) indexes(rows pgx.Rows) error {
 		if unique {
 			t.Unique = append(t.Unique, names)
 		}
+		return nil
+	})
+	return err
+}
+
+// white is what TrimLowerCase takes off.
+const white = " \t\n\v\f\r"
+
+// foldExpressions are what the dialect compares with; casts that the server adds do not matter.
+var foldExpressions = map[backend.Normalization]string{
+	backend.LowerCase:     "lower(%s)",
+	backend.TrimLowerCase: `lower(btrim(%s, E' \t\n\v\f\r'))`,
+}
+
+// foldedExpression recognises those as the server prints them.
+var foldedExpression = regexp.MustCompile(`^lower\((btrim\()?\(?("(?:[^"]|"")+"|[a-z_][a-z0-9_$]*)\)?(?:::text)?(?:, '` + white + `'::text\))?\)$`)
+
+func foldedColumn(expression string) (column string, n backend.Normalization, ok bool) {
+	m := foldedExpression.FindStringSubmatch(expression)
+	if m == nil || (m[1] != "") != strings.Contains(expression, "'"+white+"'") {
+		return "", "", false
+	}
+	if column = m[2]; column[0] == '"' {
+		column = strings.ReplaceAll(column[1:len(column)-1], `""`, `"`)
+	}
+	if m[1] != "" {
+		return column, backend.TrimLowerCase, true
+	}
+	return column, backend.LowerCase, true
+}
+
+func (i *inspection) folded(rows pgx.Rows) error {
+	var oid uint32
+	var expression string
+	var after []string
+	_, err := pgx.ForEachRow(rows, []any{&oid, &expression, &after}, func() error {
+		if column, n, ok := foldedColumn(expression); ok && i.byOID[oid] != nil {
+			i.byOID[oid].Folded = append(i.byOID[oid].Folded, backend.FoldedIndex{Column: column, Normalize: n, After: after})
+		}
+		after = nil
 		return nil
 	})
 	return err

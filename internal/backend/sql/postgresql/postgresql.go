@@ -234,9 +234,9 @@ func (b *Backend) Verify(ctx context.Context, ops []backend.Operation) ([]int64,
 }
 
 func tablesOf(ops []backend.Operation) []backend.Table {
-	tables := make([]backend.Table, len(ops))
+	tables := make([]backend.Table, 0, len(ops))
 	for i := range ops {
-		tables[i] = ops[i].Table
+		tables = append(tables, ops[i].Tables()...)
 	}
 	return tables
 }
@@ -363,7 +363,7 @@ func decode(raw [][]byte, q *backend.Query, facts core.Facts) (backend.Row, erro
 		s := string(raw[i])
 		texts[i] = &s
 	}
-	row := backend.Row{Key: make(backend.Key, len(q.KeyColumns)), Flags: make([]bool, len(q.Flags))}
+	row := backend.Row{Key: make(backend.Key, len(q.KeyColumns))}
 	for i := range row.Key {
 		if texts[i] == nil {
 			return backend.Row{}, refused(q.Entity, fmt.Sprintf("a record has no value in key column %q", q.KeyColumns[i]),
@@ -384,8 +384,10 @@ func decode(raw [][]byte, q *backend.Query, facts core.Facts) (backend.Row, erro
 			row.Clocks[i] = core.ParseClock(*text)
 		}
 	}
-	for i, flag := range raw[len(raw)-len(q.Flags):] {
-		row.Flags[i] = len(flag) == 1 && (flag[0] == 1 || flag[0] == 't') // binary or text
+	var flags []bool
+	for _, flag := range raw[len(q.KeyColumns)+len(q.Columns)+len(q.Clocks):] {
+		flags = append(flags, len(flag) == 1 && (flag[0] == 1 || flag[0] == 't')) // binary or text
 	}
+	row.Flags, row.Shared = core.SplitFlags(flags, q)
 	return row, nil
 }

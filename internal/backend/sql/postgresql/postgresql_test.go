@@ -179,6 +179,7 @@ func (d *database) Stop(t *testing.T) func() {
 }
 
 func (*database) BlobType() string { return "BYTEA" }
+func (*database) JSONType() string { return "JSONB" }
 
 func (*database) Blob(hex string) string { return `'\x` + hex + `'` }
 

@@ -130,6 +130,25 @@ func (dialect) Pair(child string, _ *core.Column, parent string, _ *core.Column)
 	return child, parent
 }
 
+func (dialect) ContainsWord(b *core.Builder, text string, words []string, fold bool) string {
+	return fmt.Sprintf("%s(%s, %s, %t)", wordFunction, text, bindJSON(b, words), fold)
+}
+
+func (dialect) AssignMember(b *core.Builder, base string, path []string, v string, _ *core.Column) string {
+	at := bindPath(b, path)
+	return fmt.Sprintf("(SELECT CASE WHEN %s IS NULL THEN json_remove(m.doc, %s) ELSE json_replace(m.doc, %s, json(%s)) END FROM (SELECT %s AS doc) AS m)",
+		v, at, at, v, base)
+}
+
+func (dialect) SameMember(b *core.Builder, expr string, path []string, v string, _ *core.Column) string {
+	at := bindPath(b, path)
+	return fmt.Sprintf("(json_type(%s, %s) IS NULL OR %s IS NOT NULL AND (%s -> %s) IS json(%s))", expr, at, v, expr, at, v)
+}
+
+func bindPath(b *core.Builder, path []string) string {
+	return fmt.Sprintf("?%d", b.Bind(core.MemberPath(path)))
+}
+
 // InKeys compares twice where a collation could take different keys for the same: once as an index does, once byte by
 // byte. More keys than a statement can have bound values go in as JSON.
 func (dialect) InKeys(b *core.Builder, exprs []string, cols []*core.Column, keys []backend.Key) string {
@@ -218,6 +237,7 @@ func (dialect) NoLimit() any { return int64(-1) }
 const (
 	lowerFunction = "lethe_lower"
 	valueFunction = "lethe_value"
+	wordFunction  = "lethe_word"
 )
 
 // lower is strings.ToLower, but leaves alone what would become ASCII and was not: the Kelvin sign is no k.

@@ -127,7 +127,7 @@ func (i *inspection) run(ctx context.Context) (*backend.Schema, error) {
 	if err != nil {
 		return nil, err
 	}
-	schema := &backend.Schema{}
+	schema := &backend.Schema{Fold: foldExpressions}
 	i.kinds = map[string]string{}
 	for _, t := range all {
 		i.kinds[t.name] = t.kind
@@ -198,6 +198,9 @@ func (i *inspection) table(ctx context.Context, name string) (*backend.TableInfo
 	if err := i.indexes(ctx, info, rowid); err != nil {
 		return nil, err
 	}
+	if info.Rows, err = i.rows(ctx, name); err != nil {
+		return nil, err
+	}
 	info.Triggers, err = i.triggers(ctx, name)
 	return info, err
 }
@@ -228,6 +231,11 @@ func (i *inspection) indexes(ctx context.Context, info *backend.TableInfo, prima
 				break
 			}
 			columns = append(columns, n.String)
+		}
+		if len(columns) < len(names) {
+			if err := i.folded(ctx, info, x.name, columns); err != nil {
+				return err
+			}
 		}
 		if len(columns) == 0 {
 			continue
@@ -308,4 +316,83 @@ func (i *inspection) triggers(ctx context.Context, table string) ([]string, erro
 		}
 	}
 	return names, err
+}
+
+// foldExpressions are what the dialect compares with.
+var foldExpressions = map[backend.Normalization]string{
+	backend.LowerCase:     "lower(%s)",
+	backend.TrimLowerCase: "lower(trim(%s, char(9, 10, 11, 12, 13, 32)))",
+}
+
+// foldedPart recognises those in the text of an index, which is as somebody wrote it.
+var foldedPart = regexp.MustCompile("(?i)^lower\\s*\\(\\s*(trim\\s*\\(\\s*)?(\"[^\"]+\"|\\[[^\\]]+\\]|`[^`]+`|[a-z_][a-z0-9_$]*)\\s*" +
+	`(,\s*char\s*\(\s*9,\s*10,\s*11,\s*12,\s*13,\s*32\s*\)\s*\))?\s*\)(?:\s+(?:ASC|DESC))?$`)
+
+// folded notes an index whose first expression, after plain columns, is a normalised column.
+func (i *inspection) folded(ctx context.Context, info *backend.TableInfo, index string, after []string) error {
+	texts, err := list(ctx, i.conn, `SELECT sql FROM main.sqlite_schema WHERE type = 'index' AND name = ?1`,
+		func(scan func(...any) error) (s sql.NullString, err error) { return s, scan(&s) }, index)
+	if err != nil || len(texts) != 1 {
+		return err
+	}
+	parts := indexParts(texts[0].String)
+	if len(parts) <= len(after) {
+		return nil
+	}
+	m := foldedPart.FindStringSubmatch(parts[len(after)])
+	if m == nil || (m[1] == "") != (m[3] == "") {
+		return nil
+	}
+	f := backend.FoldedIndex{Column: strings.Trim(m[2], "\"[]`"), Normalize: backend.LowerCase, After: after}
+	if m[1] != "" {
+		f.Normalize = backend.TrimLowerCase
+	}
+	for _, c := range info.Columns { // names of columns are the same in any case
+		if strings.EqualFold(c.Name, f.Column) {
+			f.Column = c.Name
+			info.Folded = append(info.Folded, f)
+		}
+	}
+	return nil
+}
+
+// indexParts splits what stands in the parentheses of CREATE INDEX at its own commas.
+func indexParts(text string) []string {
+	from := strings.IndexByte(text, '(')
+	if from < 0 {
+		return nil
+	}
+	var parts []string
+	depth, begin := 0, from+1
+	for at := from; at < len(text); at++ {
+		switch text[at] {
+		case '(':
+			depth++
+		case ')':
+			if depth--; depth == 0 {
+				return append(parts, strings.TrimSpace(text[begin:at]))
+			}
+		case ',':
+			if depth == 1 {
+				parts = append(parts, strings.TrimSpace(text[begin:at]))
+				begin = at + 1
+			}
+		}
+	}
+	return nil
+}
+
+// rows is what the last ANALYZE counted; -1 without one.
+func (i *inspection) rows(ctx context.Context, table string) (int64, error) {
+	known, err := list(ctx, i.conn, `SELECT 1 FROM main.sqlite_schema WHERE name = 'sqlite_stat1'`,
+		func(scan func(...any) error) (n int64, err error) { return n, scan(&n) })
+	if err != nil || len(known) == 0 {
+		return -1, err
+	}
+	counts, err := list(ctx, i.conn, `SELECT CAST(stat AS INTEGER) FROM main.sqlite_stat1 WHERE tbl = ?1 COLLATE NOCASE LIMIT 1`,
+		func(scan func(...any) error) (n int64, err error) { return n, scan(&n) }, table)
+	if err != nil || len(counts) == 0 {
+		return -1, err
+	}
+	return counts[0], nil
 }

@@ -8,6 +8,7 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/url"
@@ -66,7 +67,8 @@ var register = sync.OnceValue(func() error {
 			})
 	}
 	return errors.Join(scalar(lowerFunction, func(s string) driver.Value { return lower(s) }),
-		scalar(valueFunction, func(s string) driver.Value { return fromValue(&s) }))
+		scalar(valueFunction, func(s string) driver.Value { return fromValue(&s) }),
+		sqlite.RegisterDeterministicScalarFunction(wordFunction, 3, hasWord))
 })
 
 // Open opens an existing file; it never makes one.
@@ -222,7 +224,7 @@ func (b *Backend) read(ctx context.Context, conn *sql.Conn, s core.Statement, q 
 		return nil, err
 	}
 	defer func() { _ = rows.Close() }()
-	raw := make([]any, len(q.KeyColumns)+len(q.Columns)+len(q.Clocks)+len(q.Flags))
+	raw := make([]any, len(q.KeyColumns)+len(q.Columns)+len(q.Clocks)+len(q.Flags)+len(q.Shared))
 	into := make([]any, len(raw))
 	for i := range raw {
 		into[i] = &raw[i]
@@ -267,10 +269,11 @@ func decode(raw []any, q *backend.Query) (backend.Row, error) {
 		}
 	}
 	raw = raw[len(q.Clocks):]
-	row.Flags = make([]bool, len(q.Flags))
-	for i := range row.Flags {
-		row.Flags[i] = raw[i] == int64(1)
+	flags := make([]bool, len(raw))
+	for i := range flags {
+		flags[i] = raw[i] == int64(1)
 	}
+	row.Flags, row.Shared = core.SplitFlags(flags, q)
 	return row, nil
 }
 
@@ -391,9 +394,9 @@ func (b *Backend) countRow(ctx context.Context, conn *sql.Conn, s core.Statement
 }
 
 func tablesOf(ops []backend.Operation) []backend.Table {
-	tables := make([]backend.Table, len(ops))
+	tables := make([]backend.Table, 0, len(ops))
 	for i := range ops {
-		tables[i] = ops[i].Table
+		tables = append(tables, ops[i].Tables()...)
 	}
 	return tables
 }
@@ -448,4 +451,19 @@ func (b *Backend) transaction(
 		_ = conn.Raw(func(any) error { return driver.ErrBadConn })
 	}
 	return translate(err, "")
+}
+
+// hasWord is lethe_word(text, words as a JSON array, fold).
+func hasWord(_ *sqlite.FunctionContext, args []driver.Value) (driver.Value, error) {
+	text, ok := args[0].(string)
+	list, isText := args[1].(string)
+	fold, isInt := args[2].(int64)
+	var words []string
+	if !isText || !isInt || json.Unmarshal([]byte(list), &words) != nil {
+		return nil, errors.New("wrong arguments")
+	}
+	if ok && core.HasWord(text, words, fold != 0) {
+		return int64(1), nil
+	}
+	return int64(0), nil
 }
