@@ -86,4 +86,8 @@ type CategoryCount struct {
 	// kept records that the map keeps on a legal basis without an end.
 	// +optional
 	Kept int64 `json:"kept,omitempty"`
+
+	// shared records that stay because others refer to them too.
+	// +optional
+	Shared int64 `json:"shared,omitempty"`
 }

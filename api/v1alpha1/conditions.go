@@ -23,6 +23,8 @@ const (
 	ConditionReachable = "Reachable"
 	// ConditionPrivileges tells whether the credentials of a data store suffice, and whether they are more than needed.
 	ConditionPrivileges = "PrivilegesSufficient"
+	// ConditionDrifted is True when the schemas are not those that a map was checked against when it was written.
+	ConditionDrifted = "Drifted"
 )
 
 // Reasons of conditions and events.
@@ -48,6 +50,9 @@ const (
 	ReasonForeignKeyUncovered   = "ForeignKeyUncovered"
 	ReasonEntityUnreachable     = "EntityUnreachable"
 	ReasonCycle                 = "Cycle"
+	ReasonIndexMissing          = "IndexMissing"
+	ReasonSchemaDrift           = "SchemaDrift"
+	ReasonSchemaUnchanged       = "SchemaUnchanged"
 	ReasonPeriodOutOfRange      = "PeriodOutOfRange"
 	ReasonAdmissionRequired     = "AdmissionRequired"
 	ReasonAmbiguousPolicy       = "AmbiguousPolicy"
@@ -86,6 +91,7 @@ const (
 	ReasonStoreChanged          = "StoreChanged"
 	ReasonRequestGone           = "RequestGone"
 	ReasonDryRun                = "DryRun"
+	ReasonDryRunIncomplete      = "DryRunIncomplete"
 	ReasonScheduledAfterDueDate = "ScheduledAfterDueDate"
 	ReasonOverdue               = "Overdue"
 	ReasonNothingDue            = "NothingDue"

@@ -360,6 +360,8 @@ type TableInfo struct {
 	Triggers []string
 	// RowSecurity is true where policies of the table could hide rows from these credentials.
 	RowSecurity bool
+	// NonTransactional is the name of the table's engine where changes of the table cannot be rolled back, else empty.
+	NonTransactional string
 }
 
 // FoldedIndex is an index on a normalised column.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -23,6 +24,9 @@ import (
 	"github.com/lethe-dev/lethe/internal/policy"
 	"github.com/lethe-dev/lethe/internal/state"
 )
+
+// maxSteps in the status of a run.
+const maxSteps = 100
 
 // DeletionRunReconciler executes runs.
 type DeletionRunReconciler struct {
@@ -82,24 +86,84 @@ func over(run *v1alpha1.DeletionRun, o outcome) bool {
 	return run.Status.Phase.Finished() || run.Spec.DryRun
 }
 
-// preview counts what a request would do.
+// preview counts what a request would do, also by maps that are not Ready: then what can be counted.
 func (r *DeletionRunReconciler) preview(ctx context.Context, run *v1alpha1.DeletionRun) (outcome, error) {
-	if run.Status.Phase.Finished() {
-		return ready(v1alpha1.ReasonDryRun, "nothing was changed; status.counts has what would be"), nil
+	if ready := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionReady); run.Status.Phase.Finished() && ready != nil {
+		return outcome{status: ready.Status, reason: ready.Reason, message: ready.Message}, nil
 	}
 	task, err := r.requestTask(ctx, run, false)
 	if err != nil {
 		return outcome{}, err
 	}
-	preview, steps, err := r.Executor.Preview(ctx, *task)
+	partial, err := r.previewMaps(ctx, run, task)
+	if err != nil {
+		return outcome{}, err
+	}
+	preview, err := r.Executor.Preview(ctx, *task, partial)
 	if err != nil {
 		return outcome{}, err
 	}
 	now := metav1.NewTime(r.Clock.Now().UTC().Truncate(time.Second))
 	run.Status.Phase, run.Status.FinishedAt = v1alpha1.PhaseCompleted, &now
-	run.Status.Counts, run.Status.Steps = preview.Counts, steps
+	run.Status.Counts, run.Status.Steps = preview.Counts, append(preview.Steps, skippedSteps(preview.Skipped)...)
+	run.Status.Steps = run.Status.Steps[:min(len(run.Status.Steps), maxSteps)]
 	run.Status.Retained = preview.Retained[:min(len(preview.Retained), maxRetained)]
+	if len(preview.Skipped) > 0 {
+		return ready(v1alpha1.ReasonDryRunIncomplete, fmt.Sprintf("nothing was changed; status.counts has what could be counted, not all could: %s", first(messages(preview.Skipped), "problems"))), nil
+	}
 	return ready(v1alpha1.ReasonDryRun, "nothing was changed; status.counts has what would be"), nil
+}
+
+// previewMaps gives the task all maps of the namespace where those that an erasure would use are not Ready.
+func (r *DeletionRunReconciler) previewMaps(ctx context.Context, run *v1alpha1.DeletionRun, task *executor.Task) (partial bool, err error) {
+	if len(task.Request.Maps) > 0 {
+		return false, nil
+	}
+	var list v1alpha1.PersonalDataMapList
+	if err := r.List(ctx, &list, client.InNamespace(run.Namespace)); err != nil {
+		return false, err
+	}
+	for i := range list.Items {
+		m := &list.Items[i]
+		if m.DeletionTimestamp.IsZero() {
+			task.Request.Maps = append(task.Request.Maps, planner.MapSource{Name: m.Name, UID: string(m.UID), Generation: m.Generation, Spec: m.Spec})
+		}
+	}
+	if len(task.Request.Maps) == 0 {
+		return false, nil // waits, and says for what
+	}
+	var er v1alpha1.ErasureRequest
+	if err := r.Get(ctx, client.ObjectKey{Namespace: run.Namespace, Name: run.Spec.Request.Name}, &er); err != nil {
+		return false, err
+	}
+	record, err := r.State.Request(ctx, string(er.UID))
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return false, err
+	}
+	task.Request.Identities = r.identities(&er, record)
+	return true, nil
+}
+
+func messages(problems []planner.Problem) []string {
+	var list []string
+	for _, p := range problems {
+		list = append(list, p.Message)
+	}
+	return list
+}
+
+// skippedSteps name what a preview could not look at, each entity once.
+func skippedSteps(problems []planner.Problem) []v1alpha1.RunStep {
+	var steps []v1alpha1.RunStep
+	seen := map[string]bool{}
+	for _, p := range problems {
+		name := "entity/" + p.Map + "/" + p.Entity
+		if p.Entity != "" && !seen[name] {
+			steps = append(steps, v1alpha1.RunStep{Name: name, State: v1alpha1.StepSkipped, Reason: p.Reason})
+		}
+		seen[name] = true
+	}
+	return steps
 }
 
 // execute carries a real run on.
@@ -271,11 +335,7 @@ func (r *DeletionRunReconciler) requestTask(ctx context.Context, run *v1alpha1.D
 // requestFacts gathers what a plan is made from. Once a run has effects its pinned material is used instead, so that
 // maps which are gone or not Ready by then do not stop it.
 func (r *DeletionRunReconciler) requestFacts(ctx context.Context, er *v1alpha1.ErasureRequest, record *state.Request) (*executor.RequestTask, error) {
-	facts := &executor.RequestTask{UID: string(er.UID), Name: er.Name, Scope: er.Spec.Scope,
-		Identities: func(ctx context.Context) (map[string][]string, error) {
-			identities, _, err := readIdentities(ctx, r.Secrets, r.Pseudonyms, er, record)
-			return identities, err
-		}}
+	facts := &executor.RequestTask{UID: string(er.UID), Name: er.Name, Scope: er.Spec.Scope, Identities: r.identities(er, record)}
 	if run, err := r.State.Run(ctx, string(er.UID)); err == nil && run.Effects {
 		return facts, nil
 	}
@@ -293,6 +353,13 @@ func (r *DeletionRunReconciler) requestFacts(ctx context.Context, er *v1alpha1.E
 	return facts, nil
 }
 
+func (r *DeletionRunReconciler) identities(er *v1alpha1.ErasureRequest, record *state.Request) func(context.Context) (map[string][]string, error) {
+	return func(ctx context.Context) (map[string][]string, error) {
+		identities, _, err := readIdentities(ctx, r.Secrets, r.Pseudonyms, er, record)
+		return identities, err
+	}
+}
+
 // project writes the record into the status.
 func (r *DeletionRunReconciler) project(run *v1alpha1.DeletionRun, record *state.Run) {
 	st := &run.Status
@@ -308,7 +375,7 @@ func (r *DeletionRunReconciler) project(run *v1alpha1.DeletionRun, record *state
 	for _, s := range record.Steps {
 		step := v1alpha1.RunStep{Name: s.Name, State: v1alpha1.StepState(s.State), Done: s.Done, Planned: s.Planned}
 		planned, done = planned+step.Planned, done+step.Done
-		if len(st.Steps) < 100 {
+		if len(st.Steps) < maxSteps {
 			st.Steps = append(st.Steps, step)
 		}
 	}

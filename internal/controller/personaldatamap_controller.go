@@ -1,11 +1,16 @@
 package controller
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"sort"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
@@ -13,16 +18,15 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
-	"github.com/lethe-dev/lethe/internal/backend"
-	"github.com/lethe-dev/lethe/internal/fault"
 	"github.com/lethe-dev/lethe/internal/planner"
+	"github.com/lethe-dev/lethe/internal/state"
 	"github.com/lethe-dev/lethe/internal/stores"
 )
 
 const (
 	// mapCheckInterval is how often a map is held against the live schemas.
-	mapCheckInterval = 10 * time.Minute
-	// maxListedProblems in the status of a map.
+	mapCheckInterval = 5 * time.Minute
+	// maxListedProblems in the status of a map; as many warnings and drifts.
 	maxListedProblems = 20
 )
 
@@ -30,6 +34,7 @@ const (
 type PersonalDataMapReconciler struct {
 	client.Client
 	Pool     *stores.Pool
+	State    state.Store
 	Recorder events.EventRecorder
 }
 
@@ -41,6 +46,7 @@ type PersonalDataMapReconciler struct {
 func (r *PersonalDataMapReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
 	var m v1alpha1.PersonalDataMap
 	if err := r.Get(ctx, req.NamespacedName, &m); err != nil {
+		forgetMap(req.Namespace, req.Name)
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !m.DeletionTimestamp.IsZero() {
@@ -52,7 +58,9 @@ func (r *PersonalDataMapReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 	read := m.DeepCopy()
 	o, err := r.check(ctx, &m)
 	m.Status.ObservedGeneration, m.Status.Entities = m.Generation, int32(len(m.Spec.Entities))
-	return publish(ctx, r.Client, r.Recorder, &m, read, o, err)
+	res, err := publish(ctx, r.Client, r.Recorder, &m, read, o, err)
+	r.driftEvent(&m, read)
+	return res, err
 }
 
 // check compiles all maps of the namespace together, since an entity may have its parent in another map, and reports
@@ -63,17 +71,100 @@ func (r *PersonalDataMapReconciler) check(ctx context.Context, m *v1alpha1.Perso
 		return outcome{}, err
 	}
 	graph, problems := planner.Compile(sources, "")
-	m.Status.Coverage, m.Status.SchemaDigest, m.Status.Problems, m.Status.ProblemCount = nil, "", nil, 0
-	if graph != nil {
-		facts, err := r.inspect(ctx, graph, m)
-		if err != nil {
-			return fromError(err)
-		}
-		problems = append(problems, graph.Check(facts)...)
-		coverage := graph.Coverage(facts)
-		m.Status.Coverage, m.Status.SchemaDigest = &coverage, planner.SchemaDigest(facts)
+	if graph == nil {
+		m.Status.Coverage, m.Status.SchemaDigest, m.Status.Warnings = nil, "", nil
+		return r.report(m, concerning(problems, m.Name)), nil
 	}
-	return r.report(m, concerning(problems, m.Name)), nil
+	facts, err := r.inspect(ctx, graph, m)
+	if err != nil {
+		return fromError(err) // what was found before stays in the status
+	}
+	problems = append(problems, graph.Check(facts)...)
+	coverage := graph.Coverage(facts, m.Name)
+	m.Status.Coverage, m.Status.SchemaDigest = &coverage, planner.SchemaDigest(graph.Relevant(facts))
+	m.Status.Warnings = listed(concerning(graph.Warnings(facts), m.Name))
+	mapUnknownColumns.WithLabelValues(m.Namespace, m.Name).Set(float64(coverage.Columns.Unknown))
+	drift, err := r.drift(ctx, m, graph, facts)
+	if err != nil {
+		return outcome{}, err
+	}
+	return r.report(m, append(concerning(problems, m.Name), drift...)), nil
+}
+
+// drift holds the live schemas against those that the map was written for, which the state store remembers: a status that
+// is lost does not make a changed schema look as if somebody had seen it. Another generation of the map takes the schemas
+// as they are now.
+func (r *PersonalDataMapReconciler) drift(ctx context.Context, m *v1alpha1.PersonalDataMap, graph *planner.Graph, facts map[string]planner.StoreFacts) ([]planner.Problem, error) {
+	known, err := r.State.SchemaBaseline(ctx, string(m.UID))
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return nil, err
+	}
+	var drift []string
+	var next planner.Baseline
+	if known == nil || known.Generation != m.Generation {
+		next = graph.Baseline(facts, m.Name)
+	} else {
+		before, err := planner.DecodeBaseline(known.Tables)
+		if err != nil {
+			return nil, err
+		}
+		drift, next = graph.Drift(before, facts, m.Name)
+	}
+	if err := r.remember(ctx, m, known, next); err != nil {
+		return nil, err
+	}
+	m.Status.Drift = drift[:min(len(drift), maxListedProblems)]
+	mapDrift.WithLabelValues(m.Namespace, m.Name).Set(float64(len(drift)))
+	return r.drifted(m, drift), nil
+}
+
+// remember writes the baseline if it is another one.
+func (r *PersonalDataMapReconciler) remember(ctx context.Context, m *v1alpha1.PersonalDataMap, known *state.SchemaBaseline, next planner.Baseline) error {
+	tables, err := next.Encode()
+	if err != nil || known != nil && known.Generation == m.Generation && bytes.Equal(known.Tables, tables) {
+		return err
+	}
+	return r.State.Update(ctx, func(tx state.Tx) error {
+		return tx.PutSchemaBaseline(state.SchemaBaseline{MapUID: string(m.UID), Namespace: m.Namespace, Generation: m.Generation, Tables: tables})
+	})
+}
+
+// drifted sets the condition, and makes a problem of the drift where the map's policy says so.
+func (r *PersonalDataMapReconciler) drifted(m *v1alpha1.PersonalDataMap, drift []string) []planner.Problem {
+	c := metav1.Condition{Type: v1alpha1.ConditionDrifted, Status: metav1.ConditionFalse, Reason: v1alpha1.ReasonSchemaUnchanged,
+		Message: "the schemas are those that the map was written for", ObservedGeneration: m.Generation}
+	if len(drift) == 0 {
+		meta.SetStatusCondition(&m.Status.Conditions, c)
+		return nil
+	}
+	c.Status, c.Reason = metav1.ConditionTrue, v1alpha1.ReasonSchemaDrift
+	c.Message = truncate(fmt.Sprintf("%s; map or ignore it, any change of the map's spec takes the schemas as they are now", first(drift, "changes")), 1024)
+	meta.SetStatusCondition(&m.Status.Conditions, c)
+	if m.Spec.DriftPolicy == v1alpha1.DriftWarn {
+		return nil
+	}
+	return []planner.Problem{{Reason: v1alpha1.ReasonSchemaDrift, Map: m.Name, Message: c.Message}}
+}
+
+// first is the first of a list with the number of the others.
+func first(list []string, of string) string {
+	if len(list) == 1 {
+		return list[0]
+	}
+	return fmt.Sprintf("%s (and %d more %s)", list[0], len(list)-1, of)
+}
+
+// driftEvent tells of a drift that begins, and of its end. Where drift blocks, the event of Ready tells it.
+func (r *PersonalDataMapReconciler) driftEvent(m, read *v1alpha1.PersonalDataMap) {
+	now, ready := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionDrifted), meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionReady)
+	if now == nil || ready == nil || ready.Reason == v1alpha1.ReasonSchemaDrift || m.ResourceVersion == read.ResourceVersion || meta.IsStatusConditionTrue(read.Status.Conditions, v1alpha1.ConditionDrifted) == (now.Status == metav1.ConditionTrue) {
+		return
+	}
+	kind := corev1.EventTypeNormal
+	if now.Status == metav1.ConditionTrue {
+		kind = corev1.EventTypeWarning
+	}
+	r.Recorder.Eventf(m, nil, kind, now.Reason, "Reconcile", "%s", truncate(eventMessage(now), 1000))
 }
 
 func (r *PersonalDataMapReconciler) sources(ctx context.Context, m *v1alpha1.PersonalDataMap) ([]planner.MapSource, error) {
@@ -108,7 +199,7 @@ func (r *PersonalDataMapReconciler) inspect(ctx context.Context, graph *planner.
 		store, err := r.Pool.Get(ctx, m.Namespace, name)
 		if err == nil {
 			var f planner.StoreFacts
-			if f, err = inspectStore(ctx, store, graph); err == nil {
+			if f, err = store.Facts(ctx, graph); err == nil {
 				facts[name] = f
 				continue
 			}
@@ -120,35 +211,13 @@ func (r *PersonalDataMapReconciler) inspect(ctx context.Context, graph *planner.
 	return facts, nil
 }
 
-func inspectStore(ctx context.Context, store *stores.Store, graph *planner.Graph) (planner.StoreFacts, error) {
-	f := planner.StoreFacts{Kind: store.Kind, DefaultSchema: store.DefaultSchema}
-	inspector, ok := store.Backend.(backend.Inspector)
-	if !ok {
-		_, err := store.Describe(ctx)
-		return f, fault.FromStore(store.Name, err)
-	}
-	tables := append(graph.Tables(store.Name), graph.IgnoredTables(store.Name)...)
-	schema, err := inspector.Inspect(ctx, tables)
-	if err != nil {
-		return f, fault.FromStore(store.Name, err)
-	}
-	f.Schema = schema
-	return f, nil
-}
-
 // report writes the problems into the status.
 func (r *PersonalDataMapReconciler) report(m *v1alpha1.PersonalDataMap, problems []planner.Problem) outcome {
 	// What does not exist comes first: much else follows from it.
 	sort.SliceStable(problems, func(i, j int) bool {
 		return problems[i].Reason == v1alpha1.ReasonSchemaMismatch && problems[j].Reason != v1alpha1.ReasonSchemaMismatch
 	})
-	m.Status.ProblemCount = int32(len(problems))
-	for i, p := range problems {
-		if i == maxListedProblems {
-			break
-		}
-		m.Status.Problems = append(m.Status.Problems, v1alpha1.MapProblem{Reason: p.Reason, Entity: p.Entity, Column: p.Column, Message: truncate(p.Message, 1024)})
-	}
+	m.Status.Problems, m.Status.ProblemCount = listed(problems), int32(len(problems))
 	if len(problems) == 0 {
 		o := ready(v1alpha1.ReasonReady, "every entity is there, reachable and can be treated as the map says")
 		o.requeue = mapCheckInterval
@@ -161,6 +230,15 @@ func (r *PersonalDataMapReconciler) report(m *v1alpha1.PersonalDataMap, problems
 	return stalled(problems[0].Reason, message, time.Minute)
 }
 
+// listed is what the status lists of problems or warnings.
+func listed(problems []planner.Problem) []v1alpha1.MapProblem {
+	var list []v1alpha1.MapProblem
+	for _, p := range problems[:min(len(problems), maxListedProblems)] {
+		list = append(list, v1alpha1.MapProblem{Reason: p.Reason, Entity: p.Entity, Column: p.Column, Message: truncate(p.Message, 1024)})
+	}
+	return list
+}
+
 // release lets a map go when no unfinished request is being processed with it.
 func (r *PersonalDataMapReconciler) release(ctx context.Context, m *v1alpha1.PersonalDataMap) (ctrl.Result, error) {
 	var runs v1alpha1.DeletionRunList
@@ -168,6 +246,11 @@ func (r *PersonalDataMapReconciler) release(ctx context.Context, m *v1alpha1.Per
 		return ctrl.Result{}, err
 	}
 	if len(runs.Items) == 0 {
+		forget := func(tx state.Tx) error { return tx.DeleteSchemaBaseline(string(m.UID)) }
+		if err := r.State.Update(ctx, forget); err != nil {
+			return ctrl.Result{}, err
+		}
+		forgetMap(m.Namespace, m.Name)
 		return ctrl.Result{}, setFinalizer(ctx, r.Client, m, false)
 	}
 	read := m.DeepCopy()
@@ -181,7 +264,7 @@ func (r *PersonalDataMapReconciler) release(ctx context.Context, m *v1alpha1.Per
 func (r *PersonalDataMapReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	all := ofNamespace(r, &v1alpha1.PersonalDataMapList{})
 	return ctrl.NewControllerManagedBy(mgr).
-		For(&v1alpha1.PersonalDataMap{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v1alpha1.PersonalDataMap{}, builder.WithPredicates(specOrCommandChanged())).
 		Watches(&v1alpha1.DataStore{}, all, builder.WithPredicates(readyChanged{})).
 		Watches(&v1alpha1.PersonalDataMap{}, all, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Complete(r)

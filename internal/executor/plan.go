@@ -115,7 +115,7 @@ func (r *run) build(ctx context.Context, facts *planner.Facts, holds []planner.H
 	}
 	plan, err := r.graph.Build(facts, planner.BuildInput{
 		RunID: r.task.RunUID, Revision: r.record.PlanRevision + 1, Now: r.Clock.Now().UTC(),
-		RunSeed: r.key, NamespaceKey: namespaceKey, Holds: holds, Codec: open.Codec(),
+		RunSeed: r.key, NamespaceKey: namespaceKey, Holds: holds, Codec: open.Codec(), Subject: r.material.Subject,
 	})
 	return plan, buildFault(err)
 }
@@ -228,44 +228,6 @@ func (r *run) seal() error {
 	}
 	r.record.Sealed, err = keys.Seal(r.key, plain, []byte(r.task.RunUID))
 	return err
-}
-
-// Preview counts what an erasure would do. It changes nothing, and nothing of it is kept.
-func (e *Executor) Preview(ctx context.Context, task Task) (*Outcome, []v1alpha1.RunStep, error) {
-	identities, err := task.Request.Identities(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	graph, problems := planner.Compile(task.Request.Maps, task.Request.Scope)
-	if len(problems) > 0 || graph == nil {
-		return nil, nil, fault.Terminalf(v1alpha1.ReasonMapNotReady, "the maps do not fit together: %s", firstMessage(problems))
-	}
-	r := &run{Executor: e, task: task, graph: graph, known: []string{task.SubjectPseudonym}, record: &state.Run{},
-		material: &material{Subject: planner.Subject{Identities: identities}}}
-	if err := complete(graph, r.material.Subject); err != nil {
-		return nil, nil, err
-	}
-	holds, err := r.liveHolds(ctx)
-	if err != nil {
-		return nil, nil, err
-	}
-	facts, err := Resolve(ctx, e.Stores, Query{Namespace: task.Namespace, Graph: graph, Subject: r.material.Subject, Holds: holds})
-	if err != nil {
-		return nil, nil, err
-	}
-	if holds, err = r.recognize(ctx, facts); err != nil {
-		return nil, nil, err
-	}
-	r.key = make([]byte, 32) // the values of a preview are never written, so a constant seed does
-	plan, err := r.build(ctx, facts, holds)
-	if err != nil {
-		return nil, nil, err
-	}
-	var steps []v1alpha1.RunStep
-	for _, s := range plan.Steps {
-		steps = append(steps, v1alpha1.RunStep{Name: s.Name, State: v1alpha1.StepSkipped, Reason: v1alpha1.ReasonDryRun, Planned: s.Planned})
-	}
-	return &Outcome{Counts: plan.Counts, Retained: plan.Retained}, steps, nil
 }
 
 // ledgerCounts is what the ledger keeps of the counts, and of what stays with its basis.

@@ -161,7 +161,7 @@ func register(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, ke
 			return nil
 		}),
 		(&controller.DataStoreReconciler{Client: c, Pool: pool, State: vault.State, Recorder: recorder}).SetupWithManager(mgr),
-		(&controller.PersonalDataMapReconciler{Client: c, Pool: pool, Recorder: recorder}).SetupWithManager(mgr),
+		(&controller.PersonalDataMapReconciler{Client: c, Pool: pool, State: vault.State, Recorder: recorder}).SetupWithManager(mgr),
 		(&controller.RetentionPolicyReconciler{Client: c, Recorder: recorder}).SetupWithManager(mgr),
 		(&controller.LegalHoldReconciler{Client: c, State: vault.State, Journal: entries, Pseudonyms: pseudonyms, Clock: o.Clock, Recorder: recorder}).SetupWithManager(mgr),
 		(&controller.ErasureRequestReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Journal: entries, Keys: keyStore,

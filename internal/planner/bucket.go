@@ -1,7 +1,6 @@
 package planner
 
 import (
-	"slices"
 	"sort"
 	"strings"
 
@@ -67,6 +66,12 @@ func (p *partition) buckets() *buckets {
 			}
 		}
 	}
+	for _, e := range p.g.entities {
+		b.cutCircles(e, b.main)
+		for _, to := range b.later {
+			b.cutCircles(e, to)
+		}
+	}
 	for _, f := range p.facts.Files {
 		b.placeFile(f)
 	}
@@ -125,7 +130,13 @@ func (b *buckets) cutOwn(s *rowState) {
 			continue
 		}
 		to := b.of(parent)
-		if ed.deep {
+		switch {
+		case ed.shared: // the record that refers goes first
+			if from != nil {
+				b.waitFor(from, to)
+			}
+			continue
+		case ed.deep:
 			b.waitFor(to, from)
 		}
 		if columns := b.cutColumns(s, ed, from, to); len(columns) > 0 {
@@ -169,9 +180,7 @@ func (b *buckets) cutColumns(s *rowState, ed *edge, from, to *bucket) []string {
 func (e *entity) nulled(ed *edge) []string {
 	var cols []string
 	for _, c := range ed.columns {
-		if slices.ContainsFunc(e.spec.Fields, func(f v1alpha1.FieldChange) bool {
-			return f.Column == c && f.Strategy == v1alpha1.StrategyNull
-		}) {
+		if e.nulls(c) {
 			cols = append(cols, c)
 		}
 	}
@@ -213,7 +222,7 @@ func (b *buckets) placeFile(f FileFacts) {
 	var group *fileGroup
 	for _, o := range f.Owners {
 		s := b.index[o.Entity][o.Key]
-		if s == nil || s.fate == fateKeep || s.fate == fateOutside || s.e.spec.Action == v1alpha1.ActionMark {
+		if s == nil || s.fate == fateKeep || s.fate == fateOutside || s.fate == fateShared || s.e.spec.Action == v1alpha1.ActionMark {
 			return
 		}
 		when = when.join(s.release)
@@ -309,6 +318,8 @@ func (b *buckets) counts() []v1alpha1.CategoryCount {
 				if !s.row.Gone {
 					c.of(e.spec.Category).Kept++
 				}
+			case fateShared:
+				c.of(e.spec.Category).Shared++
 			}
 		}
 	}

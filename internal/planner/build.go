@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -26,6 +27,8 @@ type BuildInput struct {
 	Holds []Hold
 	// Codec turns values to text and back.
 	Codec Codec
+	// Subject is whose identities the strategy Redact takes out of texts.
+	Subject Subject
 }
 
 // errStaleFacts is returned for facts that do not fit the graph or the holds: gather them anew.
@@ -61,7 +64,7 @@ func (g *Graph) Build(f *Facts, in BuildInput) (*Plan, error) {
 		return nil, err
 	}
 	b := &builder{buckets: part.buckets(), in: in,
-		values: anonymizer{runSeed: in.RunSeed, namespaceKey: in.NamespaceKey, codec: in.Codec}}
+		values: anonymizer{runSeed: in.RunSeed, namespaceKey: in.NamespaceKey, subject: in.Subject}}
 	plan := &Plan{RunID: in.RunID, Revision: in.Revision, Nonce: nonce(in.RunSeed, "plan"), Scope: g.scope,
 		Counts: b.counts(), Retained: b.retained(), Tombstones: part.erasedRoots()}
 	for _, m := range g.maps {
@@ -229,7 +232,10 @@ func (b *builder) cuts(to *bucket, store string) (ops []backend.Operation, purpo
 	for _, id := range ids {
 		ed := id.e.edgeAt(id.edge)
 		columns := ed.unlink
-		if ed.deep {
+		switch {
+		case ed.deep && ed.parent == ed.child && id.e.deletes():
+			columns = ed.ownColumns()
+		case ed.deep:
 			columns = id.e.nulled(ed)
 		}
 		op := backend.Operation{Entity: id.e.name, Action: backend.Update, Table: id.e.table, KeyColumns: id.e.spec.Key, Columns: columns}
@@ -267,12 +273,18 @@ func (b *builder) rowOperations(to *bucket, store string, final bool) (ops []bac
 		case v1alpha1.ActionMark:
 			action, purpose = backend.Update, PurposeMark
 		}
-		rows, err := b.operations(e, to.rows[e], action, e.spec.Fields)
-		if err != nil {
-			return nil, nil, err
+		levels := [][]*rowState{to.rows[e]}
+		if action == backend.Delete {
+			levels = e.grow(to.rows[e]).levels
 		}
-		for _, op := range rows {
-			ops, purposes = append(ops, op), append(purposes, purpose)
+		for _, level := range levels {
+			rows, err := b.operations(e, level, action, e.spec.Fields)
+			if err != nil {
+				return nil, nil, err
+			}
+			for _, op := range rows {
+				ops, purposes = append(ops, op), append(purposes, purpose)
+			}
 		}
 	}
 	return ops, purposes, nil
@@ -280,19 +292,25 @@ func (b *builder) rowOperations(to *bucket, store string, final bool) (ops []bac
 
 // operations treats records of one entity: one operation for each set of holds that must still not select the records.
 func (b *builder) operations(e *entity, rows []*rowState, action backend.Action, fields []v1alpha1.FieldChange) ([]backend.Operation, error) {
-	byOpen := map[uint32]*backend.Operation{}
-	var masks []uint32
+	type group struct {
+		open uint32
+		own  bool // whoever refers to the records
+	}
+	byGroup := map[group]*backend.Operation{}
+	var groups []group
 	for _, s := range rows {
-		op := byOpen[s.open]
+		g := group{s.open, s.row.Own}
+		op := byGroup[g]
 		if op == nil {
 			op = &backend.Operation{Entity: e.name, Action: action, Table: e.table, KeyColumns: e.spec.Key, Unless: e.unless(s.open)}
-			if action == backend.Update {
-				for _, f := range fields {
-					op.Columns = append(op.Columns, f.Column)
-				}
+			switch {
+			case action == backend.Update:
+				op.Columns, op.Members = targets(fields)
+			case !s.row.Own:
+				op.Referrers = e.referrers()
 			}
-			byOpen[s.open] = op
-			masks = append(masks, s.open)
+			byGroup[g] = op
+			groups = append(groups, g)
 		}
 		op.Keys = append(op.Keys, s.row.Key)
 		if action != backend.Update {
@@ -300,7 +318,7 @@ func (b *builder) operations(e *entity, rows []*rowState, action backend.Action,
 		}
 		set := make([]backend.Value, len(fields))
 		for i, f := range fields {
-			v, err := b.values.newValue(e, f, s.row)
+			v, err := b.newValue(e, f, s.row)
 			if err != nil {
 				return nil, &ProblemError{e.problem(v1alpha1.ReasonInvalidSpec, f.Column, "entity %s, column %s: %s", e.name, f.Column, err.Error())}
 			}
@@ -308,12 +326,31 @@ func (b *builder) operations(e *entity, rows []*rowState, action backend.Action,
 		}
 		op.Set = append(op.Set, set)
 	}
-	slices.Sort(masks)
-	ops := make([]backend.Operation, 0, len(masks))
-	for _, m := range masks {
-		ops = append(ops, *byOpen[m])
+	slices.SortFunc(groups, func(a, c group) int {
+		if a.own != c.own && a.own {
+			return -1
+		}
+		return cmp.Compare(a.open, c.open)
+	})
+	ops := make([]backend.Operation, 0, len(groups))
+	for _, g := range groups {
+		ops = append(ops, *byGroup[g])
 	}
 	return ops, nil
+}
+
+// targets are the columns that the fields set, with the paths of members where there are any.
+func targets(fields []v1alpha1.FieldChange) (columns []string, members [][]string) {
+	parts := false
+	for _, f := range fields {
+		path, _ := parseMemberPath(f.Path) // checked before
+		columns, members = append(columns, f.Column), append(members, path)
+		parts = parts || len(path) > 0
+	}
+	if !parts {
+		return columns, nil
+	}
+	return columns, members
 }
 
 // unless lists the conditions of the holds that did not select the records.

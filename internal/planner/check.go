@@ -7,6 +7,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/backend"
@@ -86,9 +87,11 @@ func (g *Graph) check(stores map[string]StoreFacts) *checker {
 		c.checkKey(e, info)
 		c.checkWrites(e, info)
 		c.checkNames(e, info)
+		c.checkIndexes(e, info)
 		c.warn(e, info)
 	}
 	c.checkSchemas()
+	c.checkIgnoredColumns()
 	for _, name := range sortedKeys(stores) {
 		c.checkForeignKeys(name)
 	}
@@ -179,6 +182,19 @@ func (e *entity) uses() []use {
 	}
 	for _, f := range e.written() {
 		add("fields", f.Column)
+		if f.Fingerprint != nil {
+			add("the fingerprint", f.Fingerprint.Per...)
+			if f.Fingerprint.Parent == "" {
+				add("the fingerprint", f.Fingerprint.Columns...)
+			}
+		}
+	}
+	for _, ed := range e.children {
+		for _, f := range ed.child.written() {
+			if f.Fingerprint != nil && f.Fingerprint.Parent != "" && qualified(ed.child.mapName, f.Fingerprint.Parent) == e.name {
+				add("the fingerprint of "+ed.child.name, f.Fingerprint.Columns...)
+			}
+		}
 	}
 	for _, d := range e.spec.Deactivate {
 		add("deactivate", d.Column)
@@ -303,28 +319,69 @@ func (c *checker) writable(e *entity, info *backend.TableInfo, name string) *bac
 }
 
 func (c *checker) checkValue(e *entity, info *backend.TableInfo, col *backend.ColumnInfo, f v1alpha1.FieldChange) {
+	mismatch := func(format string, args ...any) {
+		c.add(e.problem(v1alpha1.ReasonSchemaMismatch, col.Name, "column %s of table %s "+format, append([]any{col.Name, tableText(info.Table)}, args...)...))
+	}
+	length, text := textLength(col.Type)
+	if f.Path != "" {
+		if !text && !jsonType.MatchString(col.Type) {
+			mismatch("is of type %s; a path needs a column of JSON documents", col.Type)
+		}
+		return
+	}
 	switch f.Strategy {
 	case v1alpha1.StrategyNull:
 		if !col.Nullable {
-			c.add(e.problem(v1alpha1.ReasonSchemaMismatch, col.Name, "column %s of table %s is NOT NULL, so the strategy Null cannot be used; choose another strategy", col.Name, tableText(info.Table)))
+			mismatch("is NOT NULL, so the strategy Null cannot be used; choose another strategy")
 		}
-	case v1alpha1.StrategyPseudonym, v1alpha1.StrategyHash, v1alpha1.StrategyRandom:
-		if length, ok := textLength(col.Type); !ok || length < generatedLength {
-			c.add(e.problem(v1alpha1.ReasonSchemaMismatch, col.Name, "column %s of table %s is of type %s; the strategy %s needs a text column of at least %d characters", col.Name, tableText(info.Table), col.Type, f.Strategy, generatedLength))
+	case v1alpha1.StrategyPseudonym, v1alpha1.StrategyHash, v1alpha1.StrategyRandom, v1alpha1.StrategyFingerprint:
+		if !text || length < generatedLength {
+			mismatch("is of type %s; the strategy %s needs a text column of at least %d characters", col.Type, f.Strategy, generatedLength)
+		}
+	case v1alpha1.StrategyRedact:
+		if !text {
+			mismatch("is of type %s; the strategy Redact needs a text column", col.Type)
+		}
+	case v1alpha1.StrategyConstant:
+		if n := utf8.RuneCountInString(*f.Value); text && n > length {
+			mismatch("is of type %s, and the value has %d characters; give a shorter one", col.Type, n)
 		}
 	case v1alpha1.StrategyTruncateDate:
-		if _, ok := textLength(col.Type); !ok && !dateType.MatchString(col.Type) {
-			c.add(e.problem(v1alpha1.ReasonSchemaMismatch, col.Name, "column %s of table %s is of type %s; the strategy TruncateDate needs a date, a timestamp or text", col.Name, tableText(info.Table), col.Type))
+		if !text && !dateType.MatchString(col.Type) {
+			mismatch("is of type %s; the strategy TruncateDate needs a date, a timestamp or text", col.Type)
 		}
 	}
+	if !col.Nullable && f.Strategy == v1alpha1.StrategyFingerprint {
+		mismatch("is NOT NULL, and a record without the values that make a fingerprint gets NULL; make it nullable")
+	}
+	c.checkUnique(e, info, col, f)
 	for _, fk := range info.ForeignKeys {
-		if slices.Contains(fk.Columns, col.Name) && f.Strategy != v1alpha1.StrategyNull && f.Strategy != v1alpha1.StrategyConstant {
+		if slices.Contains(fk.Columns, col.Name) && f.Path == "" && f.Strategy != v1alpha1.StrategyNull && f.Strategy != v1alpha1.StrategyConstant {
 			c.add(e.problem(v1alpha1.ReasonForeignKeyUncovered, col.Name, "column %s of table %s refers to %s by constraint %s, which a generated value would break; use the strategy Null", col.Name, tableText(info.Table), tableText(fk.References), fk.Name))
 		}
 	}
 }
 
+// checkUnique refuses a value that several records would get where a unique index allows it once.
+func (c *checker) checkUnique(e *entity, info *backend.TableInfo, col *backend.ColumnInfo, f v1alpha1.FieldChange) {
+	if f.Strategy != v1alpha1.StrategyConstant && f.Strategy != v1alpha1.StrategyTruncateDate && f.Strategy != v1alpha1.StrategyRedact {
+		return
+	}
+	same := map[string]bool{}
+	for _, other := range e.written() {
+		same[other.Column] = same[other.Column] || other.Strategy == f.Strategy
+	}
+	for _, unique := range info.Unique {
+		if slices.Contains(unique, col.Name) && !slices.ContainsFunc(unique, func(u string) bool { return !same[u] }) {
+			c.add(e.problem(v1alpha1.ReasonSchemaMismatch, col.Name, "column %s of table %s is unique (%s), and the strategy %s would give several records the same value; use Null, Pseudonym, Hash or Random",
+				col.Name, tableText(info.Table), strings.Join(unique, ", "), f.Strategy))
+			return
+		}
+	}
+}
+
 var (
+	jsonType = regexp.MustCompile(`(?i)^jsonb?\b`)
 	dateType = regexp.MustCompile(`(?i)^(date|datetime|timestamp|timestamptz)\b`)
 	textType = regexp.MustCompile(`(?i)^(?:(?:tiny|medium|long)?text|clob|citext|string|(?:national )?(?:var)?char(?:acter)?(?: varying)?2?|n(?:var)?char|bpchar|native character|varying character)\s*(?:\(\s*(\d+)[^)]*\))?`)
 )
@@ -355,28 +412,11 @@ func (c *checker) warn(e *entity, info *backend.TableInfo) {
 	warn := func(column, format string, args ...any) {
 		c.warnings = append(c.warnings, e.problem(v1alpha1.ReasonSchemaMismatch, column, format, args...))
 	}
-	for _, m := range e.spec.IdentifiedBy {
-		if !indexed(info, []string{m.Column}) {
-			warn(m.Column, "column %s of table %s has no index: each request reads the whole table", m.Column, tableText(info.Table))
-		}
-	}
-	for _, ed := range e.edges {
-		if !indexed(info, ed.columns) {
-			warn(ed.columns[0], "the reference of %s to %s (%s) has no index: each request reads the whole table", e.name, ed.parent.name, strings.Join(ed.columns, ", "))
-		}
-	}
 	if len(info.Triggers) > 0 && !e.outside && e.spec.Action != v1alpha1.ActionKeep {
 		triggers := slices.Clone(info.Triggers)
 		sort.Strings(triggers)
 		warn("", "table %s has triggers (%s) that fire when records are erased; make sure that they keep no copy", tableText(info.Table), strings.Join(triggers, ", "))
 	}
-}
-
-// indexed tells whether an index begins with some of the columns, so that the store need not read everything.
-func indexed(info *backend.TableInfo, columns []string) bool {
-	return slices.ContainsFunc(slices.Concat(info.Indexed, info.Unique), func(ix []string) bool {
-		return len(ix) > 0 && slices.Contains(columns, ix[0])
-	})
 }
 
 func column(info *backend.TableInfo, name string) *backend.ColumnInfo {

@@ -72,14 +72,26 @@ func TestCompileRefuses(t *testing.T) {
 		entities []v1alpha1.Entity
 		want     []string
 	}{
-		"nothing wrong":          {[]v1alpha1.Entity{applicant(), note}, nil},
-		"unknown parent":         {[]v1alpha1.Entity{applicant(), child("note", deep("nobody", "x"))}, []string{"EntityUnreachable note", "MapIncomplete note"}},
-		"no root":                {[]v1alpha1.Entity{with(applicant(), func(e *v1alpha1.Entity) { e.Root = nil })}, []string{"MapIncomplete"}},
-		"unreachable":            {[]v1alpha1.Entity{applicant(), child("note", shallow("applicant", "applicant_id"))}, []string{"EntityUnreachable note"}},
-		"keep by shallow link":   {[]v1alpha1.Entity{applicant(), with(child("note", shallow("applicant", "applicant_id")), func(e *v1alpha1.Entity) { e.Action, e.LegalBasis = v1alpha1.ActionKeep, "x" })}, nil},
-		"cycle":                  {[]v1alpha1.Entity{with(applicant(), func(e *v1alpha1.Entity) { e.Parents = []v1alpha1.Parent{deep("note", "last_note")} }), note}, []string{"Cycle note applicant_id"}},
-		"cycle broken":           {[]v1alpha1.Entity{with(applicant(), func(e *v1alpha1.Entity) { e.Parents = []v1alpha1.Parent{shallow("note", "last_note")} }), note}, nil},
-		"deep to itself":         {[]v1alpha1.Entity{applicant(), child("note", deep("applicant", "a"), deep("note", "reply_to"))}, []string{"Cycle note reply_to"}},
+		"nothing wrong":        {[]v1alpha1.Entity{applicant(), note}, nil},
+		"unknown parent":       {[]v1alpha1.Entity{applicant(), child("note", deep("nobody", "x"))}, []string{"EntityUnreachable note", "MapIncomplete note"}},
+		"no root":              {[]v1alpha1.Entity{with(applicant(), func(e *v1alpha1.Entity) { e.Root = nil })}, []string{"MapIncomplete"}},
+		"unreachable":          {[]v1alpha1.Entity{applicant(), child("note", shallow("applicant", "applicant_id"))}, []string{"EntityUnreachable note"}},
+		"keep by shallow link": {[]v1alpha1.Entity{applicant(), with(child("note", shallow("applicant", "applicant_id")), func(e *v1alpha1.Entity) { e.Action, e.LegalBasis = v1alpha1.ActionKeep, "x" })}, nil},
+		"cycle":                {[]v1alpha1.Entity{with(applicant(), func(e *v1alpha1.Entity) { e.Parents = []v1alpha1.Parent{deep("note", "last_note")} }), note}, []string{"Cycle note applicant_id"}},
+		"cycle broken":         {[]v1alpha1.Entity{with(applicant(), func(e *v1alpha1.Entity) { e.Parents = []v1alpha1.Parent{shallow("note", "last_note")} }), note}, nil},
+		"deep to itself":       {[]v1alpha1.Entity{applicant(), child("note", deep("applicant", "a"), deep("note", "reply_to"))}, nil},
+		"counted by itself":    {[]v1alpha1.Entity{applicant(), child("note", deep("applicant", "a"), refCount("note", "id", "reply_to"))}, []string{"Cycle note id"}},
+		"counted across stores": {[]v1alpha1.Entity{applicant(), child("link", deep("applicant", "a")), with(child("doc", refCount("link", "id", "doc")), func(e *v1alpha1.Entity) { e.Store = "other" })},
+			[]string{"InvalidSpec doc id"}},
+		"member path":          {[]v1alpha1.Entity{applicant(), with(note, anonymize(v1alpha1.FieldChange{Column: "x", Path: "$.a[0]", Strategy: v1alpha1.StrategyNull}))}, []string{"InvalidSpec note x"}},
+		"whole and in part":    {[]v1alpha1.Entity{applicant(), with(note, anonymize(field("x", v1alpha1.StrategyNull), v1alpha1.FieldChange{Column: "x", Path: "$.a", Strategy: v1alpha1.StrategyNull}))}, []string{"InvalidSpec note x"}},
+		"two members":          {[]v1alpha1.Entity{applicant(), with(note, anonymize(v1alpha1.FieldChange{Column: "x", Path: "$.b", Strategy: v1alpha1.StrategyRemove}, v1alpha1.FieldChange{Column: "x", Path: "$.a", Strategy: v1alpha1.StrategyNull}))}, nil},
+		"foreign fingerprint":  {[]v1alpha1.Entity{applicant(), with(note, anonymize(v1alpha1.FieldChange{Column: "x", Strategy: v1alpha1.StrategyFingerprint, Fingerprint: &v1alpha1.Fingerprint{Parent: "nobody", Columns: []string{"y"}}}))}, []string{"InvalidSpec note x"}},
+		"columns side by side": {[]v1alpha1.Entity{applicant(), with(note, file("{x}{y}"))}, []string{"InvalidSpec note"}},
+		"open pattern":         {[]v1alpha1.Entity{applicant(), with(note, func(e *v1alpha1.Entity) { e.Keys = []v1alpha1.KeyReference{{Store: "cache", Key: "session:{id}*"}} })}, []string{"InvalidSpec note"}},
+		"open prefix": {[]v1alpha1.Entity{applicant(), with(note, func(e *v1alpha1.Entity) {
+			e.Files = []v1alpha1.FileReference{{Store: "bucket", Path: "p/{id}", Kind: v1alpha1.FileKindPrefix}}
+		})}, []string{"InvalidSpec note"}},
 		"shallow to itself":      {[]v1alpha1.Entity{applicant(), child("note", deep("applicant", "a"), shallow("note", "reply_to"))}, nil},
 		"key anonymised":         {[]v1alpha1.Entity{applicant(), with(note, anonymize(field("id", v1alpha1.StrategyNull)))}, []string{"InvalidSpec note id"}},
 		"unknown strategy":       {[]v1alpha1.Entity{applicant(), with(note, anonymize(field("x", "Scramble")))}, []string{"InvalidSpec note x"}},
@@ -405,7 +417,7 @@ func TestCoverageAndDigest(t *testing.T) {
 	s := schemaOf(g, "ats")
 	s.All = append(s.All, backend.Table{Schema: "public", Name: "settings"}, backend.Table{Name: "other"}, backend.Table{Schema: "public", Name: "other"})
 	stores := map[string]StoreFacts{"ats": {Kind: TableStore, DefaultSchema: "public", Schema: s}}
-	if diff := cmp.Diff(v1alpha1.MapCoverage{Mapped: 3, Ignored: 1, Unknown: 1}, g.Coverage(stores)); diff != "" {
+	if diff := cmp.Diff(v1alpha1.MapCoverage{Mapped: 3, Ignored: 1, Unknown: 1, Columns: v1alpha1.ColumnCoverage{Mapped: 13}}, g.Coverage(stores)); diff != "" {
 		t.Error(diff)
 	}
 	before := SchemaDigest(stores)

@@ -44,6 +44,10 @@ type RowFacts struct {
 	Legal []string `json:"legal,omitempty"`
 	// Parents are the records that this one refers to.
 	Parents []ParentRef `json:"parents,omitempty"`
+	// Shared is true where records that are not the subject's refer to it by a RefCount reference.
+	Shared bool `json:"shared,omitempty"`
+	// Own is true where an identity or a Deep parent says that it is the subject's, whoever refers to it.
+	Own bool `json:"own,omitempty"`
 	// Gone marks a record that an earlier look found and a later one did not.
 	Gone bool `json:"gone,omitempty"`
 }
@@ -175,6 +179,7 @@ func mergeEntity(prior, fresh *EntityFacts) *EntityFacts {
 		if p, ok := before[id]; ok {
 			r.Values = p.Values
 			r.Parents = mergeParents(p.Parents, r.Parents)
+			r.Own = r.Own || p.Own
 		}
 		out.Rows = append(out.Rows, r)
 	}

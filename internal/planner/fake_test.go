@@ -116,14 +116,60 @@ func (f *fakeStore) resolve(req backend.ResolveRequest) *backend.Resolution {
 		if t == nil {
 			continue
 		}
-		for _, row := range t.rows {
+		in := make([]bool, len(t.rows))
+		for i, row := range t.rows {
 			if meets(row, q.Scope) && slices.ContainsFunc(q.AnyOf, func(m backend.Match) bool { return matches(row, m, found) }) {
+				in[i] = true
 				found[q.Entity] = append(found[q.Entity], row)
-				res.Rows[q.Entity] = append(res.Rows[q.Entity], readRow(row, q))
+			}
+		}
+		for again := q.Self != nil; again; {
+			again = false
+			for i, row := range t.rows {
+				if !in[i] && meets(row, q.Scope) && matches(row, backend.Match{Parent: selfMatch(q)}, found) {
+					in[i], again = true, true
+					found[q.Entity] = append(found[q.Entity], row)
+				}
+			}
+		}
+		for i, row := range t.rows {
+			if in[i] {
+				out := readRow(row, q)
+				for _, m := range q.Shared {
+					out.Shared = append(out.Shared, f.othersRefer(row, m, req.Queries, found[m.Entity]))
+				}
+				res.Rows[q.Entity] = append(res.Rows[q.Entity], out)
 			}
 		}
 	}
 	return res
+}
+
+func selfMatch(q backend.Query) *backend.ParentMatch {
+	m := *q.Self
+	m.Entity = q.Entity
+	return &m
+}
+
+// othersRefer tells whether rows of the match's table that its query did not find refer to the row.
+func (f *fakeStore) othersRefer(row map[string]*string, m backend.ParentMatch, queries []backend.Query, own []map[string]*string) bool {
+	i := slices.IndexFunc(queries, func(q backend.Query) bool { return q.Entity == m.Entity })
+	key, ok := tupleOf(row, m.Columns)
+	for _, by := range f.rowsOf(queries[i].Table.Name) {
+		ref, isRef := tupleOf(by, m.ParentColumns)
+		mine := slices.ContainsFunc(own, func(o map[string]*string) bool { return *o["id"] == *by["id"] })
+		if ok && isRef && ref == key && !mine && meets(by, queries[i].Scope) {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *fakeStore) rowsOf(table string) []map[string]*string {
+	if t := f.tables[table]; t != nil {
+		return t.rows
+	}
+	return nil
 }
 
 func (f *fakeStore) resolvePaths(paths []backend.Path) []backend.Row {
@@ -146,6 +192,9 @@ func matches(row map[string]*string, m backend.Match, found map[string][]map[str
 	switch {
 	case m.Identity != nil:
 		v := row[m.Identity.Column]
+		if m.Identity.Contains {
+			return v != nil && slices.ContainsFunc(m.Identity.Values, func(w string) bool { return hasWord(*v, w) })
+		}
 		return v != nil && slices.Contains(m.Identity.Values, *v)
 	case m.Values != nil:
 		t, ok := tupleOf(row, m.Values.Columns)
@@ -228,6 +277,9 @@ func (f *fakeStore) executeRows(op backend.Operation) error {
 		if ok && slices.ContainsFunc(op.Unless, func(g []backend.Condition) bool { return meets(row, g) }) {
 			return fmt.Errorf("entity %s: stale", op.Entity)
 		}
+		if ok && slices.ContainsFunc(op.Referrers, func(r backend.Referrer) bool { return f.refers(r, row) }) {
+			return fmt.Errorf("entity %s: stale: still referred to", op.Entity)
+		}
 		if ok && op.Action == backend.Delete {
 			continue
 		}
@@ -238,6 +290,14 @@ func (f *fakeStore) executeRows(op backend.Operation) error {
 	}
 	t.rows = kept
 	return f.checkFKs()
+}
+
+func (f *fakeStore) refers(r backend.Referrer, row map[string]*string) bool {
+	key, ok := tupleOf(row, r.References)
+	return ok && slices.ContainsFunc(f.rowsOf(r.Table.Name), func(by map[string]*string) bool {
+		ref, isRef := tupleOf(by, r.Columns)
+		return isRef && ref == key && meets(by, r.Conditions)
+	})
 }
 
 func update(row map[string]*string, op backend.Operation, i int) {

@@ -93,15 +93,16 @@ func (c *checker) checkCovered(child, parent *entity, from backend.Table, fk bac
 	}
 	ed := covering(child, parent, fk)
 	switch {
+	case ed == nil && counting(child, parent, fk):
 	case ed == nil:
 		uncovered("%s refers to %s, which is deleted from, and %s has no parent with the same columns; add it", where, parent.name, child.name)
 	case len(ed.conditions) > 0:
 		uncovered("%s refers to %s always, the reference of %s only under conditions; remove the conditions", where, parent.name, child.name)
-	case ed.deep && child.deletes(), !ed.deep:
-		if fk.OnDelete == backend.Cascade && ed.deep {
+	case ed.leads() && child.deletes(), !ed.leads():
+		if fk.OnDelete == backend.Cascade && ed.leads() {
 			c.warnings = append(c.warnings, child.problem(v1alpha1.ReasonForeignKeyUncovered, col, "%s deletes by itself what is inserted while an erasure runs; ON DELETE NO ACTION would let Lethe see it", where))
 		}
-		if !ed.deep && fk.OnDelete == backend.Cascade {
+		if !ed.leads() && fk.OnDelete == backend.Cascade {
 			c.warnings = append(c.warnings, child.problem(v1alpha1.ReasonForeignKeyUncovered, col, "%s would delete records that refer to %s only in passing, should one be inserted while an erasure runs; use ON DELETE SET NULL", where, parent.name))
 		}
 	case child.updates() && len(child.nulled(ed)) > 0 && (!child.final() || ed.sameStore()):
@@ -121,6 +122,13 @@ func covering(child, parent *entity, fk backend.ForeignKey) *edge {
 		}
 	}
 	return found
+}
+
+// counting tells whether the parent goes only when none of the child's records refers to it by the constraint's columns.
+func counting(child, parent *entity, fk backend.ForeignKey) bool {
+	return slices.ContainsFunc(parent.edges, func(ed *edge) bool {
+		return ed.shared && ed.parent == child && samePairs(ed.parentColumns, ed.columns, fk.Columns, fk.RefColumns)
+	})
 }
 
 func samePairs(columns, parents, fkColumns, fkParents []string) bool {

@@ -46,7 +46,9 @@ type Graph struct {
 	stores   []string  // of tables, in the order of execution
 	byName   map[string]*entity
 	ignored  []ignoredTable
-	waves    int
+	// ignoredColumns are left out of tables that are mapped.
+	ignoredColumns []ignoredColumns
+	waves          int
 }
 
 type ignoredTable struct {
@@ -84,9 +86,11 @@ type entity struct {
 
 // edge is a reference from a child to a parent.
 type edge struct {
-	index                  int // in the child's spec.parents
-	child, parent          *entity
-	deep                   bool
+	index         int // in the child's spec.parents
+	child, parent *entity
+	deep          bool
+	// shared is a RefCount reference: the child goes with the last record of the parent that refers to it.
+	shared                 bool
 	columns, parentColumns []string
 	conditions             []backend.Condition
 	flag                   int // of the child's flags, -1 without conditions
@@ -94,6 +98,9 @@ type edge struct {
 	unlink []string
 	wave   int // of the query for records that are reached by a Shallow edge
 }
+
+// leads tells whether the parent's records lead to the child's.
+func (ed *edge) leads() bool { return ed.deep || ed.shared }
 
 type hold struct {
 	spec       v1alpha1.StatutoryHold
@@ -144,7 +151,7 @@ func Compile(maps []MapSource, scope string) (*Graph, []Problem) {
 			g.byName[e.name] = e
 		}
 	}
-	g.ignored = c.ignoredTables()
+	g.ignored, g.ignoredColumns = c.ignoredTables(), c.ignoredColumns()
 	c.checkStatic(g)
 	g.sortEntities()
 	g.sortStores()
@@ -188,7 +195,7 @@ func (c *compiler) link() {
 				c.add(e.problem(v1alpha1.ReasonMapIncomplete, "", "parent %s does not exist; correct its name or add it to its map", name))
 				continue
 			}
-			ed := &edge{index: i, child: e, parent: parent, deep: p.Relation == v1alpha1.RelationDeep,
+			ed := &edge{index: i, child: e, parent: parent, deep: p.Relation == v1alpha1.RelationDeep, shared: p.Relation == v1alpha1.RelationRefCount,
 				conditions: conditions(p.Conditions), flag: -1}
 			for _, pair := range p.Columns {
 				ed.columns = append(ed.columns, pair.Column)
@@ -252,7 +259,7 @@ func (c *compiler) include(e *entity) {
 	}
 	c.inGraph[e] = true
 	for _, ed := range e.edges {
-		if ed.deep {
+		if ed.leads() {
 			c.include(ed.parent)
 		}
 	}
@@ -263,7 +270,7 @@ func (c *compiler) include(e *entity) {
 func (c *compiler) keepEdges(e *entity) {
 	var kept []*edge
 	for _, ed := range e.edges {
-		if e.outside && ed.parent.deletes() && c.inGraph[ed.parent] {
+		if e.outside && !ed.shared && ed.parent.deletes() && c.inGraph[ed.parent] {
 			c.add(e.problem(v1alpha1.ReasonMapIncomplete, "", "the scope %s deletes from %s but leaves out %s, which refers to it; add it to the scope", c.scope, ed.parent.name, e.name))
 		}
 		if c.inGraph[e] && c.inGraph[ed.parent] {
@@ -278,7 +285,9 @@ func (c *compiler) ignoredTables() []ignoredTable {
 	var all []ignoredTable
 	for _, m := range c.maps {
 		for _, t := range m.Spec.Ignored {
-			all = append(all, ignoredTable{mapName: m.Name, store: t.Store, table: backend.Table{Schema: t.Schema, Name: t.Table}})
+			if len(t.Columns) == 0 {
+				all = append(all, ignoredTable{mapName: m.Name, store: t.Store, table: backend.Table{Schema: t.Schema, Name: t.Table}})
+			}
 		}
 	}
 	return all
@@ -301,8 +310,21 @@ func (e *entity) layOut() {
 		addAll(need, r.columns())
 	}
 	for _, f := range e.written() {
-		if f.Strategy == v1alpha1.StrategyPseudonym || f.Strategy == v1alpha1.StrategyHash || f.Strategy == v1alpha1.StrategyTruncateDate {
+		switch f.Strategy {
+		case v1alpha1.StrategyPseudonym, v1alpha1.StrategyHash, v1alpha1.StrategyTruncateDate, v1alpha1.StrategyRedact:
 			need[f.Column] = true
+		case v1alpha1.StrategyFingerprint:
+			addAll(need, f.Fingerprint.Per)
+			if f.Fingerprint.Parent == "" {
+				addAll(need, f.Fingerprint.Columns)
+			}
+		}
+	}
+	for _, ed := range e.children {
+		for _, f := range ed.child.written() {
+			if f.Fingerprint != nil && qualified(ed.child.mapName, f.Fingerprint.Parent) == e.name {
+				addAll(need, f.Fingerprint.Columns)
+			}
 		}
 	}
 	for _, d := range e.spec.Deactivate {
@@ -354,9 +376,14 @@ func (e *entity) layOutFlags() {
 // unlinkColumns are the columns of a Shallow edge that are set to NULL. Columns that say more than the link stay: those of
 // the key, of conditions and of other references, for example a tenant column that every composite reference shares.
 func (ed *edge) unlinkColumns() []string {
-	if ed.deep {
+	if ed.leads() {
 		return nil
 	}
+	return ed.ownColumns()
+}
+
+// ownColumns are the columns of the reference that say nothing else.
+func (ed *edge) ownColumns() []string {
 	shared := map[string]bool{}
 	addAll(shared, ed.child.spec.Key)
 	for _, list := range [][]v1alpha1.Condition{ed.child.spec.Conditions, ed.child.spec.Parents[ed.index].Conditions} {
@@ -385,7 +412,7 @@ func (ed *edge) unlinkColumns() []string {
 func (g *Graph) assignWaves() {
 	for _, e := range g.entities {
 		for _, ed := range e.edges {
-			if ed.deep && ed.parent.order < e.order {
+			if ed.leads() && ed.parent.order < e.order {
 				e.wave = max(e.wave, ed.nextWave())
 			}
 		}
@@ -393,7 +420,7 @@ func (g *Graph) assignWaves() {
 	}
 	for _, e := range g.entities {
 		for _, ed := range e.edges {
-			if !ed.deep {
+			if !ed.leads() {
 				ed.wave = ed.nextWave()
 				g.waves = max(g.waves, ed.wave+1)
 			}

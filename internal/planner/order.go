@@ -97,8 +97,12 @@ func (g *Graph) sortEntities() {
 			if ed.parent == e {
 				continue
 			}
-			if ed.deep {
+			if ed.leads() {
 				down = append(down, dependency{node: e.name, before: ed.parent.name})
+			}
+			if ed.shared { // what refers to the record goes before it
+				up = append(up, dependency{node: e.name, before: ed.parent.name})
+				continue
 			}
 			if ed.deep || ed.sameStore() {
 				up = append(up, dependency{node: ed.parent.name, before: e.name, soft: !ed.deep})
@@ -133,7 +137,7 @@ func (g *Graph) sortStores() {
 	g.stores = sortByDependencies(sortedKeys(set), deps)
 }
 
-// checkCycles reports circles of Deep edges.
+// checkCycles reports circles of Deep and RefCount edges; a Deep reference of an entity to itself is a tree.
 func (c *compiler) checkCycles(g *Graph) {
 	const visiting, visited = 1, 2
 	state := map[*entity]int{}
@@ -144,11 +148,11 @@ func (c *compiler) checkCycles(g *Graph) {
 		path = append(path, e)
 		for _, ed := range e.edges {
 			switch {
-			case !ed.deep:
+			case !ed.leads(), ed.parent == e && ed.deep:
 			case ed.parent == e:
-				c.add(e.problem(v1alpha1.ReasonCycle, ed.columns[0], "a Deep reference of %s to itself is not supported yet; make it Shallow and give each record a Deep parent or identifiedBy", e.name))
+				c.add(e.problem(v1alpha1.ReasonCycle, ed.columns[0], "%s cannot be counted by its own references; make the reference to itself Deep or Shallow", e.name))
 			case state[ed.parent] == visiting:
-				c.add(e.problem(v1alpha1.ReasonCycle, ed.columns[0], "Deep references run in a circle: %s; make one of them Shallow, its link is then set to NULL first", circle(path, ed.parent)))
+				c.add(e.problem(v1alpha1.ReasonCycle, ed.columns[0], "Deep and RefCount references run in a circle: %s; make one of them Shallow, its link is then set to NULL first", circle(path, ed.parent)))
 			case state[ed.parent] == 0:
 				visit(ed.parent)
 			}

@@ -23,6 +23,7 @@ const (
 	fatePin                 // would go, but a retained record refers to it
 	fateKeep                // kept by the map's action Keep
 	fateOutside             // not in the scope
+	fateShared              // stays, because records that do not go refer to it
 	fateAbsent              // gone by somebody else's hand while it was held: neither ours to count nor to touch
 )
 
@@ -75,6 +76,8 @@ type rowState struct {
 	release release
 	bases   []string // why it is retained, sorted
 	needed  []string // why records that refer to it are retained, as "entity: basis"
+	pinned  release  // of the records that refer to it
+	stays   bool     // a record that never goes refers to it by a RefCount reference
 	open    uint32   // bit i: hold i did not select the record, which must still be so when it is treated
 }
 
@@ -87,10 +90,13 @@ type partition struct {
 	now     time.Time
 	states  map[*entity][]*rowState
 	index   map[string]map[string]*rowState // by entity's name and key
+	// counted are the records that a record refers to by RefCount references of theirs.
+	counted map[*rowState][]*rowState
 }
 
 func (g *Graph) partition(f *Facts, holds []Hold, now time.Time) *partition {
-	p := &partition{g: g, facts: f, now: now, unknown: map[string]bool{}, states: map[*entity][]*rowState{}, index: map[string]map[string]*rowState{}}
+	p := &partition{g: g, facts: f, now: now, unknown: map[string]bool{}, states: map[*entity][]*rowState{}, index: map[string]map[string]*rowState{},
+		counted: map[*rowState][]*rowState{}}
 	p.holds = slices.Clone(holds)
 	slices.SortFunc(p.holds, func(a, b Hold) int { return strings.Compare(a.UID, b.UID) })
 	known := map[string]bool{}
@@ -100,16 +106,37 @@ func (g *Graph) partition(f *Facts, holds []Hold, now time.Time) *partition {
 			p.unknown[h.UID] = true
 		}
 	}
-	// Children stand before parents, so whatever pins a record is decided before the record is.
 	for i := len(g.entities) - 1; i >= 0; i-- {
 		p.load(g.entities[i])
 	}
-	for i := len(g.entities) - 1; i >= 0; i-- {
-		for _, s := range p.states[g.entities[i]] {
-			p.settle(s)
+	p.count()
+	// In the order of execution whatever pins a record is decided before the record is. Along references of an entity to itself
+	// one decision may change another; they only ever keep more.
+	for _, e := range g.exec {
+		for again := true; again; {
+			again = false
+			for _, s := range p.states[e] {
+				again = p.settle(s) || again
+			}
 		}
 	}
 	return p
+}
+
+// count finds what the records refer to by RefCount references.
+func (p *partition) count() {
+	for _, e := range p.g.entities {
+		for _, s := range p.states[e] {
+			s.stays = s.row.Shared && !s.row.Own
+			for _, ref := range s.row.Parents {
+				if ed := e.edgeAt(ref.Edge); ed != nil && ed.shared && !s.row.Own {
+					if by := p.index[ed.parent.name][ref.Key]; by != nil {
+						p.counted[by] = append(p.counted[by], s)
+					}
+				}
+			}
+		}
+	}
 }
 
 func (p *partition) load(e *entity) {
@@ -125,40 +152,78 @@ func (p *partition) load(e *entity) {
 	}
 }
 
-// settle decides on one record, after all that refer to it, and hands its reasons on to those that it refers to.
-func (p *partition) settle(s *rowState) {
-	pinned := s.release
+// settle decides on one record, after all that refer to it, and hands its reasons on to those that it refers to. It
+// returns true where that concerns a record of the same entity, which may have been decided on before.
+func (p *partition) settle(s *rowState) (again bool) {
+	s.fate, s.release, s.bases, s.open = fateDelete, release{}, nil, 0
 	switch {
 	case s.e.outside:
 		s.fate = fateOutside
-		return
 	case s.e.spec.Action == v1alpha1.ActionKeep:
 		s.fate = fateKeep
-		return
-	case s.e.updates():
+	case s.stays && !s.row.Gone:
+		s.fate = fateShared
+	default:
+		again = p.judge(s)
+	}
+	for _, counted := range p.counted[s] {
+		p.keepCounted(s, counted)
+	}
+	return again
+}
+
+// judge decides on a record that an erasure treats.
+func (p *partition) judge(s *rowState) (again bool) {
+	if s.e.updates() {
 		s.fate = fateUpdate
 	}
-	s.release = release{}
 	p.hold(s)
 	switch {
 	case !s.release.none() && s.row.Gone:
 		s.fate = fateAbsent
-		return
+		return false
 	case !s.release.none():
 		s.fate = fateRetain
 		if s.e.deletes() {
-			s.release = s.release.join(pinned)
+			s.release = s.release.join(s.pinned)
 		}
-	case s.e.deletes() && !pinned.none() && !s.row.Gone:
-		s.fate, s.release = fatePin, pinned
+	case s.e.deletes() && !s.pinned.none() && !s.row.Gone:
+		s.fate, s.release = fatePin, s.pinned
 	default:
-		return
+		return false
 	}
-	p.pinParents(s)
+	return p.pinParents(s)
 }
 
-// pinParents keeps the records that a kept one refers to.
-func (p *partition) pinParents(s *rowState) {
+// keepCounted keeps a shared record for as long as one that refers to it stays.
+func (p *partition) keepCounted(by, s *rowState) {
+	switch by.fate {
+	case fateDelete, fateAbsent:
+	case fateRetain, fatePin:
+		s.pinned = s.pinned.join(by.release)
+		s.needed = sortedUnion(s.needed, []string{by.e.name + ": " + by.basis()})
+	case fateUpdate:
+		// Overwritten with its link it refers no more.
+		for _, ref := range s.row.Parents {
+			if ed := s.e.edgeAt(ref.Edge); ed != nil && ed.shared && ed.parent == by.e && ref.Key == by.id {
+				s.stays = s.stays || !slices.ContainsFunc(ed.parentColumns, func(c string) bool { return by.e.nulls(c) })
+			}
+		}
+	default:
+		s.stays = s.stays || !by.row.Gone
+	}
+}
+
+// nulls tells whether the entity's own fields set a column to NULL.
+func (e *entity) nulls(column string) bool {
+	return slices.ContainsFunc(e.spec.Fields, func(f v1alpha1.FieldChange) bool {
+		return f.Column == column && f.Path == "" && f.Strategy == v1alpha1.StrategyNull
+	})
+}
+
+// pinParents keeps the records that a kept one refers to. It returns true where one of the same entity has to be decided
+// on anew.
+func (p *partition) pinParents(s *rowState) (again bool) {
 	needs := s.needed
 	for _, b := range s.bases {
 		needs = sortedUnion(needs, []string{s.e.name + ": " + b})
@@ -168,11 +233,17 @@ func (p *partition) pinParents(s *rowState) {
 		if ed == nil || !ed.deep || !ed.parent.deletes() {
 			continue
 		}
-		if parent := p.index[ed.parent.name][ref.Key]; parent != nil {
-			parent.release = parent.release.join(s.release)
-			parent.needed = sortedUnion(parent.needed, needs)
+		parent := p.index[ed.parent.name][ref.Key]
+		if parent == nil {
+			continue
 		}
+		pinned, needed := parent.pinned.join(s.release), sortedUnion(parent.needed, needs)
+		if ed.parent == s.e && (pinned.key() != parent.pinned.key() || len(needed) != len(parent.needed)) {
+			again = true
+		}
+		parent.pinned, parent.needed = pinned, needed
 	}
+	return again
 }
 
 func (e *entity) edgeAt(index int) *edge {

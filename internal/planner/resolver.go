@@ -147,7 +147,7 @@ func (r *Resolver) askTables(wave int) {
 	}
 	for _, e := range r.g.entities {
 		for _, ed := range e.edges {
-			if !ed.deep && ed.wave == wave && ed.parent.deletes() && !e.outside {
+			if !ed.leads() && ed.wave == wave && ed.parent.deletes() && !e.outside {
 				r.askLinks(ed)
 			}
 		}
@@ -160,12 +160,12 @@ func (r *Resolver) askEntity(e *entity) {
 		for _, m := range e.spec.IdentifiedBy {
 			if values := r.identities(m.Identity); len(values) > 0 {
 				match = append(match, backend.Match{Identity: &backend.IdentityMatch{Column: m.Column, Values: values,
-					Normalize: backend.Normalization(m.Normalize)}})
+					Normalize: backend.Normalization(m.Normalize), Contains: m.Comparison == v1alpha1.CompareContains}})
 			}
 		}
 	}
 	for _, ed := range e.edges {
-		if ed.deep {
+		if ed.leads() {
 			match = append(match, r.matchParent(ed, e.wave)...)
 		}
 	}
@@ -175,8 +175,54 @@ func (r *Resolver) askEntity(e *entity) {
 	if len(match) == 0 {
 		return
 	}
-	r.ask(e.spec.Store, backend.Query{Entity: e.name, Table: e.table, KeyColumns: e.spec.Key, Columns: e.columns,
-		Clocks: e.clocks, Flags: r.flags(e), Scope: e.scope, AnyOf: match})
+	q := backend.Query{Entity: e.name, Table: e.table, KeyColumns: e.spec.Key, Columns: e.columns,
+		Clocks: e.clocks, Flags: r.flags(e), Scope: e.scope, AnyOf: match, Self: r.self(e), Shared: r.shared(e)}
+	r.ask(e.spec.Store, q)
+}
+
+// self leads from the entity's records to those that refer to them, unless only what the prior facts lead to is looked for.
+func (r *Resolver) self(e *entity) *backend.ParentMatch {
+	if r.opts.KnownParents {
+		return nil
+	}
+	for _, ed := range e.selfEdges() {
+		return &backend.ParentMatch{Columns: ed.columns, ParentColumns: ed.parentColumns, Conditions: ed.conditions}
+	}
+	return nil
+}
+
+// shared asks for each RefCount reference whether others refer to the record.
+func (r *Resolver) shared(e *entity) []backend.ParentMatch {
+	var list []backend.ParentMatch
+	for _, ed := range e.edges {
+		if ed.shared {
+			list = append(list, backend.ParentMatch{Entity: r.referring(ed.parent), Columns: ed.columns, ParentColumns: ed.parentColumns})
+		}
+	}
+	return list
+}
+
+// referring is the query of this request that finds the subject's records of the entity.
+func (r *Resolver) referring(e *entity) string {
+	if r.asked(e) {
+		return e.name
+	}
+	name := e.name + "#known"
+	if slices.ContainsFunc(r.open[e.spec.Store].Queries, func(q backend.Query) bool { return q.Entity == name }) {
+		return name
+	}
+	q := backend.Query{Entity: name, Table: e.table, KeyColumns: e.spec.Key, Scope: e.scope}
+	var keys [][]string
+	for _, row := range r.knownRows(e) {
+		if texts, ok := r.texts(e, &row, e.spec.Key); ok {
+			keys = append(keys, texts)
+		}
+	}
+	if len(keys) > 0 {
+		q.AnyOf = []backend.Match{{Values: &backend.ValuesMatch{Columns: e.spec.Key, Rows: keys}}}
+	}
+	r.ask(e.spec.Store, q)
+	return name
 }
 
 // identities are the subject's values of one name. Blank ones are left out: they would match everybody without a value.
@@ -435,6 +481,8 @@ func (r *Resolver) rowFacts(e *entity, row backend.Row, parents parentIndex) Row
 		}
 	}
 	f.Parents = sortParents(f.Parents)
+	f.Shared = slices.Contains(row.Shared, true)
+	f.Own = r.identified(e, &f) || slices.ContainsFunc(f.Parents, func(ref ParentRef) bool { return e.edgeAt(ref.Edge).deep })
 	return f
 }
 

@@ -47,14 +47,19 @@ func (r *Resolver) dropReused(found *Facts) {
 		if ef == nil {
 			continue
 		}
-		ef.Rows = slices.DeleteFunc(ef.Rows, func(row RowFacts) bool {
-			id := keyID(row.Key)
-			stranger := r.stranger(e, &row, r.opts.Deletes[e.name][id], reused)
-			if stranger {
-				reused[e.name][id] = true
-			}
-			return stranger
-		})
+		// Along a reference to itself one finding leads to the next.
+		for again := true; again; {
+			before := len(ef.Rows)
+			ef.Rows = slices.DeleteFunc(ef.Rows, func(row RowFacts) bool {
+				id := keyID(row.Key)
+				stranger := r.stranger(e, &row, r.opts.Deletes[e.name][id], reused)
+				if stranger {
+					reused[e.name][id] = true
+				}
+				return stranger
+			})
+			again = len(ef.Rows) < before && len(e.selfEdges()) > 0
+		}
 	}
 }
 
@@ -63,7 +68,7 @@ func (r *Resolver) stranger(e *entity, row *RowFacts, deleted bool, reused map[s
 	parents := 0
 	for _, ref := range row.Parents {
 		ed := e.edgeAt(ref.Edge)
-		if ed == nil || !ed.deep {
+		if ed == nil || !ed.leads() {
 			continue
 		}
 		if !reused[ed.parent.name][ref.Key] {
@@ -86,6 +91,12 @@ func (r *Resolver) identified(e *entity, row *RowFacts) bool {
 			continue
 		}
 		text := normalized(r.opts.text(e.spec.Store, v), m.Normalize)
+		if m.Comparison == v1alpha1.CompareContains {
+			if slices.ContainsFunc(r.subject.Identities[m.Identity], func(want string) bool { return hasWord(text, normalized(want, m.Normalize)) }) {
+				return true
+			}
+			continue
+		}
 		for _, want := range r.subject.Identities[m.Identity] {
 			if text == normalized(want, m.Normalize) {
 				return true
@@ -214,7 +225,7 @@ func (e *entity) evidenceColumns() []string {
 		set[m.Column] = true
 	}
 	for _, ed := range e.edges {
-		if ed.deep {
+		if ed.leads() {
 			addAll(set, ed.columns)
 		}
 	}
@@ -291,7 +302,7 @@ func (e *entity) same(columns []string, before, now []backend.Value, strangers m
 		}
 	}
 	for _, ed := range e.edges {
-		if !ed.deep {
+		if !ed.leads() {
 			continue
 		}
 		var link backend.Key

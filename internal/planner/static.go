@@ -103,12 +103,13 @@ func (c *compiler) checkFields(e *entity) {
 }
 
 func (c *compiler) checkChanges(e *entity, where string, fields []v1alpha1.FieldChange) {
-	seen := map[string]bool{}
+	seen, named := map[string]bool{}, map[string]bool{}
 	for _, f := range fields {
-		if f.Column == "" || seen[f.Column] {
+		if f.Column == "" || seen[f.Column+"\x00"+f.Path] || f.Path != "" && seen[f.Column+"\x00"] || f.Path == "" && named[f.Column] {
 			c.add(e.problem(v1alpha1.ReasonInvalidSpec, f.Column, "%s names column %q twice or without a name", where, f.Column))
 		}
-		seen[f.Column] = true
+		seen[f.Column+"\x00"+f.Path], named[f.Column] = true, true
+		c.checkFingerprint(e, f)
 		if slices.Contains(e.spec.Key, f.Column) {
 			c.add(e.problem(v1alpha1.ReasonInvalidSpec, f.Column, "%s would overwrite key column %s: the record could no longer be found; remove it", where, f.Column))
 		}
@@ -119,14 +120,32 @@ func (c *compiler) checkChanges(e *entity, where string, fields []v1alpha1.Field
 }
 
 func checkStrategy(f v1alpha1.FieldChange) string {
-	if (f.Value != nil) != (f.Strategy == v1alpha1.StrategyConstant) {
-		return "value belongs to the strategy Constant, and Constant needs it"
+	if (f.Value != nil) != (f.Strategy == v1alpha1.StrategyConstant || f.Strategy == v1alpha1.StrategyRedact) {
+		return "value belongs to the strategies Constant and Redact, and both need it"
 	}
 	if (f.Unit != "") != (f.Strategy == v1alpha1.StrategyTruncateDate) {
 		return "unit belongs to the strategy TruncateDate, and TruncateDate needs it"
 	}
+	if (f.Fingerprint != nil) != (f.Strategy == v1alpha1.StrategyFingerprint) {
+		return "fingerprint belongs to the strategy Fingerprint, and Fingerprint needs it"
+	}
+	if f.Path != "" {
+		if _, err := parseMemberPath(f.Path); err != nil {
+			return err.Error()
+		}
+	}
 	switch f.Strategy {
-	case v1alpha1.StrategyNull, v1alpha1.StrategyConstant, v1alpha1.StrategyPseudonym, v1alpha1.StrategyHash, v1alpha1.StrategyRandom:
+	case v1alpha1.StrategyNull, v1alpha1.StrategyConstant, v1alpha1.StrategyPseudonym, v1alpha1.StrategyHash, v1alpha1.StrategyRandom, v1alpha1.StrategyRedact:
+		return ""
+	case v1alpha1.StrategyRemove:
+		if f.Path == "" {
+			return "the strategy Remove takes a member out of a JSON document and needs a path"
+		}
+		return ""
+	case v1alpha1.StrategyFingerprint:
+		if f.Path != "" {
+			return "a fingerprint is written to a column of its own, not to a member of a document"
+		}
 		return ""
 	case v1alpha1.StrategyTruncateDate:
 		if !slices.Contains([]v1alpha1.DateUnit{v1alpha1.UnitYear, v1alpha1.UnitMonth, v1alpha1.UnitDay}, f.Unit) {
@@ -134,7 +153,18 @@ func checkStrategy(f v1alpha1.FieldChange) string {
 		}
 		return ""
 	}
-	return "the strategy is unknown; use Null, Constant, Pseudonym, Hash, Random or TruncateDate"
+	return "the strategy is unknown; use Null, Constant, Pseudonym, Hash, Random, TruncateDate, Redact, Remove or Fingerprint"
+}
+
+// checkFingerprint checks that the parent of a fingerprint is one that every record has.
+func (c *compiler) checkFingerprint(e *entity, f v1alpha1.FieldChange) {
+	if f.Fingerprint == nil || f.Fingerprint.Parent == "" {
+		return
+	}
+	name := qualified(e.mapName, f.Fingerprint.Parent)
+	if !slices.ContainsFunc(e.edges, func(ed *edge) bool { return ed.deep && ed.parent.name == name }) {
+		c.add(e.problem(v1alpha1.ReasonInvalidSpec, f.Column, "the fingerprint of column %s is made of columns of %s, which is no Deep parent of %s; name one", f.Column, name, e.name))
+	}
 }
 
 // checkDeactivate refuses to overwrite what finds the record: after the grace period it must still be found.
@@ -179,12 +209,20 @@ func (c *compiler) checkParents(e *entity) {
 		if len(p.Columns) == 0 {
 			c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "the reference to %s names no columns", p.Entity))
 		}
-		if p.Relation != v1alpha1.RelationDeep && p.Relation != v1alpha1.RelationShallow {
-			c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "the reference to %s must be Deep or Shallow", p.Entity))
+		switch p.Relation {
+		case v1alpha1.RelationDeep, v1alpha1.RelationShallow, v1alpha1.RelationRefCount:
+		default:
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "the reference to %s must be Deep, Shallow or RefCount", p.Entity))
 		}
 	}
 	for _, ed := range e.edges {
-		if !ed.deep && ed.parent.deletes() && len(ed.unlinkColumns()) == 0 {
+		if ed.shared && !ed.sameStore() {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, ed.columns[0], "the RefCount reference to %s leads to another store, where nothing can count it in one transaction; map both in one store, or make it Deep or Shallow", ed.parent.name))
+		}
+		if ed.shared && len(ed.conditions) > 0 {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, ed.columns[0], "the RefCount reference to %s has conditions, which belong to the records that refer: give them to %s", ed.parent.name, ed.parent.name))
+		}
+		if !ed.leads() && ed.parent.deletes() && len(ed.unlinkColumns()) == 0 {
 			c.add(e.problem(v1alpha1.ReasonInvalidSpec, ed.columns[0], "the Shallow reference to %s has no column of its own to set to NULL (its columns belong to the key, to conditions or to other references); make it Deep", ed.parent.name))
 		}
 	}
@@ -244,7 +282,7 @@ func (c *compiler) checkReachable(g *Graph) {
 		reached[e] = true
 		for _, ed := range e.children {
 			// A Keep entity may be reached through its link alone.
-			if ed.deep || ed.child.spec.Action == v1alpha1.ActionKeep {
+			if ed.leads() || ed.child.spec.Action == v1alpha1.ActionKeep {
 				reach(ed.child)
 			}
 		}
@@ -261,7 +299,7 @@ func (c *compiler) checkReachable(g *Graph) {
 	}
 	for _, e := range g.entities {
 		if !reached[e] {
-			c.add(e.problem(v1alpha1.ReasonEntityUnreachable, "", "nothing leads from the subject to %s; give it identifiedBy, or a Deep parent that the subject leads to", e.name))
+			c.add(e.problem(v1alpha1.ReasonEntityUnreachable, "", "nothing leads from the subject to %s; give it identifiedBy, or a Deep or RefCount parent that the subject leads to", e.name))
 		}
 	}
 	if !roots {

@@ -59,45 +59,175 @@ func (c Codec) value(store, text string) backend.Value {
 // writes the same.
 type anonymizer struct {
 	runSeed, namespaceKey []byte
-	codec                 Codec
+	subject               Subject
 }
 
 var (
 	errNotADate = errors.New("a value is not a date that TruncateDate can read; correct it, or choose another strategy")
-	errNoKey    = errors.New("the strategy Hash needs the namespace's key, which is missing")
+	errNoKey    = errors.New("the strategies Hash and Fingerprint need the namespace's key, which is missing")
 )
 
-// newValue is what a field of a record gets.
-func (a anonymizer) newValue(e *entity, f v1alpha1.FieldChange, row *RowFacts) (backend.Value, error) {
+// newValue is what a field of a record gets: the value of a column, or the JSON text of a member, nil to take it out.
+func (b *builder) newValue(e *entity, f v1alpha1.FieldChange, row *RowFacts) (backend.Value, error) {
 	store := e.spec.Store
-	switch f.Strategy {
-	case v1alpha1.StrategyNull:
+	switch {
+	case f.Strategy == v1alpha1.StrategyFingerprint:
+		text, ok, err := b.fingerprint(e, f, row)
+		if err != nil || !ok {
+			return nil, err
+		}
+		return b.in.Codec.value(store, text), nil
+	case f.Path != "":
+		return b.memberValue(e, f, row)
+	case f.Strategy == v1alpha1.StrategyNull:
 		return nil, nil
-	case v1alpha1.StrategyConstant:
-		return a.codec.value(store, *f.Value), nil
-	case v1alpha1.StrategyRandom:
-		return a.codec.value(store, generated(a.runSeed, "random", e.name, f.Column, keyID(row.Key))), nil
 	}
 	old := e.value(row, f.Column)
-	if old == nil {
-		return nil, nil
+	text, ok, err := b.values.newText(e, f, row, func() (string, bool) {
+		if old == nil {
+			return "", false
+		}
+		return b.in.Codec.text(store, old), true
+	})
+	if err != nil || !ok {
+		return nil, err
 	}
-	text := a.codec.text(store, old)
+	return b.in.Codec.value(store, text), nil
+}
+
+// memberValue is the new value of a member. Where the document has none, whatever it returns changes nothing.
+func (b *builder) memberValue(e *entity, f v1alpha1.FieldChange, row *RowFacts) (backend.Value, error) {
+	store := e.spec.Store
+	switch f.Strategy {
+	case v1alpha1.StrategyRemove:
+		return nil, nil
+	case v1alpha1.StrategyNull:
+		return b.in.Codec.value(store, "null"), nil
+	}
+	path, err := parseMemberPath(f.Path)
+	if err != nil {
+		return nil, err
+	}
+	text, ok, err := b.values.newText(e, f, row, func() (string, bool) {
+		document := e.value(row, f.Column)
+		if document == nil {
+			return "", false
+		}
+		return memberText(b.in.Codec.text(store, document), path)
+	})
+	switch {
+	case err != nil:
+		return nil, err
+	case !ok:
+		return b.in.Codec.value(store, "null"), nil
+	}
+	return b.in.Codec.value(store, jsonString(text)), nil
+}
+
+// newText is the text that a strategy writes instead of the old one; false means that there is none.
+func (a anonymizer) newText(e *entity, f v1alpha1.FieldChange, row *RowFacts, old func() (string, bool)) (string, bool, error) {
+	switch f.Strategy {
+	case v1alpha1.StrategyConstant:
+		return *f.Value, true, nil
+	case v1alpha1.StrategyRandom:
+		return generated(a.runSeed, "random", append([]string{e.name, f.Column, keyID(row.Key)}, optional(f.Path)...)...), true, nil
+	}
+	text, ok := old()
+	if !ok {
+		return "", false, nil
+	}
 	switch f.Strategy {
 	case v1alpha1.StrategyPseudonym:
 		// Neither entity nor column goes in: the same value gets the same pseudonym wherever it stands.
-		return a.codec.value(store, generated(a.runSeed, "pseudonym", text)), nil
+		return generated(a.runSeed, "pseudonym", text), true, nil
 	case v1alpha1.StrategyHash:
 		if len(a.namespaceKey) == 0 {
-			return nil, errNoKey
+			return "", false, errNoKey
 		}
-		return a.codec.value(store, generated(a.namespaceKey, "hash", text)), nil
+		return generated(a.namespaceKey, "hash", text), true, nil
+	case v1alpha1.StrategyRedact:
+		return redact(text, a.words(e, f.Column), *f.Value), true, nil
 	}
 	short, ok := truncateDate(text, f.Unit)
 	if !ok {
-		return nil, errNotADate
+		return "", false, errNotADate
 	}
-	return a.codec.value(store, short), nil
+	return short, true, nil
+}
+
+func optional(text string) []string {
+	if text == "" {
+		return nil
+	}
+	return []string{text}
+}
+
+// words are the identities that the column is compared with, or all of the subject where it is compared with none.
+func (a anonymizer) words(e *entity, column string) []string {
+	var words []string
+	for _, m := range e.spec.IdentifiedBy {
+		if m.Column == column {
+			words = append(words, a.subject.Identities[m.Identity]...)
+		}
+	}
+	if len(words) > 0 {
+		return words
+	}
+	for _, name := range sortedKeys(a.subject.Identities) {
+		words = append(words, a.subject.Identities[name]...)
+	}
+	return words
+}
+
+// fingerprint is a keyed one-way hash of a record's columns, or of its parent's, within the values of the columns per. Blank
+// ends and case make no difference. False means that there is nothing to recognise: all values are NULL or blank.
+func (b *builder) fingerprint(e *entity, f v1alpha1.FieldChange, row *RowFacts) (string, bool, error) {
+	if len(b.in.NamespaceKey) == 0 {
+		return "", false, errNoKey
+	}
+	from, source := e, row
+	if f.Fingerprint.Parent != "" {
+		if from, source = b.parentOf(e, qualified(e.mapName, f.Fingerprint.Parent), row); source == nil {
+			return "", false, nil
+		}
+	}
+	texts := func(of *entity, row *RowFacts, columns []string) []string {
+		out := make([]string, len(columns))
+		for i, c := range columns {
+			if v := of.value(row, c); v != nil {
+				out[i] = b.in.Codec.text(of.spec.Store, v)
+			}
+		}
+		return out
+	}
+	return Fingerprint(b.in.NamespaceKey, e.name, f.Column, texts(e, row, f.Fingerprint.Per), texts(from, source, f.Fingerprint.Columns))
+}
+
+// Fingerprint is what the strategy Fingerprint writes into the column of the entity (map/entity) for the values within per:
+// 128 bits of HMAC-SHA-256 under the namespace's key, 26 characters. False means that all values are blank.
+func Fingerprint(namespaceKey []byte, entity, column string, per, values []string) (string, bool, error) {
+	blank := true
+	folded := make([]string, len(values))
+	for i, v := range values {
+		folded[i] = strings.ToLower(strings.TrimSpace(v))
+		blank = blank && folded[i] == ""
+	}
+	if blank {
+		return "", false, nil
+	}
+	return generated(namespaceKey, "fingerprint", entity, column, tuple(per), tuple(folded)), true, nil
+}
+
+// parentOf is the record of a Deep parent that the record refers to.
+func (b *builder) parentOf(e *entity, name string, row *RowFacts) (*entity, *RowFacts) {
+	for _, ref := range row.Parents {
+		if ed := e.edgeAt(ref.Edge); ed != nil && ed.deep && ed.parent.name == name {
+			if s := b.index[name][ref.Key]; s != nil {
+				return ed.parent, s.row
+			}
+		}
+	}
+	return nil, nil
 }
 
 // dateShape is a date with an optional time and zone, as databases and RFC 3339 write them.

@@ -46,6 +46,8 @@ type Reader interface {
 	ClaimOwner(ctx context.Context, namespace, key string) (*Owner, error)
 	// Tombstone of an erased record.
 	Tombstone(ctx context.Context, namespace, store, entity, mac string) (*Tombstone, error)
+	// SchemaBaseline of a map by the UID of its object.
+	SchemaBaseline(ctx context.Context, mapUID string) (*SchemaBaseline, error)
 	// Checkpoint is the newest one known of a ledger's origin.
 	Checkpoint(ctx context.Context, origin string) (*Checkpoint, error)
 }
@@ -70,6 +72,10 @@ type Tx interface {
 	LiftHold(uid string, at time.Time) error
 	// PutTombstones adds tombstones; of two for the same record the later stays.
 	PutTombstones(tombstones []Tombstone) error
+	// PutSchemaBaseline writes the baseline of a map, over an earlier one.
+	PutSchemaBaseline(b SchemaBaseline) error
+	// DeleteSchemaBaseline removes that of a map that is gone; where there is none it does nothing.
+	DeleteSchemaBaseline(mapUID string) error
 	// PutCheckpoint remembers a checkpoint. One of a smaller tree than known is ignored, another one of the same size is
 	// ErrConflict.
 	PutCheckpoint(origin string, size uint64, root []byte) error

@@ -154,6 +154,17 @@ type Tombstone struct {
 	ErasedAt  time.Time
 }
 
+// SchemaBaseline is the structure of the tables that a map was checked against when it was written. It holds names and
+// types, never data.
+type SchemaBaseline struct {
+	MapUID    string
+	Namespace string
+	// Generation of the map that it belongs to.
+	Generation int64
+	// Tables in the planner's compressed form.
+	Tables []byte
+}
+
 // Checkpoint of a ledger's origin.
 type Checkpoint struct {
 	Origin string

@@ -59,6 +59,9 @@ func (c *Compiler) Check(ops []backend.Operation) ([]Statement, error) {
 			}
 			to := min(from+room, len(ops[i].Keys))
 			count, err := c.count(&b, part(&ops[i], from, to))
+			if err == nil {
+				err = b.err
+			}
 			if err != nil {
 				return nil, withEntity(err, ops[i].Entity)
 			}
@@ -129,6 +132,9 @@ func (c *Compiler) operation(op *backend.Operation) (string, *Builder, error) {
 	}
 	if op.Action == backend.Update {
 		text, err := c.update(b, table, op)
+		if err == nil {
+			err = b.err
+		}
 		return text, b, err
 	}
 	where, err := c.inKeys(b, self, op)
@@ -149,7 +155,7 @@ func (c *Compiler) operation(op *backend.Operation) (string, *Builder, error) {
 		}
 		where += " AND NOT " + referred
 	}
-	return fmt.Sprintf("DELETE FROM %s AS %s WHERE %s", table, self, where), b, nil
+	return c.Dialect.Delete(table, self, where), b, b.err
 }
 
 func (c *Compiler) update(b *Builder, table string, op *backend.Operation) (string, error) {
@@ -161,22 +167,21 @@ func (c *Compiler) update(b *Builder, table string, op *backend.Operation) (stri
 	if err != nil {
 		return "", err
 	}
-	set, err := c.assignments(b, op)
+	columns, exprs, err := c.assignments(b, op)
 	if err != nil {
 		return "", err
 	}
-	return fmt.Sprintf("UPDATE %s AS %s SET %s FROM %s WHERE %s AND %s",
-		table, self, strings.Join(set, ", "), values, where, unless), nil
+	return c.Dialect.Update(table, self, columns, exprs, values, where+" AND "+unless), nil
 }
 
 // assignments of an update; those to members of one column are one.
-func (c *Compiler) assignments(b *Builder, op *backend.Operation) ([]string, error) {
+func (c *Compiler) assignments(b *Builder, op *backend.Operation) (columns, exprs []string, err error) {
 	var order []string
 	values := map[string]string{}
 	for i, name := range op.Columns {
 		expr, col, err := c.column(self, op.Table, name)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		v := valueColumn(len(op.KeyColumns) + i)
 		path := op.Member(i)
@@ -186,7 +191,7 @@ func (c *Compiler) assignments(b *Builder, op *backend.Operation) ([]string, err
 			order = append(order, name)
 			before = expr
 		case len(path) == 0:
-			return nil, &backend.RefusedError{Problem: fmt.Sprintf("column %q is set as a whole and in part", name), Remedy: "correct the data map"}
+			return nil, nil, &backend.RefusedError{Problem: fmt.Sprintf("column %q is set as a whole and in part", name), Remedy: "correct the data map"}
 		}
 		if len(path) == 0 {
 			values[name] = c.Dialect.Assign(v, col)
@@ -194,11 +199,10 @@ func (c *Compiler) assignments(b *Builder, op *backend.Operation) ([]string, err
 			values[name] = c.Dialect.AssignMember(b, before, path, v, col)
 		}
 	}
-	set := make([]string, len(order))
-	for i, name := range order {
-		set[i] = c.Dialect.Quote(name) + " = " + values[name]
+	for _, name := range order {
+		columns, exprs = append(columns, c.Dialect.Quote(name)), append(exprs, values[name])
 	}
-	return set, nil
+	return columns, exprs, nil
 }
 
 // referred is true where records of the other table refer to the record.
@@ -261,7 +265,7 @@ func (c *Compiler) pending(b *Builder, op *backend.Operation) (values, where str
 		}
 		rows[i] = row
 	}
-	values = c.Dialect.Values(b, rows)
+	values = c.Dialect.Values(b, rows, valueColumns(op, keyCols, cols))
 	var terms, same []string
 	for i, k := range keys {
 		terms = append(terms, c.Dialect.KeyEqual(k, valueColumn(i), keyCols[i]))
@@ -281,6 +285,21 @@ func (c *Compiler) pending(b *Builder, op *backend.Operation) (values, where str
 		}
 	}
 	return values, and(terms), nil
+}
+
+// valueColumns are the columns that the relation of an update's values is for.
+func valueColumns(op *backend.Operation, keys, cols []*Column) []*Column {
+	set := slices.Clone(cols)
+	for i := range set {
+		if len(op.Member(i)) > 0 {
+			set[i] = nil
+		}
+	}
+	all := append(slices.Clone(keys), set...)
+	if len(op.Expect) > 0 {
+		all = append(all, cols...)
+	}
+	return all
 }
 
 // valueColumn is the i-th column, from 0, of the relation that Dialect.Values makes.

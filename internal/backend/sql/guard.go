@@ -97,7 +97,31 @@ func (c *Compiler) guard(op *backend.Operation, ref *Reference, going []*backend
 		terms = append(terms, "("+also+") IS NOT TRUE")
 	}
 	return fmt.Sprintf("SELECT count(*) FROM %s AS %s JOIN %s AS %s ON %s WHERE %s", ref.From, referrer, table, self, ref.On,
-		strings.Join(terms, " AND ")), b, nil
+		strings.Join(terms, " AND ")), b, b.err
+}
+
+// Lock makes statements that lock the records of an operation and count them, for databases whose guards do not see what
+// is committed after the transaction's begin otherwise.
+func (c *Compiler) Lock(op *backend.Operation) ([]Statement, error) {
+	table, _, err := c.table(op.Table)
+	if err != nil {
+		return nil, withEntity(err, op.Entity)
+	}
+	var statements []Statement
+	for from := 0; from < len(op.Keys); from += c.BatchSize {
+		b := &Builder{}
+		where, err := c.inKeys(b, self, part(op, from, min(from+c.BatchSize, len(op.Keys))))
+		if err == nil {
+			err = b.err
+		}
+		if err != nil {
+			return nil, withEntity(err, op.Entity)
+		}
+		statements = append(statements, Statement{
+			Text: fmt.Sprintf("SELECT count(*) FROM %s AS %s WHERE %s FOR UPDATE", table, self, where), Args: b.args,
+		})
+	}
+	return statements, nil
 }
 
 func (c *Compiler) inKeys(b *Builder, alias string, op *backend.Operation) (string, error) {

@@ -109,8 +109,11 @@ func (r *resolver) statement(i int, maxRows int64) (Statement, error) {
 	// The limit stands outside of what finds the rows: else it tempts planners, who do not know its value, to walk through
 	// whole tables in the hope to have found enough soon.
 	values, keys := numbered("v", len(list)), numbered("k", len(order))
-	text := fmt.Sprintf("%slethe_found AS MATERIALIZED (SELECT %s FROM %s AS %s WHERE %s) SELECT %s FROM lethe_found ORDER BY %s LIMIT %s",
-		with, strings.Join(append(named(list, values), named(order, keys)...), ", "), table, self, where,
+	if r.b.err != nil {
+		return Statement{}, r.b.err
+	}
+	text := fmt.Sprintf("%slethe_found AS %s (SELECT %s FROM %s AS %s WHERE %s) SELECT %s FROM lethe_found ORDER BY %s LIMIT %s",
+		with, r.Dialect.Materialized(), strings.Join(append(named(list, values), named(order, keys)...), ", "), table, self, where,
 		strings.Join(values, ", "), strings.Join(keys, ", "), r.Dialect.Placeholder(r.b.Bind(r.limit(maxRows))))
 	return Statement{Text: text, Args: r.b.args, Op: i}, nil
 }
@@ -186,13 +189,21 @@ func (c *Compiler) pairs(alias string, t backend.Table, columns []string, otherA
 	if err != nil {
 		return nil, err
 	}
-	terms := make([]string, len(own))
+	var terms []string
 	for i := range own {
 		// The other table is the one that is searched: its side keeps its form, so that an index on it serves.
-		there, here := c.Dialect.Pair(theirs[i], theirCols[i], own[i], ownCols[i])
-		terms[i] = there + " = " + here
+		terms = append(terms, equal(c.Dialect.Pair(theirs[i], theirCols[i], own[i], ownCols[i]))...)
 	}
 	return terms, nil
+}
+
+// equal compares expressions one by one.
+func equal(left, right []string) []string {
+	terms := make([]string, len(left))
+	for i := range left {
+		terms[i] = left[i] + " = " + right[i]
+	}
+	return terms
 }
 
 // with defines a common table expression for every parent, so that the text grows with their number and not with the
@@ -252,10 +263,9 @@ func (r *resolver) expression(p int) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	on := make([]string, len(own))
+	var on []string
 	for i := range own {
-		a, b := r.Dialect.Pair(own[i], ownCols[i], parent+"."+reference(slices.Index(r.needed[p], q.Self.ParentColumns[i])), theirCols[i])
-		on[i] = a + " = " + b
+		on = append(on, equal(r.Dialect.Pair(own[i], ownCols[i], parent+"."+reference(slices.Index(r.needed[p], q.Self.ParentColumns[i])), theirCols[i]))...)
 	}
 	// UNION, not UNION ALL: records that refer to each other in a circle are found once.
 	return fmt.Sprintf("%s AS (%s UNION SELECT %s FROM %s AS %s JOIN %s AS %s ON %s WHERE %s)", cte(p), text, list, cte(p), parent, table, self, and(on), scope), nil
@@ -372,13 +382,13 @@ func (r *resolver) anyOf(q backend.Query, table string) (string, error) {
 	}
 	// An OR over different columns makes most databases read the whole table; a union uses an index for each.
 	for i, term := range terms {
-		terms[i] = fmt.Sprintf("SELECT %s FROM %s AS %s WHERE %s", strings.Join(keys, ", "), table, branch, term)
+		terms[i] = fmt.Sprintf("SELECT %s FROM %s AS %s WHERE %s", strings.Join(named(keys, numbered("k", len(keys))), ", "), table, branch, term)
 	}
-	own, _, err := r.columns(self, q.Table, q.KeyColumns)
+	own, cols, err := r.columns(self, q.Table, q.KeyColumns)
 	if err != nil {
 		return "", err
 	}
-	return tuple(own) + " IN (" + strings.Join(terms, " UNION ") + ")", nil
+	return r.Dialect.InUnion(own, cols, terms), nil
 }
 
 func (r *resolver) match(alias string, t backend.Table, m backend.Match) (string, error) {
@@ -424,13 +434,7 @@ func (r *resolver) identity(alias string, t backend.Table, m *backend.IdentityMa
 		terms = append(terms, r.Dialect.InText(&r.b, []string{expr}, []*Column{col}, asRows(exact)))
 	}
 	if len(folded) > 0 {
-		ascii := AllASCII(folded)
-		text := r.Dialect.TextOf(expr, col)
-		term := r.Dialect.InFolded(&r.b, r.Dialect.Fold(text, m.Normalize, ascii), folded, m.Normalize, ascii)
-		if exact := r.Dialect.FoldExact(text, m.Normalize, ascii); exact != "" {
-			term = "(" + term + " AND " + exact + ")"
-		}
-		terms = append(terms, term)
+		terms = append(terms, r.Dialect.InFolded(&r.b, expr, col, folded, m.Normalize, AllASCII(folded)))
 	}
 	return or(terms), nil
 }
@@ -506,11 +510,13 @@ func (r *resolver) parent(alias string, t backend.Table, m *backend.ParentMatch)
 	if err != nil {
 		return "", err
 	}
+	var left, right []string
 	for i := range own {
 		theirs[i] = parent + "." + reference(slices.Index(r.needed[p], m.ParentColumns[i]))
-		own[i], theirs[i] = r.Dialect.Pair(own[i], ownCols[i], theirs[i], theirCols[i])
+		children, parents := r.Dialect.Pair(own[i], ownCols[i], theirs[i], theirCols[i])
+		left, right = append(left, children...), append(right, parents...)
 	}
-	term := fmt.Sprintf("%s IN (SELECT %s FROM %s AS %s)", tuple(own), strings.Join(theirs, ", "), cte(p), parent)
+	term := fmt.Sprintf("%s IN (SELECT %s FROM %s AS %s)", tuple(left), strings.Join(right, ", "), cte(p), parent)
 	return r.conditioned(term, alias, t, m.Conditions)
 }
 

@@ -36,6 +36,8 @@ type Column struct {
 	// Category groups types that compare with each other, in the dialect's own letters.
 	Category string
 	NotNull  bool
+	// Collation of text, for dialects that must name it.
+	Collation string
 }
 
 // Facts are the columns of a table by name.
@@ -54,16 +56,17 @@ type Dialect interface {
 	Table(schema, name string) string
 	// Read is the select-list expression that delivers a column without loss.
 	Read(expr string, c *Column) string
-	// Fold normalises an operand that is text or a column.
-	Fold(operand string, n backend.Normalization, ascii bool) string
-	// FoldExact is a further condition that keeps look-alikes of ASCII text out, or empty.
-	FoldExact(expr string, n backend.Normalization, ascii bool) string
+	// Materialized is the word that makes the database compute a common table expression before anything else, or empty.
+	Materialized() string
 	// TextOf is a column as text.
 	TextOf(expr string, c *Column) string
 	// InText tests whether the columns equal one of the rows of plain text.
 	InText(b *Builder, exprs []string, cols []*Column, rows [][]string) string
-	// InFolded tests whether the folded operand equals one of the values, folded.
-	InFolded(b *Builder, operand string, values []string, n backend.Normalization, ascii bool) string
+	// InFolded tests whether the normalised column equals one of the values, normalised too. ascii is true where no value has
+	// a letter outside ASCII; look-alikes of ASCII text do not equal it.
+	InFolded(b *Builder, expr string, c *Column, values []string, n backend.Normalization, ascii bool) string
+	// InUnion tests whether the key columns equal a row that one of the selects finds; these call the columns k1, k2 ...
+	InUnion(exprs []string, cols []*Column, selects []string) string
 	// ContainsWord tests whether a text has one of the words between the characters of backend.WordSeparators and its ends. A
 	// fold compares in lower case: letters of ASCII alone where the word has no others.
 	ContainsWord(b *Builder, text string, words []string, fold bool) string
@@ -80,10 +83,11 @@ type Dialect interface {
 	Constant(b *Builder, c *Column, text string) string
 	// Operand is a column on the left of Constant.
 	Operand(expr string, c *Column) string
-	// Pair makes a reference and what it refers to comparable.
-	Pair(child string, cc *Column, parent string, pc *Column) (string, string)
-	// Values is a relation named v with the columns c1, c2 ... that holds the rows.
-	Values(b *Builder, rows [][]backend.Value) string
+	// Pair makes a reference and what it refers to comparable: expressions that are equal, one by one, where it refers.
+	Pair(child string, cc *Column, parent string, pc *Column) (children, parents []string)
+	// Values is a relation named v with the columns c1, c2 ... that holds the rows, of values for the columns cols; a nil one
+	// is for a JSON text.
+	Values(b *Builder, rows [][]backend.Value, cols []*Column) string
 	// KeyEqual compares a key column with a column of Values.
 	KeyEqual(expr, v string, c *Column) string
 	// Assign is a column of Values as the right side of an assignment.
@@ -92,17 +96,32 @@ type Dialect interface {
 	Same(expr, v string, c *Column) string
 	// SameAsRead tests whether a column still holds what was read from it before.
 	SameAsRead(expr, v string, c *Column) string
+	// Delete is the statement that deletes from a table under its alias.
+	Delete(table, alias, where string) string
+	// Update is the statement that sets quoted columns of a table, under its alias, to expressions, where a row of the
+	// relation that Values makes meets the condition.
+	Update(table, alias string, columns, exprs []string, values, where string) string
 	// NoLimit is the argument of LIMIT that means none.
 	NoLimit() any
 }
 
 // Builder collects the arguments of one statement.
-type Builder struct{ args []any }
+type Builder struct {
+	args []any
+	err  error
+}
 
 // Bind adds an argument and returns its number.
 func (b *Builder) Bind(arg any) int {
 	b.args = append(b.args, arg)
 	return len(b.args)
+}
+
+// Fail makes the statement fail with the error, for example because a value does not fit its column.
+func (b *Builder) Fail(err error) {
+	if b.err == nil {
+		b.err = err
+	}
 }
 
 // Compiler makes statements. It is good for one call of a backend.
@@ -214,6 +233,9 @@ func tuple(exprs []string) string {
 
 // Tuple is "a" or "(a, b)".
 func Tuple(exprs []string) string { return tuple(exprs) }
+
+// Assignments is "a = x, b = y".
+func Assignments(columns, exprs []string) string { return strings.Join(equal(columns, exprs), ", ") }
 
 func and(terms []string) string {
 	if len(terms) == 0 {

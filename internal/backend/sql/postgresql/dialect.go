@@ -36,7 +36,7 @@ func (dialect) TextOf(expr string, c *core.Column) string {
 	return expr + "::text"
 }
 
-func (dialect) Fold(operand string, n backend.Normalization, _ bool) string {
+func fold(operand string, n backend.Normalization) string {
 	return "pg_catalog.lower(" + trimmed(operand, n) + ")"
 }
 
@@ -47,19 +47,34 @@ func trimmed(operand string, n backend.Normalization) string {
 	return operand
 }
 
-// FoldExact: some letters outside ASCII have lower-case forms inside it, such as the Kelvin sign, and would make an
+// foldExact: some letters outside ASCII have lower-case forms inside it, such as the Kelvin sign, and would make an
 // address match another one.
-func (d dialect) FoldExact(expr string, n backend.Normalization, ascii bool) string {
+func foldExact(expr string, n backend.Normalization) string {
 	expr = trimmed(expr, n)
-	lower := d.Fold(expr, backend.LowerCase, ascii)
+	lower := fold(expr, backend.LowerCase)
 	// As a CASE the planner takes it for selective, which the identity beside it is.
 	return fmt.Sprintf("CASE WHEN pg_catalog.octet_length(%s) = pg_catalog.char_length(%s) THEN 1 WHEN pg_catalog.octet_length(%s) <> pg_catalog.char_length(%s) THEN 1 "+
 		"ELSE 0 END = 1", expr, expr, lower, lower)
 }
 
-func (d dialect) InFolded(b *core.Builder, operand string, values []string, n backend.Normalization, ascii bool) string {
-	return fmt.Sprintf("%s = ANY(ARRAY(SELECT %s FROM unnest($%d::text[]) AS x(c1)))", operand, d.Fold("x.c1", n, ascii),
-		b.Bind(values))
+func (d dialect) InFolded(b *core.Builder, expr string, c *core.Column, values []string, n backend.Normalization, _ bool) string {
+	text := d.TextOf(expr, c)
+	return fmt.Sprintf("(%s = ANY(ARRAY(SELECT %s FROM unnest($%d::text[]) AS x(c1))) AND %s)", fold(text, n), fold("x.c1", n),
+		b.Bind(values), foldExact(text, n))
+}
+
+func (dialect) InUnion(exprs []string, _ []*core.Column, selects []string) string {
+	return core.Tuple(exprs) + " IN (" + strings.Join(selects, " UNION ") + ")"
+}
+
+func (dialect) Materialized() string { return "MATERIALIZED" }
+
+func (dialect) Delete(table, alias, where string) string {
+	return "DELETE FROM " + table + " AS " + alias + " WHERE " + where
+}
+
+func (dialect) Update(table, alias string, columns, exprs []string, values, where string) string {
+	return fmt.Sprintf("UPDATE %s AS %s SET %s FROM %s WHERE %s", table, alias, core.Assignments(columns, exprs), values, where)
 }
 
 func (d dialect) InText(b *core.Builder, exprs []string, cols []*core.Column, rows [][]string) string {
@@ -140,21 +155,21 @@ func (dialect) Constant(b *core.Builder, c *core.Column, text string) string {
 func (dialect) Operand(expr string, _ *core.Column) string { return expr }
 
 // Pair casts the parent's side where that cannot fail, so that an index on the reference serves.
-func (dialect) Pair(child string, cc *core.Column, parent string, pc *core.Column) (string, string) {
+func (dialect) Pair(child string, cc *core.Column, parent string, pc *core.Column) (children, parents []string) {
 	const text, user, enum = "S", "U", "E"
 	switch {
 	case cc.Type == pc.Type:
-		return child, parent
+		return []string{child}, []string{parent}
 	case cc.Category == pc.Category && cc.Category != user && cc.Category != enum:
-		return child, parent
+		return []string{child}, []string{parent}
 	case cc.Category == text:
-		return child, parent + "::text"
+		return []string{child}, []string{parent + "::text"}
 	default:
-		return child + "::text", parent + "::text"
+		return []string{child + "::text"}, []string{parent + "::text"}
 	}
 }
 
-func (dialect) Values(b *core.Builder, rows [][]backend.Value) string {
+func (dialect) Values(b *core.Builder, rows [][]backend.Value, _ []*core.Column) string {
 	width := len(rows[0])
 	args, names := make([]string, width), make([]string, width)
 	for i := range width {

@@ -67,8 +67,8 @@ func (dialect) TextOf(expr string, c *core.Column) string {
 	return "CAST(" + expr + " AS TEXT)"
 }
 
-// Fold: SQLite's lower knows ASCII only, and an index on it serves; other letters need a function of our own.
-func (dialect) Fold(operand string, n backend.Normalization, ascii bool) string {
+// fold: SQLite's lower knows ASCII only, and an index on it serves; other letters need a function of our own.
+func fold(operand string, n backend.Normalization, ascii bool) string {
 	if n == backend.TrimLowerCase {
 		operand = "trim(" + operand + ", char(9, 10, 11, 12, 13, 32))"
 	}
@@ -78,11 +78,24 @@ func (dialect) Fold(operand string, n backend.Normalization, ascii bool) string 
 	return lowerFunction + "(" + operand + ")"
 }
 
-// FoldExact is not needed: no function maps look-alikes into ASCII.
-func (dialect) FoldExact(string, backend.Normalization, bool) string { return "" }
+// InFolded needs no care for look-alikes: no function maps them into ASCII.
+func (d dialect) InFolded(b *core.Builder, expr string, c *core.Column, values []string, n backend.Normalization, ascii bool) string {
+	return fmt.Sprintf("%s IN (SELECT %s FROM json_each(%s) AS x)", fold(d.TextOf(expr, c), n, ascii), fold("x.value", n, ascii),
+		bindJSON(b, values))
+}
 
-func (d dialect) InFolded(b *core.Builder, operand string, values []string, n backend.Normalization, ascii bool) string {
-	return fmt.Sprintf("%s IN (SELECT %s FROM json_each(%s) AS x)", operand, d.Fold("x.value", n, ascii), bindJSON(b, values))
+func (dialect) InUnion(exprs []string, _ []*core.Column, selects []string) string {
+	return core.Tuple(exprs) + " IN (" + strings.Join(selects, " UNION ") + ")"
+}
+
+func (dialect) Materialized() string { return "MATERIALIZED" }
+
+func (dialect) Delete(table, alias, where string) string {
+	return "DELETE FROM " + table + " AS " + alias + " WHERE " + where
+}
+
+func (dialect) Update(table, alias string, columns, exprs []string, values, where string) string {
+	return fmt.Sprintf("UPDATE %s AS %s SET %s FROM %s WHERE %s", table, alias, core.Assignments(columns, exprs), values, where)
 }
 
 func bindJSON(b *core.Builder, v any) string {
@@ -126,8 +139,8 @@ func (dialect) Constant(b *core.Builder, _ *core.Column, text string) string {
 func (dialect) Operand(expr string, c *core.Column) string { return comparable(expr, c) }
 
 // Pair leaves it to the columns' affinities.
-func (dialect) Pair(child string, _ *core.Column, parent string, _ *core.Column) (string, string) {
-	return child, parent
+func (dialect) Pair(child string, _ *core.Column, parent string, _ *core.Column) (children, parents []string) {
+	return []string{child}, []string{parent}
 }
 
 func (dialect) ContainsWord(b *core.Builder, text string, words []string, fold bool) string {
@@ -208,7 +221,7 @@ func bindDecoded(b *core.Builder, keys []backend.Key) string {
 	return fmt.Sprintf("SELECT %s FROM json_each(%s) AS x", strings.Join(columns, ", "), bindJSON(b, keys))
 }
 
-func (dialect) Values(b *core.Builder, rows [][]backend.Value) string {
+func (dialect) Values(b *core.Builder, rows [][]backend.Value, _ []*core.Column) string {
 	names := make([]string, len(rows[0]))
 	for i := range names {
 		names[i] = fmt.Sprintf("x.column%d AS c%d", i+1, i+1)

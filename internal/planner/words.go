@@ -1,0 +1,48 @@
+package planner
+
+import (
+	"strings"
+
+	"github.com/lethe-dev/lethe/internal/backend"
+)
+
+func isSeparator(r rune) bool { return strings.ContainsRune(backend.WordSeparators, r) }
+
+// hasWord tells whether a text has a word in the sense of backend.IdentityMatch.Contains; both are normalised before.
+func hasWord(text, word string) bool {
+	for _, w := range strings.FieldsFunc(text, isSeparator) {
+		if w == word {
+			return true
+		}
+	}
+	return false
+}
+
+// redact replaces the words in a text, whatever their case, and leaves everything else as it is.
+func redact(text string, words []string, by string) string {
+	var out strings.Builder
+	for text != "" {
+		end := strings.IndexFunc(text, isSeparator)
+		switch {
+		case end == 0:
+			end = 1 // separators are ASCII
+			out.WriteString(text[:end])
+		case end < 0:
+			end = len(text)
+			fallthrough
+		default:
+			out.WriteString(redacted(text[:end], words, by))
+		}
+		text = text[end:]
+	}
+	return out.String()
+}
+
+func redacted(word string, words []string, by string) string {
+	for _, w := range words {
+		if w = strings.TrimSpace(w); w != "" && strings.EqualFold(word, w) {
+			return by
+		}
+	}
+	return word
+}
