@@ -449,6 +449,17 @@ const (
 	DriftWarn DriftPolicy = "Warn"
 )
 
+// UnavailablePolicy says what an erasure does while one of its stores is away.
+// +kubebuilder:validation:Enum=Wait;Proceed
+type UnavailablePolicy string
+
+const (
+	// UnavailableWait keeps the order of the steps: what comes after the store waits for it.
+	UnavailableWait UnavailablePolicy = "Wait"
+	// UnavailableProceed goes on with the other stores and comes back.
+	UnavailableProceed UnavailablePolicy = "Proceed"
+)
+
 // Entity is one table with personal data.
 // +kubebuilder:validation:XValidation:rule="has(self.identifiedBy) && size(self.identifiedBy) > 0 || has(self.parents) && self.parents.exists(p, p.relation != 'Shallow') || has(self.parents) && self.action == 'Keep'",message="an entity needs identifiedBy or a Deep or RefCount parent, else nothing tells which records are the subject's"
 // +kubebuilder:validation:XValidation:rule="self.action != 'Keep' || has(self.legalBasis) && size(self.legalBasis) > 0",message="action Keep needs a legalBasis"
@@ -676,6 +687,13 @@ type PersonalDataMapSpec struct {
 	// +optional
 	// +kubebuilder:default=Block
 	DriftPolicy DriftPolicy `json:"driftPolicy,omitempty"`
+
+	// whenStoreUnavailable says what an erasure that has begun does when one of its stores goes away: Wait keeps the order of
+	// the steps, Proceed goes on with the other stores and comes back to it. Where several maps apply, all must say Proceed.
+	// Before it begins, every store has to answer. Default Wait.
+	// +optional
+	// +kubebuilder:default=Wait
+	WhenStoreUnavailable UnavailablePolicy `json:"whenStoreUnavailable,omitempty"`
 }
 
 // MapProblem is one reason why a map is not Ready.

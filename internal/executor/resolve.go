@@ -54,7 +54,8 @@ func resolve(ctx context.Context, from Stores, q Query, knownParents bool) (*pla
 	for {
 		wave := resolver.Next()
 		if len(wave) == 0 {
-			return resolver.Facts(), nil
+			facts := resolver.Facts()
+			return facts, open.lock(ctx, facts)
 		}
 		for _, name := range sortedKeys(wave) {
 			found, err := open[name].Resolve(ctx, wave[name])
@@ -68,6 +69,26 @@ func resolve(ctx context.Context, from Stores, q Query, knownParents bool) (*pla
 
 // Open are the stores that a graph uses, by name.
 type Open map[string]*stores.Store
+
+// lock asks the stores that keep files of their own accord which of those found they keep.
+func (o Open) lock(ctx context.Context, facts *planner.Facts) error {
+	for _, name := range sortedKeys(o) {
+		retainer, ok := o[name].Backend.(backend.Retainer)
+		if !ok {
+			continue
+		}
+		ops := facts.FileOperations(name)
+		if len(ops) == 0 {
+			continue
+		}
+		retained, err := retainer.Retained(ctx, ops)
+		if err != nil {
+			return fault.FromStore(name, err)
+		}
+		facts.Lock(name, retained)
+	}
+	return nil
+}
 
 // OpenStores opens all stores that the graph uses.
 func OpenStores(ctx context.Context, from Stores, namespace string, graph *planner.Graph) (Open, error) {

@@ -24,6 +24,7 @@ var errHoldsChanged = errors.New("holds changed")
 // execute does the steps that are not done. It returns stale when the plan no longer fits the data or the holds.
 func (r *run) execute(ctx context.Context) (stale bool, err error) {
 	r.obstacle = nil
+	var away error // the first store that did not answer
 	for i := range r.material.Plan.Steps {
 		if r.record.Steps[i].State == string(v1alpha1.StepDone) {
 			continue
@@ -40,10 +41,16 @@ func (r *run) execute(ctx context.Context) (stale bool, err error) {
 			if errors.Is(err, errHoldsChanged) {
 				return true, nil
 			}
-			return false, err
+			var unavailable *backend.UnavailableError
+			if !errors.As(err, &unavailable) || ctx.Err() != nil || !r.graph.Proceeds() {
+				return false, err
+			}
+			if away == nil {
+				away = err
+			}
 		}
 	}
-	return false, nil
+	return false, away
 }
 
 // step does one step: intent, its batches, outcome.

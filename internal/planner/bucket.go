@@ -3,11 +3,13 @@ package planner
 import (
 	"sort"
 	"strings"
+	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/backend"
+	"github.com/lethe-dev/lethe/internal/period"
 )
 
 // bucket is what is done together: now, or at one release.
@@ -17,7 +19,8 @@ type bucket struct {
 	pins    map[*entity][]*rowState // overwritten now by pinned.fields, deleted later
 	cuts    map[cutID][]cutLink
 	files   map[fileGroup][]string
-	after   map[string]bool // releases whose records refer to records of this one
+	locked  map[lockID]int64 // files that only their store keeps
+	after   map[string]bool  // releases whose records refer to records of this one
 }
 
 // cutID is a group of links that are set to NULL together.
@@ -37,6 +40,11 @@ type fileGroup struct {
 	store string
 	e     *entity
 	ref   int
+}
+
+// lockID groups the files that a store keeps for the same reason.
+type lockID struct {
+	category, entity, basis string
 }
 
 func (g fileGroup) reference() reference { return g.e.references[g.ref] }
@@ -80,7 +88,7 @@ func (p *partition) buckets() *buckets {
 
 func newBucket(r release) *bucket {
 	return &bucket{release: r, rows: map[*entity][]*rowState{}, pins: map[*entity][]*rowState{}, cuts: map[cutID][]cutLink{},
-		files: map[fileGroup][]string{}, after: map[string]bool{}}
+		files: map[fileGroup][]string{}, locked: map[lockID]int64{}, after: map[string]bool{}}
 }
 
 // at is the bucket of a release; nothing retained is now.
@@ -230,10 +238,26 @@ func (b *buckets) placeFile(f FileFacts) {
 			group = &fileGroup{store: f.Store, e: s.e, ref: o.Ref}
 		}
 	}
-	if group != nil {
-		to := b.at(when)
-		to.files[*group] = append(to.files[*group], f.Path)
+	if group == nil {
+		return
 	}
+	until := when.join(f.Locked.release(b.now))
+	to := b.at(until)
+	to.files[*group] = append(to.files[*group], f.Path)
+	if until.key() != when.key() {
+		to.locked[lockID{category: group.reference().category, entity: group.e.name, basis: f.Locked.Basis}]++
+	}
+}
+
+// release is when the store lets the file go.
+func (l *Lock) release(now time.Time) release {
+	switch {
+	case l == nil || l.Until != nil && !l.Until.After(now):
+		return release{}
+	case l.Until == nil:
+		return release{noEnd: true}
+	}
+	return release{until: period.CeilSecond(l.Until.UTC())}
 }
 
 // laterKeys are the releases in the order in which they are treated: by date, and those that others wait for first.
@@ -323,6 +347,11 @@ func (b *buckets) counts() []v1alpha1.CategoryCount {
 			}
 		}
 	}
+	for _, to := range b.later {
+		for lock, n := range to.locked {
+			c.of(lock.category).Retained += n
+		}
+	}
 	return c.list()
 }
 
@@ -338,6 +367,10 @@ func retained(list ...*bucket) []v1alpha1.RetainedData {
 				}
 				at[id].Count++
 			}
+		}
+		for lock, n := range to.locked {
+			at[tuple([]string{lock.category, lock.entity, to.release.key(), lock.basis})] =
+				&v1alpha1.RetainedData{Category: lock.category, Entity: lock.entity, Basis: lock.basis, Until: to.release.shown(), Count: n}
 		}
 	}
 	// Holds lead to different releases with the same words: for a reader they are one.

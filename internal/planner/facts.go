@@ -5,6 +5,7 @@ import (
 	"sort"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/lethe-dev/lethe/internal/backend"
 )
@@ -74,6 +75,47 @@ type FileFacts struct {
 	Store  string  `json:"store"`
 	Path   string  `json:"path"`
 	Owners []Owner `json:"owners"`
+	// Locked says that the store itself keeps the file for now.
+	Locked *Lock `json:"locked,omitempty"`
+}
+
+// Lock is why and until when a store keeps a file, nil for no end.
+type Lock struct {
+	Basis string     `json:"basis"`
+	Until *time.Time `json:"until,omitempty"`
+}
+
+// FileOperations name the files found in one store, so that the store can be asked which of them it keeps.
+func (f *Facts) FileOperations(store string) []backend.Operation {
+	var ops []backend.Operation
+	at := map[string]int{}
+	for _, file := range f.Files {
+		if file.Store != store || len(file.Owners) == 0 {
+			continue
+		}
+		entity := file.Owners[0].Entity
+		i, ok := at[entity]
+		if !ok {
+			i = len(ops)
+			at[entity] = i
+			ops = append(ops, backend.Operation{Entity: entity, Action: backend.Unlink})
+		}
+		ops[i].Keys = append(ops[i].Keys, backend.Key{file.Path})
+	}
+	return ops
+}
+
+// Lock notes what a store keeps.
+func (f *Facts) Lock(store string, retained []backend.Retention) {
+	locks := map[string]*Lock{}
+	for _, r := range retained {
+		locks[keyID(r.Key)] = &Lock{Basis: r.Basis, Until: r.Until}
+	}
+	for i := range f.Files {
+		if f.Files[i].Store == store {
+			f.Files[i].Locked = locks[keyID(backend.Key{f.Files[i].Path})]
+		}
+	}
 }
 
 // Owner is a record that names a file.
@@ -234,7 +276,7 @@ func mergeFiles(prior, fresh []FileFacts) []FileFacts {
 	at := map[string]int{}
 	for _, f := range append(slices.Clone(prior), fresh...) {
 		if i, ok := at[f.id()]; ok {
-			out[i].Owners = sortOwners(append(slices.Clone(out[i].Owners), f.Owners...))
+			out[i].Owners, out[i].Locked = sortOwners(append(slices.Clone(out[i].Owners), f.Owners...)), f.Locked
 			continue
 		}
 		at[f.id()] = len(out)

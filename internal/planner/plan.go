@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -52,6 +53,11 @@ type Step struct {
 	Planned int64 `json:"planned"`
 	// Nonce is known to the run alone, so that the digest tells nothing of the content.
 	Nonce string `json:"nonce"`
+}
+
+// Proceeds tells whether an erasure goes on with the other stores while one is away.
+func (g *Graph) Proceeds() bool {
+	return len(g.maps) > 0 && !slices.ContainsFunc(g.maps, func(m MapSource) bool { return m.Spec.WhenStoreUnavailable != v1alpha1.UnavailableProceed })
 }
 
 // Records tells whether the step treats records of tables.

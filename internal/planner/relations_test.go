@@ -335,3 +335,36 @@ func TestTreesOfAnyShape(t *testing.T) {
 		}
 	})
 }
+
+func TestLockedFilesAreRetained(t *testing.T) {
+	e := applicant()
+	e.Files = []v1alpha1.FileReference{{Store: "docs", Path: "{id}", Kind: v1alpha1.FileKindDirectory, Category: "documents"}}
+	g := mustCompile(t, source(e))
+	ats, docs := newFake(), newFake()
+	ats.insert("applicants", map[string]*string{"id": text("1"), "app_id": text("me")})
+	for _, name := range []string{"free", "dated", "over", "held"} {
+		docs.files["1/"+name] = true
+	}
+	facts := resolveAll(g, map[string]*fakeStore{"ats": ats, "docs": docs}, me, nil, nil, ResolveOptions{})
+	in := inputFor(me, nil)
+	later, before := in.Now.AddDate(1, 0, 0), in.Now.AddDate(-1, 0, 0)
+	ops := facts.FileOperations("docs")
+	if len(ops) != 1 || len(ops[0].Keys) != 4 {
+		t.Fatalf("operations %v", ops)
+	}
+	facts.Lock("docs", []backend.Retention{{Key: backend.Key{"1/dated"}, Until: &later, Basis: "object lock"}, {Key: backend.Key{"1/over"}, Until: &before, Basis: "object lock"},
+		{Key: backend.Key{"1/held"}, Basis: "object lock, legal hold"}})
+	plan := mustBuild(t, g, facts, in)
+	if diff := cmp.Diff([]string{"records/ats: Delete ats/applicant 1", "files/docs: File ats/applicant 1/over,1/free"}, describe(plan.Steps)); diff != "" {
+		t.Errorf("steps (-want +got):\n%s", diff)
+	}
+	var kept []string
+	for _, r := range plan.Residues {
+		for _, d := range r.Retained {
+			kept = append(kept, fmt.Sprintf("%s %s %d %t %t", d.Category, d.Basis, d.Count, d.Until != nil, r.NoEnd))
+		}
+	}
+	if diff := cmp.Diff([]string{"documents object lock 1 true false", "documents object lock, legal hold 1 false true"}, kept); diff != "" {
+		t.Errorf("retained (-want +got):\n%s", diff)
+	}
+}
