@@ -188,7 +188,8 @@ type RedisStore struct {
 	TLSMode TLSMode `json:"tlsMode,omitempty"`
 
 	// credentialsSecretRef names a Secret with the key password, and optionally username, ca.crt (PEM) for the server's
-	// certificate, and tls.crt with tls.key for a client certificate. Default: no credentials.
+	// certificate, tls.crt with tls.key for a client certificate, and sentinelUsername and sentinelPassword. Default: no
+	// credentials.
 	// +optional
 	CredentialsSecretRef *LocalReference `json:"credentialsSecretRef,omitempty"`
 }
@@ -208,6 +209,17 @@ const (
 	HTTPAuthClientCertificate HTTPAuthentication = "ClientCertificate"
 )
 
+// PlainTextPolicy says what to do with a URL without TLS.
+// +kubebuilder:validation:Enum=Refuse;Allow
+type PlainTextPolicy string
+
+const (
+	// PlainTextRefuse refuses it.
+	PlainTextRefuse PlainTextPolicy = "Refuse"
+	// PlainTextAllow sends ids and credentials unencrypted, for services behind an encrypting mesh.
+	PlainTextAllow PlainTextPolicy = "Allow"
+)
+
 // HTTPStore is a service that implements Lethe's HTTP contract.
 // +kubebuilder:validation:XValidation:rule="self.authentication == 'None' || has(self.credentialsSecretRef)",message="this authentication needs credentialsSecretRef"
 type HTTPStore struct {
@@ -217,6 +229,12 @@ type HTTPStore struct {
 	// +kubebuilder:validation:MaxLength=1024
 	// +kubebuilder:validation:Pattern=`^https?://[^/?#@]+(/[^?#]*)?$`
 	URL string `json:"url,omitempty"`
+
+	// plainText says what to do with an http URL, over which ids and credentials go unencrypted: Refuse, or Allow for services
+	// behind an encrypting mesh. Default Refuse.
+	// +optional
+	// +kubebuilder:default=Refuse
+	PlainText PlainTextPolicy `json:"plainText,omitempty"`
 
 	// authentication: None, Bearer, Basic or ClientCertificate. There is no default.
 	// +required

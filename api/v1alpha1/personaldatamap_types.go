@@ -345,6 +345,17 @@ type KeyReference struct {
 	Category string `json:"category,omitempty"`
 }
 
+// ResourceDeactivation says whether records of a service are taken out of use before they are erased.
+// +kubebuilder:validation:Enum=Never;DuringGrace
+type ResourceDeactivation string
+
+const (
+	// DeactivateNever leaves them in use until they are erased.
+	DeactivateNever ResourceDeactivation = "Never"
+	// DeactivateDuringGrace takes them out of use when the grace period begins, and back if the request is cancelled.
+	DeactivateDuringGrace ResourceDeactivation = "DuringGrace"
+)
+
 // ResourceReference names records of a service by columns of this entity. They go with the record; of a record that is
 // retained they stay.
 type ResourceReference struct {
@@ -366,6 +377,12 @@ type ResourceReference struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=512
 	ID string `json:"id,omitempty"`
+
+	// deactivate the records: Never, or DuringGrace, from the beginning of the grace period until the request is cancelled or
+	// they are erased. Default Never.
+	// +optional
+	// +kubebuilder:default=Never
+	Deactivate ResourceDeactivation `json:"deactivate,omitempty"`
 
 	// category of the records. Default: the entity's category.
 	// +optional

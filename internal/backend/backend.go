@@ -251,6 +251,9 @@ type Batch struct {
 	// backend calls it right before it commits, so that its work overlaps with what the effects wait for; any other calls it
 	// before the first effect. It is not called for a batch that fails before that.
 	BeforeEffect func(ctx context.Context) error
+	// AcceptNonTransactional are tables whose changes last at once, whatever becomes of the rest of the batch. A Transactional
+	// backend refuses a batch with any other table on which it cannot roll changes back (TableInfo.NonTransactional).
+	AcceptNonTransactional []Table
 }
 
 // AwaitEffect calls BeforeEffect, if there is one.
@@ -299,6 +302,15 @@ func (o *Operation) Tables() []Table {
 	tables := []Table{o.Table}
 	for i := range o.Referrers {
 		tables = append(tables, o.Referrers[i].Table)
+	}
+	return tables
+}
+
+// TablesOf lists the tables that the operations read or write.
+func TablesOf(ops []Operation) []Table {
+	tables := make([]Table, 0, len(ops))
+	for i := range ops {
+		tables = append(tables, ops[i].Tables()...)
 	}
 	return tables
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/planner"
 	"github.com/lethe-dev/lethe/internal/policy"
 	"github.com/lethe-dev/lethe/internal/state"
+	"github.com/lethe-dev/lethe/internal/stores"
 )
 
 // States of the deactivation of a subject.
@@ -391,9 +392,22 @@ func (s *session) applyDeactivation(ctx context.Context, invert bool) error {
 		if err != nil {
 			return err
 		}
-		if _, err := store.Execute(ctx, backend.Batch{ID: s.record.UID + "/deactivation", Operations: list}); err != nil {
+		if err := deactivate(ctx, store, s.record.UID, list, invert); err != nil {
 			return fault.FromStore(name, err)
 		}
 	}
 	return nil
+}
+
+// deactivate sets columns of records, or takes remote ones out of use; active puts these back.
+func deactivate(ctx context.Context, store *stores.Store, id string, ops []backend.Operation, active bool) error {
+	if store.Kind == planner.TableStore {
+		_, err := store.Execute(ctx, backend.Batch{ID: id + "/deactivation", Operations: ops, AcceptNonTransactional: backend.TablesOf(ops)})
+		return err
+	}
+	deactivator, ok := store.Backend.(backend.Deactivator)
+	if !ok {
+		return &backend.RefusedError{Problem: "the store cannot take records out of use", Remedy: "set deactivate: Never in the data map"}
+	}
+	return deactivator.SetActive(ctx, id, ops, active)
 }

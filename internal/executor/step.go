@@ -147,7 +147,8 @@ func (r *run) batch(ctx context.Context, i, n int, ops []backend.Operation, stor
 		part := step
 		part.Operations = ops
 		batch := backend.Batch{ID: fmt.Sprintf("%s/%s/%d", r.task.RunUID, r.record.Steps[i].Digest, n),
-			Operations: r.graph.WithLiveHolds(part, holds).Operations, Ignored: r.graph.IgnoredTables(step.Store)}
+			Operations: r.graph.WithLiveHolds(part, holds).Operations, Ignored: r.graph.IgnoredTables(step.Store),
+			AcceptNonTransactional: r.graph.AcceptedTables(step.Store)}
 		recorded := func() error { return nil }
 		if n == 0 {
 			// While the intent becomes durable, the store prepares the effect.

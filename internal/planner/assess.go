@@ -95,8 +95,9 @@ func (to *bucket) byStore() map[string]int64 {
 	return n
 }
 
-// Deactivation returns, by store, the updates that deactivate the subject for the grace period: for each record whose
-// columns differ from the deactivation values, those values, expecting what is there now.
+// Deactivation returns, by store, what deactivates the subject for the grace period: for each record whose
+// columns differ from the deactivation values, those values, expecting what is there now; and the remote records that are
+// taken out of use.
 func (g *Graph) Deactivation(f *Facts, codec Codec) map[string][]backend.Operation {
 	ops := map[string][]backend.Operation{}
 	for _, e := range g.exec {
@@ -124,6 +125,28 @@ func (g *Graph) Deactivation(f *Facts, codec Codec) map[string][]backend.Operati
 		}
 		if len(op.Keys) > 0 {
 			ops[e.spec.Store] = append(ops[e.spec.Store], op)
+		}
+	}
+	for store, op := range g.remoteDeactivation(f) {
+		ops[store] = append(ops[store], op)
+	}
+	return ops
+}
+
+// remoteDeactivation names, by store, the remote records that are taken out of use.
+func (g *Graph) remoteDeactivation(f *Facts) map[string]backend.Operation {
+	ops := map[string]backend.Operation{}
+	for _, file := range f.Files {
+		for _, o := range file.Owners {
+			e := g.byName[o.Entity]
+			if e == nil || e.outside || o.Ref >= len(e.references) || !e.references[o.Ref].deactivates {
+				continue
+			}
+			op := ops[file.Store]
+			op.Entity, op.Action = e.name, backend.Unlink
+			op.Keys = append(op.Keys, backend.Key{file.Path})
+			ops[file.Store] = op
+			break
 		}
 	}
 	return ops

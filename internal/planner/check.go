@@ -239,6 +239,10 @@ func (c *checker) checkWrites(e *entity, info *backend.TableInfo) {
 	if e.deletes() && !info.Privileges.Delete {
 		c.add(e.problem(v1alpha1.ReasonPrivilegesMissing, "", "the credentials may not delete from table %s; grant DELETE", tableText(info.Table)))
 	}
+	if info.NonTransactional != "" && e.spec.NonTransactional != v1alpha1.NonTransactionalAccept && (e.deletes() || e.updates()) {
+		c.add(e.problem(v1alpha1.ReasonSchemaMismatch, "", "table %s is of engine %s, which has no transactions: an erasure that is interrupted would leave it half done until it goes on; "+
+			"change the engine, or set nonTransactional: Accept", tableText(info.Table), info.NonTransactional))
+	}
 	for _, f := range e.written() {
 		if col := c.writable(e, info, f.Column); col != nil {
 			c.checkValue(e, info, col, f)

@@ -471,6 +471,17 @@ func (g *Graph) IgnoredTables(store string) []backend.Table {
 	return sortTables(tables)
 }
 
+// AcceptedTables lists the tables of one store whose engine may lack transactions, each once, sorted.
+func (g *Graph) AcceptedTables(store string) []backend.Table {
+	var tables []backend.Table
+	for _, e := range g.entities {
+		if e.spec.Store == store && e.spec.NonTransactional == v1alpha1.NonTransactionalAccept {
+			tables = append(tables, e.table)
+		}
+	}
+	return sortTables(tables)
+}
+
 func sortTables(tables []backend.Table) []backend.Table {
 	slices.SortFunc(tables, func(a, b backend.Table) int {
 		if c := strings.Compare(a.Schema, b.Schema); c != 0 {

@@ -23,6 +23,8 @@ type reference struct {
 	member   template
 	category string
 	step     StepKind
+	// deactivates the remote records during the grace period.
+	deactivates bool
 }
 
 // columns that the reference needs.
@@ -86,7 +88,8 @@ func (c *compiler) parseReferences(e *entity) {
 	}
 	for _, s := range e.spec.Resources {
 		c.addReference(e, reference{field: "resources", store: s.Store, kind: backend.Resource, stores: []StoreKind{ServiceStore}, text: s.ID, category: s.Category,
-			member: template{{text: s.Resource}}, step: StepResources}, "")
+			member: template{{text: s.Resource}}, step: StepResources,
+			deactivates: s.Deactivate == v1alpha1.DeactivateDuringGrace}, "")
 	}
 }
 

@@ -182,7 +182,8 @@ var nasty = []string{
 }
 
 func testNastyKeys(t *testing.T, e *env) {
-	e.Exec(t, `CREATE TABLE nasty (a TEXT NOT NULL, b TEXT NOT NULL, PRIMARY KEY (a, b))`)
+	d := e.Dialect()
+	e.Exec(t, fmt.Sprintf(`CREATE TABLE nasty (a %s NOT NULL, b %s NOT NULL, %s)`, d.Text, d.Text, d.LongKey(nil, []string{"a", "b"})))
 	for i, v := range nasty {
 		e.Exec(t, `INSERT INTO nasty VALUES ($1, $2)`, v, nasty[len(nasty)-1-i])
 	}
@@ -205,8 +206,8 @@ func testNastyKeys(t *testing.T, e *env) {
 }
 
 func testLossless(t *testing.T, e *env) {
-	e.Exec(t, fmt.Sprintf(`CREATE TABLE typed (id BIGINT PRIMARY KEY, i BIGINT, f DOUBLE PRECISION, n NUMERIC, s TEXT, b %s,
-		d DATE, ts TIMESTAMP, o BOOLEAN)`, e.BlobType()))
+	e.Exec(t, fmt.Sprintf(`CREATE TABLE typed (id BIGINT PRIMARY KEY, i BIGINT, f DOUBLE PRECISION, n %s, s TEXT, b %s,
+		d DATE, ts %s, o BOOLEAN)`, e.Dialect().Numeric, e.BlobType(), e.Dialect().Timestamp))
 	for i, row := range []string{
 		`9223372036854775807, 0.1, 1.5, '', ` + e.Blob("") + `, '2024-02-29', '2024-02-29 23:59:59.123456', TRUE`,
 		`-9223372036854775808, 1.7976931348623157e308, 12345678901234, 'null', ` + e.Blob("00ff41") + `, '0001-01-01', '1900-01-01 00:00:00', FALSE`,
@@ -288,7 +289,7 @@ func testNames(t *testing.T, e *env) {
 	quote := func(s string) string { return `"` + strings.ReplaceAll(s, `"`, `""`) + `"` }
 	for i, name := range []string{`t"; DROP TABLE person; --`, `SELECT`, `Über "x"`, `a.b`, `$1`, `?`, `it's`, `back\slash`, `MixedCase`} {
 		tab, col := name, name+" k"
-		e.Exec(t, fmt.Sprintf(`CREATE TABLE %s (%s TEXT PRIMARY KEY, %s TEXT)`, quote(tab), quote(col), quote(col+"v")))
+		e.Exec(t, fmt.Sprintf(`CREATE TABLE %s (%s %s PRIMARY KEY, %s TEXT)`, quote(tab), quote(col), e.Dialect().KeyText, quote(col+"v")))
 		e.Exec(t, fmt.Sprintf(`INSERT INTO %s VALUES ('1', 'v'), ('2', 'w')`, quote(tab)))
 		q := backend.Query{Entity: fmt.Sprint("odd", i), Table: table(tab), KeyColumns: []string{col}, Columns: []string{col + "v"},
 			AnyOf: []backend.Match{identity(col, backend.None, "1"), identity(col+"v", backend.LowerCase, "v")}}

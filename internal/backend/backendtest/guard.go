@@ -10,7 +10,7 @@ import (
 // dependents makes a table that refers to person, with rows of the subject 1 and of others.
 func (e *env) dependents(t *testing.T, action string) {
 	t.Helper()
-	e.Exec(t, `CREATE TABLE card (id BIGINT PRIMARY KEY, person_id TEXT DEFAULT '10' REFERENCES person (id) ON DELETE `+action+`, label TEXT)`)
+	e.Exec(t, `CREATE TABLE card (id BIGINT PRIMARY KEY, person_id `+e.Dialect().KeyText+` DEFAULT '10' REFERENCES person (id) ON DELETE `+action+`, label TEXT)`)
 	e.Exec(t, `INSERT INTO card VALUES (1, '1', 'canary'), (2, '1', 'canary'), (3, '10', 'canary'), (4, NULL, 'canary')`)
 }
 
@@ -27,6 +27,9 @@ func cards(b backend.Backend, ids ...string) backend.Operation {
 // testGuard: what the plan does not name must not go or change by a foreign key.
 func testGuard(t *testing.T, e *env) {
 	for _, c := range []struct{ action, effect string }{{"CASCADE", "delete"}, {"SET NULL", "change"}, {"SET DEFAULT", "change"}} {
+		if c.action == "SET DEFAULT" && !e.Dialect().SetDefault {
+			continue
+		}
 		t.Run(c.action, func(t *testing.T) {
 			e.dependents(t, c.action)
 			defer e.Exec(t, "DROP TABLE card")
@@ -100,7 +103,7 @@ func testGuardSelf(t *testing.T, e *env) {
 		rows, batch int
 	}{{"CASCADE", 25, 3}, {"SET NULL", 25, 3}, {"CASCADE", 1200, 0}, {"SET NULL", 1200, 0}} {
 		t.Run(fmt.Sprint(c.action, c.rows), func(t *testing.T) {
-			e.Exec(t, `CREATE TABLE chain (a BIGINT, b TEXT, up BIGINT, PRIMARY KEY (a, b), UNIQUE (a),
+			e.Exec(t, `CREATE TABLE chain (a BIGINT, b `+e.Dialect().Text+`, up BIGINT, `+e.Dialect().LongKey([]string{"a"}, []string{"b"})+`, UNIQUE (a),
 				FOREIGN KEY (up) REFERENCES chain (a) ON DELETE `+c.action+`)`)
 			e.Exec(t, `CREATE TABLE leaf (id BIGINT PRIMARY KEY, up BIGINT REFERENCES chain (a) ON DELETE CASCADE)`)
 			defer e.Exec(t, "DROP TABLE chain")

@@ -5,6 +5,7 @@ package backendtest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -25,7 +26,7 @@ type Limits struct {
 type Database interface {
 	// Open opens the backend under test with the credentials that Lethe would have.
 	Open(t *testing.T, l Limits) backend.Backend
-	// Exec runs SQL that PostgreSQL and SQLite both understand, as the application.
+	// Exec runs SQL as the application: what all databases understand, with identifiers in double quotes and $1 for arguments.
 	Exec(t *testing.T, statement string, args ...any)
 	// Dump returns all rows that a query finds as text that tells different values apart.
 	Dump(t *testing.T, query string) []string
@@ -45,6 +46,28 @@ type Database interface {
 	// BlobType is the name of the type for bytes, Blob a literal of it.
 	BlobType() string
 	Blob(hex string) string
+	// Dialect is what SQL needs to know of the database.
+	Dialect() Dialect
+}
+
+// Dialect is what differs between databases in the suite's SQL.
+type Dialect struct {
+	// KeyText is the type of short text that can be in a key and tells all texts apart, Text that of long text.
+	KeyText, Text string
+	// Timestamp has microseconds and no zone, Numeric two decimal places at least.
+	Timestamp, Numeric string
+	// JSON is the type of documents.
+	JSON string
+	// LongKey is the clause of a primary key over columns, of which the long ones are of type Text, or of what comes nearest.
+	LongKey func(short, long []string) string
+	// Partial, Expressions and SetDefault are true where there are partial indexes, indexes on expressions and
+	// ON DELETE SET DEFAULT.
+	Partial, Expressions, SetDefault bool
+}
+
+// PrimaryKey is a LongKey of databases that have any text in keys.
+func PrimaryKey(short, long []string) string {
+	return "PRIMARY KEY (" + strings.Join(slices.Concat(short, long), ", ") + ")"
 }
 
 // Run runs the suite for databases. fresh makes an empty database.
@@ -117,11 +140,12 @@ var tables = []string{"note", "tag", "application", "person"}
 
 func (e *env) makeTables(t *testing.T) {
 	t.Helper()
+	d := e.Dialect()
 	for _, s := range []string{
-		`CREATE TABLE person (id TEXT PRIMARY KEY, tenant BIGINT NOT NULL, email TEXT, alias TEXT, name TEXT,
-		 score NUMERIC(10,2), born TIMESTAMP, status TEXT)`,
-		`CREATE TABLE application (id BIGINT PRIMARY KEY, person_id TEXT NOT NULL REFERENCES person (id), title TEXT,
-		 closed TIMESTAMP, state TEXT)`,
+		fmt.Sprintf(`CREATE TABLE person (id %s PRIMARY KEY, tenant BIGINT NOT NULL, email %s, alias TEXT, name TEXT,
+		 score NUMERIC(10,2), born %s, status TEXT)`, d.KeyText, d.KeyText, d.Timestamp),
+		fmt.Sprintf(`CREATE TABLE application (id BIGINT PRIMARY KEY, person_id %s NOT NULL REFERENCES person (id), title TEXT,
+		 closed %s, state TEXT)`, d.KeyText, d.Timestamp),
 		`CREATE TABLE note (app_id BIGINT NOT NULL REFERENCES application (id), seq BIGINT NOT NULL, body TEXT,
 		 PRIMARY KEY (app_id, seq))`,
 		`CREATE TABLE tag (id BIGINT PRIMARY KEY, item_type BIGINT NOT NULL, item_id TEXT, label TEXT)`,

@@ -8,14 +8,6 @@ import (
 	"github.com/lethe-dev/lethe/internal/backend"
 )
 
-// jsonType is the database's type of JSON documents.
-func (e *env) jsonType() string {
-	if d, ok := e.Database.(interface{ JSONType() string }); ok {
-		return d.JSONType()
-	}
-	return "TEXT"
-}
-
 func testSelf(t *testing.T, e *env) {
 	e.Exec(t, `CREATE TABLE node (id BIGINT PRIMARY KEY, parent BIGINT, kind BIGINT NOT NULL, tenant BIGINT NOT NULL, person VARCHAR(50))`)
 	e.Exec(t, `CREATE TABLE leaf (id BIGINT PRIMARY KEY, node BIGINT NOT NULL)`)
@@ -126,7 +118,7 @@ func testContains(t *testing.T, e *env) {
 }
 
 func testDocumentMembers(t *testing.T, e *env) {
-	e.Exec(t, `CREATE TABLE profile (id BIGINT PRIMARY KEY, name VARCHAR(50), doc `+e.jsonType()+`)`)
+	e.Exec(t, `CREATE TABLE profile (id BIGINT PRIMARY KEY, name VARCHAR(50), doc `+e.Dialect().JSON+`)`)
 	docs := []string{
 		`{"contact": {"email": "ann@example.com", "phone": "1", "odd name": 3}, "score": 1.50, "tags": ["a", "b"]}`,
 		`{"contact": {"phone": null}, "email": "kept"}`, `{}`, `[1, 2]`, `"text"`,

@@ -248,8 +248,12 @@ func testInspect(t *testing.T, e *env) {
 		t.Errorf("Describe: %+v, %v", d, err)
 	}
 	e.Exec(t, `CREATE UNIQUE INDEX person_mail ON person (tenant, email)`)
-	e.Exec(t, `CREATE UNIQUE INDEX person_partial ON person (name) WHERE tenant = 5`)
-	e.Exec(t, `CREATE UNIQUE INDEX person_expression ON person (tenant, lower(name))`)
+	if e.Dialect().Partial {
+		e.Exec(t, `CREATE UNIQUE INDEX person_partial ON person (name) WHERE tenant = 5`)
+	}
+	if e.Dialect().Expressions {
+		e.Exec(t, `CREATE UNIQUE INDEX person_expression ON person (tenant, lower(name))`)
+	}
 	e.Exec(t, `CREATE VIEW people AS SELECT * FROM person`)
 	e.Count(t, "person")
 	s, err := e.b.(backend.Inspector).Inspect(ctx, []backend.Table{table("person"), table("nowhere"), table("people")})
@@ -286,6 +290,9 @@ func testInspect(t *testing.T, e *env) {
 		t.Fatalf("foreign keys %+v", fk)
 	}
 	fk[0].Name = ""
+	if fk[0].OnDelete == backend.Restrict { // some databases do not tell them apart
+		fk[0].OnDelete = backend.NoAction
+	}
 	wantEqual(t, "foreign key", fk[0], backend.ForeignKey{
 		Columns: []string{"person_id"}, References: table("person"), RefColumns: []string{"id"}, OnDelete: backend.NoAction,
 	})

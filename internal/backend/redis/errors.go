@@ -5,6 +5,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
+	"net"
 	"strings"
 
 	"github.com/redis/go-redis/v9"
@@ -44,7 +45,6 @@ func translate(err error, entity string) error {
 	var authority x509.UnknownAuthorityError
 	var host x509.HostnameError
 	var record tls.RecordHeaderError
-	var alert tls.AlertError
 	switch {
 	case err == nil || known(err):
 		return err
@@ -54,13 +54,22 @@ func translate(err error, entity string) error {
 		return refused("the server's certificate cannot be verified", "correct ca.crt in the Secret, or the address")
 	case errors.As(err, &record):
 		return refused("the server does not speak TLS at this address", "correct the address, or turn TLS off in the DataStore")
-	case errors.As(err, &alert):
+	case alerted(err):
 		return refused("the server refuses the TLS connection", "correct tls.crt and tls.key in the Secret")
 	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
 		return unavailable("the server did not answer in time, or the call was cancelled", err)
 	default:
 		return unavailable("the connection to the server failed", err)
 	}
+}
+
+// alertInternal is the alert of a server that has a problem of its own.
+const alertInternal = tls.AlertError(80)
+
+// alerted reports whether the other side ended the TLS connection because of what it was shown, or was not.
+func alerted(err error) bool {
+	var op *net.OpError
+	return errors.As(err, &op) && op.Op == "remote error" && op.Err.Error() != alertInternal.Error()
 }
 
 // transient are codes of answers that another time may be different.

@@ -20,7 +20,9 @@ func (e *serverError) Error() string { return "S3 error " + e.code }
 
 // code of an error if it looks like one: what else a server sends could be anything.
 func code(r minio.ErrorResponse) string {
-	plain := func(c rune) bool { return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '.' }
+	plain := func(c rune) bool {
+		return c >= 'A' && c <= 'Z' || c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '.'
+	}
 	if r.Code == "" || len(r.Code) > 64 || strings.ContainsFunc(r.Code, func(c rune) bool { return !plain(c) }) {
 		return "unknown"
 	}

@@ -119,14 +119,14 @@ func (b *Backend) retention(ctx context.Context, e entry) (mode minio.RetentionM
 	m, until, err := b.core.GetObjectRetention(withExchange(ctx, answer), b.config.Bucket, e.key, e.version())
 	var element xml.UnmarshalError
 	if errors.As(err, &element) {
-		var any struct {
+		var given struct {
 			Mode            minio.RetentionMode
 			RetainUntilDate *time.Time
 		}
-		if err := xml.Unmarshal(answer.body, &any); err != nil || any.RetainUntilDate == nil {
+		if err := xml.Unmarshal(answer.body, &given); err != nil || given.RetainUntilDate == nil {
 			return "", nil, element
 		}
-		return any.Mode, any.RetainUntilDate, nil
+		return given.Mode, given.RetainUntilDate, nil
 	}
 	if err != nil || m == nil {
 		return "", nil, err

@@ -230,4 +230,3 @@ func TestContract(t *testing.T) {
 		})
 	}
 }
-

@@ -124,7 +124,7 @@ func (b *Backend) Resolve(ctx context.Context, req backend.ResolveRequest) (*bac
 func (b *Backend) Execute(ctx context.Context, batch backend.Batch) (*backend.Result, error) {
 	ops := batch.Operations
 	res := &backend.Result{Affected: make([]int64, len(ops))}
-	err := b.run(ctx, tablesOf(ops), func(conn *pgx.Conn, c *core.Compiler) error {
+	err := b.run(ctx, backend.TablesOf(ops), func(conn *pgx.Conn, c *core.Compiler) error {
 		clear(res.Affected)
 		c.Ignored = batch.Ignored
 		statements, err := c.Execute(ops)
@@ -216,7 +216,7 @@ func commit(ctx context.Context, conn *pgx.Conn) error {
 // Verify counts what Execute would still have to do.
 func (b *Backend) Verify(ctx context.Context, ops []backend.Operation) ([]int64, error) {
 	left := make([]int64, len(ops))
-	err := b.run(ctx, tablesOf(ops), func(conn *pgx.Conn, c *core.Compiler) error {
+	err := b.run(ctx, backend.TablesOf(ops), func(conn *pgx.Conn, c *core.Compiler) error {
 		clear(left)
 		checks, err := c.Check(ops)
 		if err != nil || len(checks) == 0 {
@@ -231,14 +231,6 @@ func (b *Backend) Verify(ctx context.Context, ops []backend.Operation) ([]int64,
 		return nil, err
 	}
 	return left, nil
-}
-
-func tablesOf(ops []backend.Operation) []backend.Table {
-	tables := make([]backend.Table, 0, len(ops))
-	for i := range ops {
-		tables = append(tables, ops[i].Tables()...)
-	}
-	return tables
 }
 
 func addCounts(rows pgx.Rows, s core.Statement, left []int64) error {

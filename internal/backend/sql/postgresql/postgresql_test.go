@@ -179,7 +179,11 @@ func (d *database) Stop(t *testing.T) func() {
 }
 
 func (*database) BlobType() string { return "BYTEA" }
-func (*database) JSONType() string { return "JSONB" }
+
+func (*database) Dialect() backendtest.Dialect {
+	return backendtest.Dialect{KeyText: "TEXT", Text: "TEXT", Timestamp: "TIMESTAMP", Numeric: "NUMERIC", JSON: "JSONB",
+		LongKey: backendtest.PrimaryKey, Partial: true, Expressions: true, SetDefault: true}
+}
 
 func (*database) Blob(hex string) string { return `'\x` + hex + `'` }
 

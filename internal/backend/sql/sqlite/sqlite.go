@@ -281,7 +281,7 @@ func decode(raw []any, q *backend.Query) (backend.Row, error) {
 func (b *Backend) Execute(ctx context.Context, batch backend.Batch) (*backend.Result, error) {
 	ops := batch.Operations
 	res := &backend.Result{Affected: make([]int64, len(ops))}
-	err := b.transaction(ctx, "BEGIN IMMEDIATE", tablesOf(ops), func(conn *sql.Conn, c *core.Compiler) error {
+	err := b.transaction(ctx, "BEGIN IMMEDIATE", backend.TablesOf(ops), func(conn *sql.Conn, c *core.Compiler) error {
 		if err := b.change(ctx, conn, c, batch, res); err != nil {
 			return err
 		}
@@ -355,7 +355,7 @@ func (b *Backend) checkpoint(ctx context.Context) {
 // Verify counts what Execute would still have to do.
 func (b *Backend) Verify(ctx context.Context, ops []backend.Operation) ([]int64, error) {
 	var left []int64
-	err := b.transaction(ctx, "BEGIN", tablesOf(ops), func(conn *sql.Conn, c *core.Compiler) (err error) {
+	err := b.transaction(ctx, "BEGIN", backend.TablesOf(ops), func(conn *sql.Conn, c *core.Compiler) (err error) {
 		left, err = b.count(ctx, conn, c, ops)
 		return err
 	})
@@ -391,14 +391,6 @@ func (b *Backend) countRow(ctx context.Context, conn *sql.Conn, s core.Statement
 	ctx, cancel := context.WithTimeout(ctx, b.config.StatementTimeout)
 	defer cancel()
 	return conn.QueryRowContext(ctx, s.Text, s.Args...).Scan(into...)
-}
-
-func tablesOf(ops []backend.Operation) []backend.Table {
-	tables := make([]backend.Table, 0, len(ops))
-	for i := range ops {
-		tables = append(tables, ops[i].Tables()...)
-	}
-	return tables
 }
 
 // connect returns the connection to the file that has the path now. Where the file was replaced, as a restore by rename

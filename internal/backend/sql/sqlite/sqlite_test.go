@@ -136,6 +136,11 @@ func (*database) Stop(*testing.T) func() { return nil }
 
 func (*database) BlobType() string { return "BLOB" }
 
+func (*database) Dialect() backendtest.Dialect {
+	return backendtest.Dialect{KeyText: "TEXT", Text: "TEXT", Timestamp: "TIMESTAMP", Numeric: "NUMERIC", JSON: "TEXT",
+		LongKey: backendtest.PrimaryKey, Partial: true, Expressions: true, SetDefault: true}
+}
+
 func (*database) Blob(hex string) string { return "x'" + hex + "'" }
 
 func TestOpenStaysInTheRoot(t *testing.T) {

@@ -1,0 +1,76 @@
+package mysql
+
+import (
+	"fmt"
+	"regexp"
+	"strings"
+
+	"github.com/lethe-dev/lethe/internal/backend"
+	core "github.com/lethe-dev/lethe/internal/backend/sql"
+)
+
+// white is what TrimLowerCase takes off, as characters of a regular expression.
+const white = `[ \x09-\x0D]`
+
+// fold is text in the normal form, as bytes. Beside ASCII text only the letters of ASCII change, so that no look-alike
+// becomes one of them: read as latin1, the bytes of all others stay outside ASCII.
+func fold(b *core.Builder, text string, n backend.Normalization, ascii bool) string {
+	if n == backend.TrimLowerCase {
+		text = fmt.Sprintf("REGEXP_REPLACE(%s, %s, '')", text, bind(b, "^"+white+"+|"+white+"+$"))
+	}
+	if ascii {
+		return "CAST(LOWER(CONVERT(CAST(" + text + " AS BINARY) USING latin1)) AS BINARY)"
+	}
+	return "CAST(LOWER(" + text + " COLLATE utf8mb4_unicode_520_ci) AS BINARY)"
+}
+
+// foldExact keeps letters outside ASCII out whose lower case is inside, such as the Kelvin sign.
+func foldExact(text string) string {
+	lower := "LOWER(" + text + " COLLATE utf8mb4_unicode_520_ci)"
+	return fmt.Sprintf("(OCTET_LENGTH(%s) = CHAR_LENGTH(%s) OR OCTET_LENGTH(%s) <> CHAR_LENGTH(%s))", text, text, lower, lower)
+}
+
+func (dialect) InFolded(b *core.Builder, expr string, c *core.Column, values []string, n backend.Normalization, ascii bool) string {
+	whole := asText(expr, c)
+	list := make([]string, 0, len(values))
+	var candidates []string
+	for _, v := range padded(values) {
+		v = bind(b, v)
+		list = append(list, fold(b, "CONVERT("+v+" USING utf8mb4)", n, ascii))
+		candidates = append(candidates, typed(v, c))
+	}
+	term := fold(b, whole, n, ascii) + " IN (" + strings.Join(list, ", ") + ")"
+	if !ascii {
+		term += " AND " + foldExact(whole)
+	}
+	if ascii && n == backend.LowerCase && foldsItself(c) { // an index finds those that can be it
+		term = expr + " IN (" + strings.Join(candidates, ", ") + ") AND " + term
+	}
+	return "(" + term + ")"
+}
+
+// caseless are collations by which a letter of ASCII is the same in upper and lower case, whatever stands beside it.
+var caseless = regexp.MustCompile(`^(?:latin1_swedish|(?:utf8|utf8mb3|utf8mb4)_(?:general|unicode|unicode_520|0900_ai|0900_as|uca1400_ai|uca1400_as)(?:_nopad)?|` +
+	`(?:utf8|utf8mb3|utf8mb4)_(?:general_nopad|unicode_nopad|unicode_520_nopad|uca1400_nopad_ai|uca1400_nopad_as))_ci$`)
+
+// foldsItself tells whether a plain index on the column finds ASCII text in any case.
+func foldsItself(c *core.Column) bool { return c.Category == text && caseless.MatchString(c.Collation) }
+
+// separators is a regular expression of backend.WordSeparators.
+const separators = `[ \x09-\x0D,;<>()\[\]{}"|\\]`
+
+func (dialect) ContainsWord(b *core.Builder, text string, words []string, folded bool) string {
+	ascii := core.AllASCII(words)
+	plain := func(s string) string {
+		if folded {
+			return fold(b, s, backend.LowerCase, ascii)
+		}
+		return bytesOf(s)
+	}
+	whole := plain(fmt.Sprintf("CONCAT(' ', REGEXP_REPLACE(%s, %s, ' '), ' ')", text, bind(b, separators)))
+	var terms []string
+	for _, w := range padded(words) {
+		terms = append(terms, fmt.Sprintf("LOCATE(%s, %s) > 0", plain("CONVERT("+bind(b, " "+w+" ")+" USING utf8mb4)"), whole))
+	}
+	return "(" + strings.Join(terms, " OR ") + ")"
+}
