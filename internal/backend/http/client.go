@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"io"
 	"mime"
 	nethttp "net/http"
@@ -57,7 +58,7 @@ func (b *Backend) call(ctx context.Context, r request, deadline time.Time) (*rep
 		if rep.status != nethttp.StatusTooManyRequests && rep.status != nethttp.StatusServiceUnavailable || rep.after < 0 {
 			return nil, err
 		}
-		if waitErr := b.wait(ctx, max(rep.after, shortestWait), deadline); waitErr == errTooLate {
+		if waitErr := b.wait(ctx, max(rep.after, shortestWait), deadline); errors.Is(waitErr, errTooLate) {
 			return nil, err
 		} else if waitErr != nil {
 			return nil, waitErr

@@ -90,11 +90,11 @@ func (c *Compiler) guard(op *backend.Operation, ref *Reference, going []*backend
 	}
 	terms := []string{planned}
 	for _, g := range going {
-		also, err := c.inKeys(b, referrer, g)
+		keys, cols, err := c.columns(referrer, g.Table, g.KeyColumns)
 		if err != nil {
 			return "", nil, err
 		}
-		terms = append(terms, "("+also+") IS NOT TRUE")
+		terms = append(terms, c.Dialect.NotInKeys(b, keys, cols, g.Keys))
 	}
 	return fmt.Sprintf("SELECT count(*) FROM %s AS %s JOIN %s AS %s ON %s WHERE %s", ref.From, referrer, table, self, ref.On,
 		strings.Join(terms, " AND ")), b, b.err

@@ -77,6 +77,8 @@ type Dialect interface {
 	SameMember(b *Builder, expr string, path []string, v string, c *Column) string
 	// InKeys tests whether the key columns equal one of the keys.
 	InKeys(b *Builder, exprs []string, cols []*Column, keys []backend.Key) string
+	// NotInKeys tests whether the key columns equal none of the keys; it holds for NULL too.
+	NotInKeys(b *Builder, exprs []string, cols []*Column, keys []backend.Key) string
 	// NotInText is the negation of InText for one column that is not NULL.
 	NotInText(b *Builder, expr string, c *Column, values []string) string
 	// Constant is a plain-text value as one of the column's type, to compare with.

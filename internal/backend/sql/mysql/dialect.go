@@ -63,6 +63,13 @@ func (dialect) NoLimit() any { return int64(1) << 62 }
 // two as their length, so that there are few statements.
 const maxListed = 1000
 
+const (
+	// maxAlternatives is the greatest number of keys of several columns that are listed.
+	maxAlternatives = 4
+	// maxConstants is the greatest number of constants in a list; the protocol has room for 65535.
+	maxConstants = 16384
+)
+
 func padded[T any](rows []T) []T {
 	size := 1
 	for size < len(rows) {
@@ -95,24 +102,15 @@ func (dialect) NotInText(b *core.Builder, expr string, c *core.Column, values []
 	return "NOT " + in(b, []string{expr}, []*core.Column{c}, rows)
 }
 
+// never is true of no row.
+const never = "(1 = 0)"
+
 func in(b *core.Builder, exprs []string, cols []*core.Column, rows [][]string) string {
-	const nothing = "(1 = 0)"
-	if len(rows) == 0 {
-		return nothing
+	checked := operands(b, cols, rows)
+	if len(checked) == 0 {
+		return never
 	}
-	checked := make([][]backend.Value, len(rows))
-	for i, row := range rows {
-		checked[i] = make([]backend.Value, len(row))
-		for j, v := range row {
-			s, err := operand(cols[j], v)
-			if err != nil {
-				b.Fail(err)
-				return nothing
-			}
-			checked[i][j] = &s
-		}
-	}
-	if len(rows) > maxListed {
+	if len(rows) > maxListed || len(exprs) > 1 && len(rows) > maxAlternatives {
 		return inDocument(b, exprs, cols, checked)
 	}
 	checked = padded(checked)
@@ -130,6 +128,71 @@ func in(b *core.Builder, exprs []string, cols []*core.Column, rows [][]string) s
 	return "(" + strings.Join(terms, " OR ") + ")"
 }
 
+// operands are the rows as they compare with the columns; nil where one does not fit.
+func operands(b *core.Builder, cols []*core.Column, rows [][]string) [][]backend.Value {
+	checked := make([][]backend.Value, len(rows))
+	for i, row := range rows {
+		checked[i] = make([]backend.Value, len(row))
+		for j, v := range row {
+			s, err := operand(cols[j], v)
+			if err != nil {
+				b.Fail(err)
+				return nil
+			}
+			checked[i][j] = &s
+		}
+	}
+	return checked
+}
+
+// NotInKeys lists constants, which are sorted once: a document would be read again for each row.
+func (d dialect) NotInKeys(b *core.Builder, exprs []string, cols []*core.Column, keys []backend.Key) string {
+	left := sides(exprs, cols)
+	if len(keys) == 0 || len(keys)*len(left) > maxConstants {
+		return d.InKeys(b, exprs, cols, keys) + " IS NOT TRUE"
+	}
+	rows := make([][]string, len(keys))
+	for i, k := range keys {
+		rows[i] = k
+	}
+	checked := operands(b, cols, rows)
+	if checked == nil {
+		return never
+	}
+	list := make([]string, 0, len(keys))
+	for _, row := range padded(checked) {
+		values := make([]string, len(row))
+		for i, v := range row {
+			values[i] = bind(b, *v)
+		}
+		list = append(list, core.Tuple(constants(values, cols)))
+	}
+	return "(" + core.Tuple(left) + " IN (" + strings.Join(list, ", ") + ")) IS NOT TRUE"
+}
+
+// sides are columns as they compare with constants.
+func sides(exprs []string, cols []*core.Column) []string {
+	var left []string
+	for i, c := range cols {
+		left = append(left, compared(exprs[i], c))
+		if collates(c) {
+			left = append(left, exactly(exprs[i]))
+		}
+	}
+	return left
+}
+
+func constants(values []string, cols []*core.Column) []string {
+	var right []string
+	for i, c := range cols {
+		right = append(right, typed(values[i], c))
+		if collates(c) {
+			right = append(right, bytesOf(values[i]))
+		}
+	}
+	return right
+}
+
 func inList(b *core.Builder, expr string, c *core.Column, rows [][]backend.Value) string {
 	values, exact := make([]string, len(rows)), make([]string, len(rows))
 	for i, row := range rows {
@@ -144,15 +207,11 @@ func inList(b *core.Builder, expr string, c *core.Column, rows [][]backend.Value
 }
 
 func inDocument(b *core.Builder, exprs []string, cols []*core.Column, rows [][]backend.Value) string {
-	var left, right []string
-	for i, c := range cols {
-		v := fmt.Sprintf("x.c%d", i+1)
-		left, right = append(left, compared(exprs[i], c)), append(right, typed(v, c))
-		if collates(c) {
-			left, right = append(left, exactly(exprs[i])), append(right, bytesOf(v))
-		}
+	values := make([]string, len(cols))
+	for i := range values {
+		values[i] = fmt.Sprintf("x.c%d", i+1)
 	}
-	return fmt.Sprintf("(%s IN (SELECT %s FROM %s))", core.Tuple(left), strings.Join(right, ", "), table(b, rows, "x"))
+	return fmt.Sprintf("(%s IN (SELECT %s FROM %s))", core.Tuple(sides(exprs, cols)), strings.Join(constants(values, cols), ", "), table(b, rows, "x"))
 }
 
 // table is a relation with the columns c1, c2 ... of text.
@@ -174,9 +233,20 @@ func table(b *core.Builder, rows [][]backend.Value, alias string) string {
 	}
 	columns := make([]string, len(rows[0]))
 	for i := range columns {
-		columns[i] = fmt.Sprintf("c%d LONGTEXT CHARACTER SET utf8mb4 PATH '$.c%d'", i+1, i+1)
+		columns[i] = fmt.Sprintf("c%d %s CHARACTER SET utf8mb4 PATH '$.c%d'", i+1, textType(rows, i), i+1)
 	}
 	return fmt.Sprintf("JSON_TABLE(%s, '$[*]' COLUMNS (%s)) AS %s", bind(b, doc.String()), strings.Join(columns, ", "), alias)
+}
+
+// textType is a type that is long enough for a column of rows. The server can sort and hash the short one.
+func textType(rows [][]backend.Value, i int) string {
+	const short = 255
+	for _, row := range rows {
+		if row[i] != nil && len(*row[i]) > short {
+			return "LONGTEXT"
+		}
+	}
+	return fmt.Sprintf("VARCHAR(%d)", short)
 }
 
 // typed is an operand, or a column of table, as what the table's column compares with.

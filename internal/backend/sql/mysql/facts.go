@@ -37,7 +37,7 @@ func (f facts) references() core.References {
 	return references
 }
 
-// tableFacts returns the facts of the tables and whether they come from the cache alone. deleting are those to delete
+// tableFacts returns the facts of the tables and whether some of them come from the cache. deleting are those to delete
 // from.
 func (b *Backend) tableFacts(ctx context.Context, s *session, tables, deleting []backend.Table) (facts, bool, error) {
 	b.mu.Lock()
@@ -58,7 +58,7 @@ func (b *Backend) tableFacts(ctx context.Context, s *session, tables, deleting [
 	b.mu.Lock()
 	b.facts = f
 	b.mu.Unlock()
-	return f, false, nil
+	return f, len(unknown) < len(tables) || len(undeleted) < len(deleting), nil
 }
 
 func cloned[M ~map[K]V, K comparable, V any](m M) M {

@@ -144,6 +144,10 @@ func in(b *core.Builder, exprs []string, cols []*core.Column, lists [][]string) 
 		strings.Join(args, ", "), strings.Join(names, ", "))
 }
 
+func (d dialect) NotInKeys(b *core.Builder, exprs []string, cols []*core.Column, keys []backend.Key) string {
+	return "(" + d.InKeys(b, exprs, cols, keys) + ") IS NOT TRUE"
+}
+
 func (d dialect) NotInText(b *core.Builder, expr string, c *core.Column, values []string) string {
 	return "NOT (" + in(b, []string{expr}, []*core.Column{c}, [][]string{values}) + ")"
 }

@@ -269,7 +269,7 @@ const white = " \t\n\v\f\r"
 // foldExpressions are what the dialect compares with; casts that the server adds do not matter.
 var foldExpressions = map[backend.Normalization]string{
 	backend.LowerCase:     "lower(%s)",
-	backend.TrimLowerCase: `lower(btrim(%s, E' \t\n\v\f\r'))`,
+	backend.TrimLowerCase: `lower(btrim(%s, E' \t\n\x0B\f\r'))`,
 }
 
 // foldedExpression recognises those as the server prints them.

@@ -124,6 +124,10 @@ func (dialect) InText(b *core.Builder, exprs []string, cols []*core.Column, rows
 		bindJSON(b, rows))
 }
 
+func (d dialect) NotInKeys(b *core.Builder, exprs []string, cols []*core.Column, keys []backend.Key) string {
+	return "(" + d.InKeys(b, exprs, cols, keys) + ") IS NOT TRUE"
+}
+
 func (d dialect) NotInText(b *core.Builder, expr string, c *core.Column, values []string) string {
 	rows := make([][]string, len(values))
 	for i, v := range values {

@@ -389,7 +389,8 @@ func (i *inspection) rows(ctx context.Context, table string) (int64, error) {
 	if err != nil || len(known) == 0 {
 		return -1, err
 	}
-	counts, err := list(ctx, i.conn, `SELECT CAST(stat AS INTEGER) FROM main.sqlite_stat1 WHERE tbl = ?1 COLLATE NOCASE LIMIT 1`,
+	// A partial index counts its own rows.
+	counts, err := list(ctx, i.conn, `SELECT coalesce(max(CAST(stat AS INTEGER)), -1) FROM main.sqlite_stat1 WHERE tbl = ?1 COLLATE NOCASE`,
 		func(scan func(...any) error) (n int64, err error) { return n, scan(&n) }, table)
 	if err != nil || len(counts) == 0 {
 		return -1, err

@@ -1,0 +1,51 @@
+package postgresql_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lethe-dev/lethe/internal/backend"
+)
+
+func TestInspectTellsFoldedIndexesAndRows(t *testing.T) {
+	d := newDatabase(t)
+	for _, statement := range strings.Split(`CREATE TABLE mail (id int PRIMARY KEY, tenant int, "eMail" varchar(100), plain text);
+		CREATE INDEX ON mail (lower("eMail"));
+		CREATE INDEX ON mail (tenant, lower(plain), id);
+		CREATE INDEX ON mail (lower(btrim(plain, E' \t\n\x0B\f\r')));
+		CREATE INDEX ON mail (lower(btrim(plain)));
+		CREATE INDEX ON mail (upper(plain));
+		CREATE INDEX ON mail (lower(plain)) WHERE tenant = 5;
+		INSERT INTO mail SELECT i, i, 'x', 'y' FROM generate_series(1, 500) i;
+		CREATE TABLE part (id int) PARTITION BY RANGE (id);
+		CREATE TABLE part_1 PARTITION OF part FOR VALUES FROM (0) TO (100);
+		INSERT INTO part SELECT 1 FROM generate_series(1, 70);
+		CREATE TABLE fresh (id int);
+		ANALYZE mail; ANALYZE part_1`, ";") {
+		d.Exec(t, statement)
+	}
+	s, err := d.open(t, config(d.name)).(backend.Inspector).Inspect(ctx, []backend.Table{{Name: "mail"}, {Name: "part"}, {Name: "fresh"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := map[string]int64{}
+	for _, i := range s.Tables {
+		rows[i.Table.Name] = i.Rows
+		if i.Table.Name != "mail" {
+			continue
+		}
+		want := []backend.FoldedIndex{
+			{Column: "eMail", Normalize: backend.LowerCase, After: []string{}},
+			{Column: "plain", Normalize: backend.LowerCase, After: []string{"tenant"}},
+			{Column: "plain", Normalize: backend.TrimLowerCase, After: []string{}},
+		}
+		if diff := cmp.Diff(want, i.Folded); diff != "" {
+			t.Error(diff)
+		}
+	}
+	if diff := cmp.Diff(map[string]int64{"mail": 500, "part": 70, "fresh": -1}, rows); diff != "" {
+		t.Error(diff)
+	}
+}
