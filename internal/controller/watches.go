@@ -2,6 +2,7 @@ package controller
 
 import (
 	"context"
+	"fmt"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -24,7 +25,8 @@ func (readyChanged) Update(e event.UpdateEvent) bool {
 	return e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() || readiness(e.ObjectOld) != readiness(e.ObjectNew)
 }
 
-// readiness is status and reason of Ready.
+// readiness is status and reason of Ready, and the generation that it speaks of: who waits until a changed object has been
+// checked must look again when it has, even if it is as ready as before.
 func readiness(obj client.Object) string {
 	o, ok := obj.(object)
 	if !ok {
@@ -34,7 +36,7 @@ func readiness(obj client.Object) string {
 	if ready == nil {
 		return ""
 	}
-	return string(ready.Status) + " " + ready.Reason
+	return fmt.Sprintf("%s %s %d", ready.Status, ready.Reason, ready.ObservedGeneration)
 }
 
 // ofNamespace makes an event wake all objects of a kind in its namespace that the options select.
