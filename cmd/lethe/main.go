@@ -2,6 +2,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 
@@ -25,7 +26,7 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newManagerCommand())
+	root.AddCommand(newManagerCommand(), newGenerateMapCommand(), newValidateCommand(), newFingerprintCommand())
 	if crash.Enabled {
 		root.AddCommand(&cobra.Command{Use: "crash-points", Hidden: true, Args: cobra.NoArgs, Run: func(cmd *cobra.Command, _ []string) {
 			for _, p := range crash.Points() {
@@ -35,7 +36,13 @@ func main() {
 		root.SetOut(os.Stdout)
 	}
 	if err := root.ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
-		fmt.Fprintln(os.Stderr, "lethe:", err)
-		os.Exit(1)
+		var exit *exitError
+		if !errors.As(err, &exit) {
+			exit = &exitError{code: 1, err: err}
+		}
+		if exit.err != nil {
+			fmt.Fprintln(os.Stderr, "lethe:", exit.err)
+		}
+		os.Exit(exit.code)
 	}
 }

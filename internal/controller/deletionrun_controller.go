@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -105,8 +106,8 @@ func (r *DeletionRunReconciler) preview(ctx context.Context, run *v1alpha1.Delet
 	}
 	now := metav1.NewTime(r.Clock.Now().UTC().Truncate(time.Second))
 	run.Status.Phase, run.Status.FinishedAt = v1alpha1.PhaseCompleted, &now
-	run.Status.Counts, run.Status.Steps = preview.Counts, append(preview.Steps, skippedSteps(preview.Skipped)...)
-	run.Status.Steps = run.Status.Steps[:min(len(run.Status.Steps), maxSteps)]
+	steps := slices.Concat(preview.Steps, skippedSteps(preview.Skipped))
+	run.Status.Counts, run.Status.Steps = preview.Counts, steps[:min(len(steps), maxSteps)]
 	run.Status.Retained = preview.Retained[:min(len(preview.Retained), maxRetained)]
 	if len(preview.Skipped) > 0 {
 		return ready(v1alpha1.ReasonDryRunIncomplete, fmt.Sprintf("nothing was changed; status.counts has what could be counted, not all could: %s", first(messages(preview.Skipped), "problems"))), nil
@@ -133,7 +134,7 @@ func (r *DeletionRunReconciler) previewMaps(ctx context.Context, run *v1alpha1.D
 		return false, nil // waits, and says for what
 	}
 	var er v1alpha1.ErasureRequest
-	if err := r.Get(ctx, client.ObjectKey{Namespace: run.Namespace, Name: run.Spec.Request.Name}, &er); err != nil {
+	if err := r.Secrets.Get(ctx, client.ObjectKey{Namespace: run.Namespace, Name: run.Spec.Request.Name}, &er); err != nil {
 		return false, err
 	}
 	record, err := r.State.Request(ctx, string(er.UID))
@@ -304,7 +305,12 @@ func (r *DeletionRunReconciler) task(ctx context.Context, run *v1alpha1.Deletion
 func (r *DeletionRunReconciler) requestTask(ctx context.Context, run *v1alpha1.DeletionRun, real bool) (*executor.Task, error) {
 	name := run.Spec.Request.Name
 	var er v1alpha1.ErasureRequest
-	if err := r.Get(ctx, client.ObjectKey{Namespace: run.Namespace, Name: name}, &er); err != nil {
+	key := client.ObjectKey{Namespace: run.Namespace, Name: name}
+	err := r.Get(ctx, key, &er)
+	if !real && apierrors.IsNotFound(err) {
+		err = r.Secrets.Get(ctx, key, &er) // applied together with its dry run, the cache may not know it yet
+	}
+	if err != nil {
 		if apierrors.IsNotFound(err) {
 			return nil, fault.Terminalf(v1alpha1.ReasonRequestGone, "there is no ErasureRequest %s in this namespace", name)
 		}

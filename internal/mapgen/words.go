@@ -28,7 +28,7 @@ var categories = []struct {
 	category string
 }{
 	{words(`consent consents einwilligung einwilligungen gdpr dsgvo`), "consent"},
-	{words(`transcript transcripts transkript`), "transcripts"},
+	{words(`transcript transcripts mitschrift`), "transcripts"},
 	{words(`recording recordings interview interviews call calls aufnahme aufnahmen`), "recordings"},
 	{words(`resume resumes cv cvs lebenslauf lebenslaeufe`), "resume"},
 	{words(`note notes comment comments remark remarks notiz notizen kommentar kommentare bemerkung`), "notes"},

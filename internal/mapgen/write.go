@@ -56,9 +56,9 @@ func shown(names ...string) string {
 
 func (g *generator) write(w *writer) {
 	entities := g.entities()
-	w.comment(0, "A first PersonalDataMap, written from the schema of the store %s. It goes by foreign keys, names and types: no row was", g.in.Store)
-	w.comment(0, "read. Before you apply it, decide on every action, every relation and every line that says DECIDE, and check it with")
-	w.comment(0, "lethe validate. What it deletes is deleted.")
+	w.comment(0, "A first PersonalDataMap, written from the schema of the store %s.", g.in.Store)
+	w.comment(0, "It goes by foreign keys, names and types: no row was read. Before you apply it, decide on every action, every relation")
+	w.comment(0, "and every line that says DECIDE, and check it with lethe validate. What it deletes is deleted.")
 	w.line(0, "apiVersion: privacy.lethe.dev/v1alpha1")
 	w.line(0, "kind: PersonalDataMap")
 	w.line(0, "metadata:")
@@ -79,7 +79,6 @@ func (g *generator) write(w *writer) {
 }
 
 func (g *generator) entity(w *writer, t *table) {
-	w.Grow(512)
 	w.line(0, "")
 	switch {
 	case t == g.root:
@@ -203,7 +202,8 @@ func (k foreignKey) refColumn(i int) string {
 
 func (g *generator) polymorphic(w *writer, t *table) {
 	for _, pair := range polymorphic(t) {
-		w.comment(6, "DECIDE: %s says to which table %s refers. For each value that means a table of this map a parent, such as:", shown(pair[0]), shown(pair[1]))
+		w.comment(6, "DECIDE: %s says to which table %s refers. For each value that means a table of this map a parent,", shown(pair[0]), shown(pair[1]))
+		w.comment(6, "with the value as the application writes it:")
 		w.comment(6, "  - entity: %s", g.root.name)
 		w.comment(6, "    columns: [{column: %s, parentColumn: %s}]", shown(scalar(pair[1])), shown(scalar(g.in.RootID)))
 		w.comment(6, "    conditions: [{column: %s, operator: In, values: [%s]}]", shown(scalar(pair[0])), g.root.name)
@@ -234,7 +234,8 @@ func (g *generator) hints(w *writer, t *table) {
 		for _, f := range files {
 			path = append(path, "{"+shown(f)+"}")
 		}
-		w.comment(6, "DECIDE: %s may name a file or an object; such things go with the record if they are named:", shown(files...))
+		w.comment(6, "DECIDE: %s may name a file or an object.", shown(files...))
+		w.comment(6, "What is named so goes with the record:")
 		w.comment(6, "  files: [{store: STORE-OF-FILES, path: %q}]", strings.Join(path, "/"))
 	}
 	if len(states) > 0 && !t.passing {
@@ -256,7 +257,11 @@ func (g *generator) undecided(w *writer) {
 		if len(personal(t, true)) == 0 {
 			what = "a reference that may be to the subject"
 		}
-		w.comment(4, "DECIDE: no foreign key leads from %s to the subject, but it has %s.", shown(g.full(t)), what)
+		w.comment(4, "DECIDE: no foreign key leads from %s to the subject, but it has", shown(g.full(t)))
+		w.comment(4, "%s.", what)
+		if t.referred > 0 {
+			w.comment(4, "Other tables refer to it (%d foreign keys): are these the subjects, or people who work with them?", t.referred)
+		}
 		w.comment(4, "Map it, or list it under ignored. It would begin like this:")
 		var block writer
 		block.line(0, "- name: %s", t.name)

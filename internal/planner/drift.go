@@ -117,6 +117,11 @@ func keyText(fk backend.ForeignKey, ref backend.Table) string {
 func (g *Graph) Drift(old Baseline, stores map[string]StoreFacts, mapName string) (drift []string, next Baseline) {
 	live := g.Baseline(stores, mapName)
 	next = Baseline{}
+	for store, tables := range old {
+		if _, ok := live[store]; !ok { // away: what is known of it stays known
+			next[store] = tables
+		}
+	}
 	for _, store := range sortedKeys(live) {
 		before, known := old[store]
 		if !known { // the map names this store anew, which only a change of the map can do

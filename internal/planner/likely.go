@@ -152,7 +152,7 @@ var (
 			coverletter anschreiben subject betreff`,
 		KindMedia: `cv resume résumé avatar photo photos picture portrait selfie recording recordings voice video lebenslauf foto bild
 			attachment attachments certificate zeugnis`,
-		KindPersonal: `gender sex geschlecht salary gehalt lohn wage income einkommen nationality nationalität staatsangehörigkeit
+		KindPersonal: `gender sex geschlecht salary gehalt lohn wage income einkommen nationality staatsangehörigkeit
 			staatsangehoerigkeit religion ethnicity marital familienstand health disability behinderung diagnosis blood
 			password passwort linkedin xing facebook twitter instagram github profile url_profile`,
 	})

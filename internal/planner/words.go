@@ -2,6 +2,7 @@ package planner
 
 import (
 	"strings"
+	"unicode"
 
 	"github.com/lethe-dev/lethe/internal/backend"
 )
@@ -40,9 +41,19 @@ func redact(text string, words []string, by string) string {
 
 func redacted(word string, words []string, by string) string {
 	for _, w := range words {
-		if w = strings.TrimSpace(w); w != "" && strings.EqualFold(word, w) {
+		if w = strings.TrimSpace(w); w != "" && sameWord(word, w) {
 			return by
 		}
 	}
 	return word
+}
+
+// sameWord compares a word of a text with an identity without regard to case, as stores do: no letter outside ASCII is taken
+// for one inside, such as the Kelvin sign for a k, which would make an address match another one.
+func sameWord(word, identity string) bool {
+	odd := func(r rune) bool { return r > unicode.MaxASCII && unicode.ToLower(r) <= unicode.MaxASCII }
+	if strings.ContainsFunc(word, odd) || strings.ContainsFunc(identity, odd) {
+		return word == identity
+	}
+	return strings.ToLower(word) == strings.ToLower(identity)
 }

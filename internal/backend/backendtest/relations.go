@@ -108,6 +108,20 @@ func testContains(t *testing.T, e *env) {
 	wantEqual(t, "several", match(backend.None, "joann@example.com", "nobody@x.org"), []string{"7"})
 	wantEqual(t, "wildcards", match(backend.LowerCase, "a%@example.com"), []string{"14"})
 	wantEqual(t, "wildcards", match(backend.LowerCase, "ann@example_com"), []string{"13"})
+	// Every separator parts words, and no other character does.
+	for i, c := range backend.WordSeparators {
+		e.Exec(t, `INSERT INTO mail VALUES ($1, $2)`, 100+i, "x"+string(c)+"eve@x.org"+string(c)+"y")
+	}
+	for i, c := range "abcdefghijklmnopqrstuvwxyz0123456789.-_+@'/=!#$%&*:^`~?" {
+		e.Exec(t, `INSERT INTO mail VALUES ($1, $2)`, 200+i, "eve@x.org"+string(c))
+		e.Exec(t, `INSERT INTO mail VALUES ($1, $2)`, 300+i, string(c)+"eve@x.org")
+	}
+	for _, n := range []backend.Normalization{backend.None, backend.LowerCase} {
+		got := match(n, "eve@x.org")
+		if len(got) != len(backend.WordSeparators)+1 { // and 3
+			t.Errorf("%s: found %v, want 3 and those from 100 to %d", n, got, 99+len(backend.WordSeparators))
+		}
+	}
 	e.Exec(t, `INSERT INTO mail VALUES (20, $1), (21, $2)`, "\u212Aai@x.org", "\u00C4nne@x.org") // the Kelvin sign, and a letter with a lower case
 	wantEqual(t, "a look-alike", match(backend.LowerCase, "kai@x.org"), []string(nil))
 	wantEqual(t, "a letter outside ASCII", match(backend.LowerCase, "\u00E4nne@x.org"), []string{"21"})

@@ -1,6 +1,7 @@
 package backendtest
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -40,7 +41,14 @@ func testIdentity(t *testing.T, e *env) {
 			wantEqual(t, "keys", found(e.b, res, "person"), c.want)
 		})
 	}
-	res := resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{persons()}})
+	// Nothing but white space is trimmed.
+	for i, c := range "abcdefghijklmnopqrstuvwxyz0123456789\\'\"._-" {
+		e.Exec(t, `INSERT INTO person (id, tenant, email) VALUES ($1, 8, $2)`, fmt.Sprint("trim", i), string(c)+"trim@example.co"+string(c))
+	}
+	e.Exec(t, `INSERT INTO person (id, tenant, email) VALUES ('trim', 8, $1)`, " \t\n\v\f\rtrim@example.co\r\f\v\n\t ")
+	res := resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{persons(identity("email", backend.TrimLowerCase, "trim@example.co"))}})
+	wantEqual(t, "trimmed", found(e.b, res, "person"), []string{"trim"})
+	res = resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{persons()}})
 	wantEqual(t, "without any match", found(e.b, res, "person"), []string(nil))
 }
 

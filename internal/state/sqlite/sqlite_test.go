@@ -495,3 +495,20 @@ func BenchmarkReadRequest(b *testing.B) {
 		}
 	}
 }
+
+func TestSchemaBaselines(t *testing.T) {
+	g := NewWithT(t)
+	s := newStore(t)
+	_, err := s.SchemaBaseline(ctx, "m1")
+	g.Expect(err).To(MatchError(state.ErrNotFound))
+	b := state.SchemaBaseline{MapUID: "m1", Namespace: "hr", Generation: 1, Tables: []byte{1, 2, 3}}
+	g.Expect(s.Update(ctx, func(tx state.Tx) error { return tx.PutSchemaBaseline(b) })).To(Succeed())
+	b.Generation, b.Tables = 2, []byte{4}
+	g.Expect(s.Update(ctx, func(tx state.Tx) error { return tx.PutSchemaBaseline(b) })).To(Succeed())
+	g.Expect(s.SchemaBaseline(ctx, "m1")).To(Equal(&b))
+	for range 2 {
+		g.Expect(s.Update(ctx, func(tx state.Tx) error { return tx.DeleteSchemaBaseline("m1") })).To(Succeed())
+	}
+	_, err = s.SchemaBaseline(ctx, "m1")
+	g.Expect(err).To(MatchError(state.ErrNotFound))
+}

@@ -42,7 +42,7 @@ func fold(operand string, n backend.Normalization) string {
 
 func trimmed(operand string, n backend.Normalization) string {
 	if n == backend.TrimLowerCase {
-		return "pg_catalog.btrim(" + operand + `, E' \t\n\v\f\r')`
+		return "pg_catalog.btrim(" + operand + `, E' \t\n\x0B\f\r')`
 	}
 	return operand
 }
@@ -89,7 +89,7 @@ func (d dialect) InText(b *core.Builder, exprs []string, cols []*core.Column, ro
 }
 
 // wordSeparators as a literal; it has no quote.
-const wordSeparators = `E' \t\n\v\f\r,;<>()[]{}"|\\'`
+const wordSeparators = `E' \t\n\x0B\f\r,;<>()[]{}"|\\'`
 
 func (d dialect) ContainsWord(b *core.Builder, text string, words []string, fold bool) string {
 	word := "x.c1"
