@@ -165,7 +165,7 @@ type RedisStore struct {
 	// +kubebuilder:validation:items:Pattern=`^.+:[0-9]{1,5}$`
 	Addresses []string `json:"addresses,omitempty"`
 
-	// mode: Standalone, Cluster or Sentinel. Default Standalone.
+	// mode of the servers: Standalone, Cluster or Sentinel. Default Standalone.
 	// +optional
 	// +kubebuilder:default=Standalone
 	Mode RedisMode `json:"mode,omitempty"`
@@ -236,7 +236,7 @@ type HTTPStore struct {
 	// +kubebuilder:default=Refuse
 	PlainText PlainTextPolicy `json:"plainText,omitempty"`
 
-	// authentication: None, Bearer, Basic or ClientCertificate. There is no default.
+	// authentication of Lethe: None, Bearer, Basic or ClientCertificate. There is no default.
 	// +required
 	Authentication HTTPAuthentication `json:"authentication,omitempty"`
 

@@ -72,7 +72,7 @@ type IdentityMatch struct {
 	// +kubebuilder:default=None
 	Normalize Normalization `json:"normalize,omitempty"`
 
-	// comparison: Equals, or Contains for a text that names the identity among others, such as a list of recipients. Contains
+	// comparison with the identity: Equals, or Contains for a text that names the identity among others, such as a list of recipients. Contains
 	// finds the identity as a whole word between white space and the characters , ; < > ( ) [ ] { } " | \ or the ends of the
 	// text, never inside another address. Default Equals.
 	// +optional

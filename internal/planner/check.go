@@ -32,6 +32,8 @@ type StoreFacts struct {
 	DefaultSchema string
 	// Schema of the mapped tables and of those that refer to them; nil for path stores.
 	Schema *backend.Schema
+	// Refused are the values that columns do not take, with the reason.
+	Refused map[backend.Trial]string
 }
 
 // normal gives a table its schema.
@@ -249,6 +251,14 @@ func (c *checker) checkWrites(e *entity, info *backend.TableInfo) {
 		}
 	}
 	for _, d := range e.spec.Deactivate {
+		if d.Value == nil {
+			continue
+		}
+		if why := c.stores[e.spec.Store].Refused[backend.Trial{Table: e.table, Column: d.Column, Text: *d.Value}]; why != "" {
+			c.add(e.problem(v1alpha1.ReasonSchemaMismatch, d.Column, "column %s of table %s does not take what deactivate writes: %s", d.Column, tableText(info.Table), why))
+		}
+	}
+	for _, d := range e.spec.Deactivate {
 		if col := c.writable(e, info, d.Column); col != nil && d.Value == nil && !col.Nullable {
 			c.add(e.problem(v1alpha1.ReasonSchemaMismatch, d.Column, "column %s of table %s is NOT NULL, so deactivate cannot set it to NULL; give a value", d.Column, tableText(info.Table)))
 		}
@@ -354,6 +364,14 @@ func (c *checker) checkValue(e *entity, info *backend.TableInfo, col *backend.Co
 		if !text && !dateType.MatchString(col.Type) {
 			mismatch("is of type %s; the strategy TruncateDate needs a date, a timestamp or text", col.Type)
 		}
+	}
+	if t, ok := e.trial(f); ok {
+		if why := c.stores[e.spec.Store].Refused[t]; why != "" {
+			mismatch("does not take what the strategy %s writes: %s", f.Strategy, why)
+		}
+	}
+	if members := enumMembers(col.Type); f.Strategy == v1alpha1.StrategyConstant && len(members) > 0 && !slices.Contains(members, *f.Value) {
+		mismatch("is of type %s, of which the value is none", col.Type)
 	}
 	if !col.Nullable && f.Strategy == v1alpha1.StrategyFingerprint {
 		mismatch("is NOT NULL, and a record without the values that make a fingerprint gets NULL; make it nullable")

@@ -55,5 +55,5 @@ func sameWord(word, identity string) bool {
 	if strings.ContainsFunc(word, odd) || strings.ContainsFunc(identity, odd) {
 		return word == identity
 	}
-	return strings.ToLower(word) == strings.ToLower(identity)
+	return strings.ToLower(word) == strings.ToLower(identity) //nolint:staticcheck // EqualFold takes more letters for the same
 }

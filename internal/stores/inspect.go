@@ -22,7 +22,27 @@ func (s *Store) Facts(ctx context.Context, graph *planner.Graph) (planner.StoreF
 		return f, fault.FromStore(s.Name, err)
 	}
 	f.Schema = schema
-	return f, nil
+	f.Refused, err = s.refused(ctx, graph.Trials(s.Name))
+	return f, err
+}
+
+// refused asks the store which of the values its columns do not take.
+func (s *Store) refused(ctx context.Context, trials []backend.Trial) (map[backend.Trial]string, error) {
+	tester, ok := s.Backend.(backend.ValueTester)
+	if !ok || len(trials) == 0 {
+		return nil, nil
+	}
+	problems, err := tester.TestValues(ctx, trials)
+	if err != nil {
+		return nil, fault.FromStore(s.Name, err)
+	}
+	refused := map[backend.Trial]string{}
+	for i, why := range problems {
+		if why != "" {
+			refused[trials[i]] = why
+		}
+	}
+	return refused, nil
 }
 
 // InspectAll describes the named tables and all others of their schemas; without a name those of the default schema.

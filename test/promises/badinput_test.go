@@ -41,7 +41,7 @@ var _ = Describe("Bad input", func() {
 		}), "spec.entities[0].fields[0].strategy", "Pseudonym"),
 		Entry("a constant without its value", mapWith(func(e *v1alpha1.Entity) {
 			e.Action, e.Fields = v1alpha1.ActionAnonymize, []v1alpha1.FieldChange{{Column: "email", Strategy: v1alpha1.StrategyConstant}}
-		}), "spec.entities[0].fields[0]", "Constant needs it"),
+		}), "spec.entities[0].fields[0]", "strategies Constant and Redact"),
 		Entry("Keep without a legal basis", mapWith(func(e *v1alpha1.Entity) { e.Action = v1alpha1.ActionKeep }), "legalBasis"),
 		Entry("an unknown operator", mapWith(func(e *v1alpha1.Entity) {
 			e.Conditions = []v1alpha1.Condition{{Column: "tenant", Operator: "Like", Values: []string{"%"}}}
