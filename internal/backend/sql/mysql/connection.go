@@ -139,12 +139,22 @@ func (c *connection) prepare(ctx context.Context, query string) (statement, erro
 			delete(c.prepared, text)
 		}
 	}
-	s, err := c.native.PrepareContext(ctx, query)
+	s, err := c.PrepareContext(ctx, query)
 	if err != nil {
 		return nil, err
 	}
 	c.prepared[query] = s.(statement)
 	return c.prepared[query], nil
+}
+
+// used drops a statement that failed: the server keeps parts of long values that were sent for it, and would put the
+// next ones behind them.
+func (c *connection) used(query string, err error) error {
+	if s, ok := c.prepared[query]; ok && err != nil {
+		_ = s.Close()
+		delete(c.prepared, query)
+	}
+	return err
 }
 
 // ExecContext runs a statement, prepared where it has arguments.
@@ -156,7 +166,8 @@ func (c *connection) ExecContext(ctx context.Context, query string, args []drive
 	if err != nil {
 		return nil, err
 	}
-	return s.ExecContext(ctx, args)
+	r, err := s.ExecContext(ctx, args)
+	return r, c.used(query, err)
 }
 
 // QueryContext runs a query, prepared where it has arguments.
@@ -168,7 +179,8 @@ func (c *connection) QueryContext(ctx context.Context, query string, args []driv
 	if err != nil {
 		return nil, err
 	}
-	return s.QueryContext(ctx, args)
+	r, err := s.QueryContext(ctx, args)
+	return r, c.used(query, err)
 }
 
 // session is a connection in use by one call.
@@ -195,7 +207,8 @@ func (b *Backend) session(ctx context.Context) (*session, error) {
 func (s *session) discard() { _ = s.Raw(func(any) error { return driver.ErrBadConn }) }
 
 // kill ends a session whose connection was given up while the server may still be working for it, so that it does not
-// keep its locks. That it cannot be reached is no failure: it ends by itself when it next answers.
+// keep its locks. That it cannot be reached, or runs a trigger in another user's name, is no failure: it ends by itself
+// when it next answers.
 func (b *Backend) kill(ctx context.Context, lost server) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), connectTimeout)
 	defer cancel()

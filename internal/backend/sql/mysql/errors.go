@@ -154,8 +154,9 @@ func fromServer(e *mysql.MySQLError, entity string) error {
 		return refuse("the server logs statements and cannot log this one", "set binlog_format to ROW or MIXED")
 	case 1054, 1064, 1091, 1103, 1146, 1176, 1267, 1270, 1271, 1286, 1288, 1347, 1932:
 		return refuse("the table, a column or a type is not as the data map says", "correct the data map")
-	default:
-		return refuse("the server refuses the statement", "see the server's log")
+	default: // 1105 among them, for a value that is too long to be sent, and much else
+		return refuse("the server refuses the statement",
+			"see the server's log; where values are long, choose a smaller batchSize or raise the server's max_allowed_packet")
 	}
 }
 

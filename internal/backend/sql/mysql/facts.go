@@ -127,8 +127,8 @@ func (s *session) is(schema, name string, t backend.Table) bool {
 const factsQuery = `SELECT %d, c.TABLE_SCHEMA, c.TABLE_NAME, c.COLUMN_NAME, c.DATA_TYPE, c.COLUMN_TYPE, c.IS_NULLABLE = 'NO', COALESCE(c.COLLATION_NAME, '')
 FROM information_schema.COLUMNS c WHERE c.TABLE_SCHEMA = ? AND c.TABLE_NAME = ?`
 
-// enginesQuery: of a view there is no engine, and what it shows is rolled back or not as its tables are.
-const enginesQuery = `SELECT %d, t.TABLE_SCHEMA, t.TABLE_NAME, COALESCE(t.ENGINE, 'none')
+// enginesQuery: of a view nobody knows whether what it shows can be rolled back.
+const enginesQuery = `SELECT %d, t.TABLE_SCHEMA, t.TABLE_NAME, COALESCE(t.ENGINE, t.TABLE_TYPE)
 FROM information_schema.TABLES t WHERE t.TABLE_SCHEMA = ? AND t.TABLE_NAME = ?`
 
 const transactionalQuery = `SELECT ENGINE FROM information_schema.ENGINES WHERE TRANSACTIONS = 'YES'`

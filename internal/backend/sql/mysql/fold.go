@@ -50,8 +50,7 @@ func (dialect) InFolded(b *core.Builder, expr string, c *core.Column, values []s
 }
 
 // caseless are collations by which a letter of ASCII is the same in upper and lower case, whatever stands beside it.
-var caseless = regexp.MustCompile(`^(?:latin1_swedish|(?:utf8|utf8mb3|utf8mb4)_(?:general|unicode|unicode_520|0900_ai|0900_as|uca1400_ai|uca1400_as)(?:_nopad)?|` +
-	`(?:utf8|utf8mb3|utf8mb4)_(?:general_nopad|unicode_nopad|unicode_520_nopad|uca1400_nopad_ai|uca1400_nopad_as))_ci$`)
+var caseless = regexp.MustCompile(`^(?:latin1_swedish|utf8(?:mb[34])?_(?:general|unicode|unicode_520|0900_a[is]|uca1400_a[is]|uca1400_nopad_a[is]))(?:_nopad)?_ci$`)
 
 // foldsItself tells whether a plain index on the column finds ASCII text in any case.
 func foldsItself(c *core.Column) bool { return c.Category == text && caseless.MatchString(c.Collation) }

@@ -24,7 +24,7 @@ var (
 func TestMain(m *testing.M) { os.Exit(run(m)) }
 
 func run(m *testing.M) int {
-	s, err := mariadbtest.Start(ctx, mariadbtest.Options{Settings: map[string]string{"slow-query-log":"1","long-query-time":"0.05","slow-query-log-file":"/tmp/mexp/slow.log","log-slow-verbosity":"query_plan,explain"}})
+	s, err := mariadbtest.Start(ctx, mariadbtest.Options{})
 	if err != nil {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
