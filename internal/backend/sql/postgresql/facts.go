@@ -54,7 +54,7 @@ type facts struct {
 	references core.References
 }
 
-// tableFacts returns the facts of the tables and whether they come from the cache alone.
+// tableFacts returns the facts of the tables and whether some of them come from the cache.
 func (b *Backend) tableFacts(ctx context.Context, conn *pgx.Conn, tables []backend.Table) (facts, bool, error) {
 	b.mu.Lock()
 	cached := b.facts
@@ -77,7 +77,7 @@ func (b *Backend) tableFacts(ctx context.Context, conn *pgx.Conn, tables []backe
 	maps.Copy(loaded.references, without(b.facts.references, loaded.tables))
 	maps.Copy(loaded.tables, without(b.facts.tables, loaded.tables))
 	b.facts = loaded
-	return loaded, false, nil
+	return loaded, len(missing) < len(tables), nil
 }
 
 // without are the entries of tables that are not in the other map.
