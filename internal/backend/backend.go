@@ -119,8 +119,8 @@ type Query struct {
 	Scope []Condition
 	// AnyOf finds records: one match is enough. With no match at all nothing is found.
 	AnyOf []Match
-	// Self leads from the records found to others of the same table, and from these to further ones; nil for none.
-	Self *ParentMatch
+	// Self leads from the records found to others of the same table, and from these to further ones, in any of the ways.
+	Self []ParentMatch
 	// Shared asks, in the order of Row.Shared, whether records of an earlier query's table that the query did not find, and that
 	// its scope allows, have in ParentColumns what this record has in Columns.
 	Shared []ParentMatch

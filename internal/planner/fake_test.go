@@ -123,10 +123,10 @@ func (f *fakeStore) resolve(req backend.ResolveRequest) *backend.Resolution {
 				found[q.Entity] = append(found[q.Entity], row)
 			}
 		}
-		for again := q.Self != nil; again; {
+		for again := len(q.Self) > 0; again; {
 			again = false
 			for i, row := range t.rows {
-				if !in[i] && meets(row, q.Scope) && matches(row, backend.Match{Parent: selfMatch(q)}, found) {
+				if !in[i] && meets(row, q.Scope) && leadsOn(row, q, found) {
 					in[i], again = true, true
 					found[q.Entity] = append(found[q.Entity], row)
 				}
@@ -145,10 +145,12 @@ func (f *fakeStore) resolve(req backend.ResolveRequest) *backend.Resolution {
 	return res
 }
 
-func selfMatch(q backend.Query) *backend.ParentMatch {
-	m := *q.Self
-	m.Entity = q.Entity
-	return &m
+// leadsOn tells whether the row refers to one that the query has found.
+func leadsOn(row map[string]*string, q backend.Query, found map[string][]map[string]*string) bool {
+	return slices.ContainsFunc(q.Self, func(m backend.ParentMatch) bool {
+		m.Entity = q.Entity
+		return matches(row, backend.Match{Parent: &m}, found)
+	})
 }
 
 // othersRefer tells whether rows of the match's table that its query did not find refer to the row.
@@ -372,4 +374,14 @@ func sortedStrings(s []string) []string {
 	s = slices.Clone(s)
 	sort.Strings(s)
 	return s
+}
+
+// hasWord tells whether a text has a word in the sense of backend.IdentityMatch.Contains; both are normalised before.
+func hasWord(text, word string) bool {
+	for _, w := range strings.FieldsFunc(text, isSeparator) {
+		if w == word {
+			return true
+		}
+	}
+	return false
 }

@@ -181,14 +181,15 @@ func (r *Resolver) askEntity(e *entity) {
 }
 
 // self leads from the entity's records to those that refer to them, unless only what the prior facts lead to is looked for.
-func (r *Resolver) self(e *entity) *backend.ParentMatch {
+func (r *Resolver) self(e *entity) []backend.ParentMatch {
 	if r.opts.KnownParents {
 		return nil
 	}
+	var ways []backend.ParentMatch
 	for _, ed := range e.selfEdges() {
-		return &backend.ParentMatch{Columns: ed.columns, ParentColumns: ed.parentColumns, Conditions: ed.conditions}
+		ways = append(ways, backend.ParentMatch{Columns: ed.columns, ParentColumns: ed.parentColumns, Conditions: ed.conditions})
 	}
-	return nil
+	return ways
 }
 
 // shared asks for each RefCount reference whether others refer to the record.

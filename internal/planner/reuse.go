@@ -90,15 +90,13 @@ func (r *Resolver) identified(e *entity, row *RowFacts) bool {
 		if v == nil {
 			continue
 		}
-		text := normalized(r.opts.text(e.spec.Store, v), m.Normalize)
+		text := r.opts.text(e.spec.Store, v)
+		words := []string{text}
 		if m.Comparison == v1alpha1.CompareContains {
-			if slices.ContainsFunc(r.subject.Identities[m.Identity], func(want string) bool { return hasWord(text, normalized(want, m.Normalize)) }) {
-				return true
-			}
-			continue
+			words = strings.FieldsFunc(text, isSeparator)
 		}
 		for _, want := range r.subject.Identities[m.Identity] {
-			if text == normalized(want, m.Normalize) {
+			if slices.ContainsFunc(words, func(w string) bool { return sameIdentity(w, want, m.Normalize) }) {
 				return true
 			}
 		}
@@ -106,14 +104,14 @@ func (r *Resolver) identified(e *entity, row *RowFacts) bool {
 	return false
 }
 
-func normalized(text string, n v1alpha1.Normalization) string {
+func sameIdentity(text, identity string, n v1alpha1.Normalization) bool {
 	switch n {
 	case v1alpha1.NormalizeLowerCase:
-		return strings.ToLower(text)
+		return sameWord(text, identity)
 	case v1alpha1.NormalizeTrimLowerCase:
-		return strings.ToLower(strings.TrimSpace(text))
+		return sameWord(strings.TrimSpace(text), strings.TrimSpace(identity))
 	}
-	return text
+	return text == identity
 }
 
 // Present keeps of a step's operations what the facts do not know to be gone, in the same order.

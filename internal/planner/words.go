@@ -9,16 +9,6 @@ import (
 
 func isSeparator(r rune) bool { return strings.ContainsRune(backend.WordSeparators, r) }
 
-// hasWord tells whether a text has a word in the sense of backend.IdentityMatch.Contains; both are normalised before.
-func hasWord(text, word string) bool {
-	for _, w := range strings.FieldsFunc(text, isSeparator) {
-		if w == word {
-			return true
-		}
-	}
-	return false
-}
-
 // redact replaces the words in a text, whatever their case, and leaves everything else as it is.
 func redact(text string, words []string, by string) string {
 	var out strings.Builder

@@ -2,6 +2,7 @@ package backendtest
 
 import (
 	"encoding/json"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -19,8 +20,8 @@ func testSelf(t *testing.T, e *env) {
 	tenant := []backend.Condition{{Column: "tenant", Operator: backend.In, Values: []string{"1"}}}
 	node := backend.Query{Entity: "node", Table: table("node"), KeyColumns: []string{"id"}, Columns: []string{"parent"}, Scope: tenant,
 		AnyOf: []backend.Match{identity("person", backend.None, "1")},
-		Self: &backend.ParentMatch{Columns: []string{"parent"}, ParentColumns: []string{"id"},
-			Conditions: []backend.Condition{{Column: "kind", Operator: backend.In, Values: []string{"1"}}}}}
+		Self: []backend.ParentMatch{{Columns: []string{"parent"}, ParentColumns: []string{"id"},
+			Conditions: []backend.Condition{{Column: "kind", Operator: backend.In, Values: []string{"1"}}}}}}
 	leaf := backend.Query{Entity: "leaf", Table: table("leaf"), KeyColumns: []string{"id"}, AnyOf: []backend.Match{child("node", "node", "id")}}
 	res := resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{node, leaf}})
 	wantEqual(t, "nodes", found(e.b, res, "node"), []string{"1", "2", "3", "6", "7", "8"})
@@ -28,7 +29,14 @@ func testSelf(t *testing.T, e *env) {
 	node.AnyOf = nil
 	res = resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{node, leaf}})
 	wantEqual(t, "nodes of nobody", found(e.b, res, "node"), []string(nil))
-	node.Self.ParentColumns = nil
+	// Two ways: 31 answers 3 and starts a thread, in which 32 is.
+	e.Exec(t, `ALTER TABLE node ADD COLUMN thread BIGINT`)
+	e.Exec(t, `INSERT INTO node VALUES (31, 3, 1, 1, NULL, NULL), (32, NULL, 1, 1, NULL, 31), (33, 32, 1, 1, NULL, NULL), (34, NULL, 1, 1, NULL, 20)`)
+	node.AnyOf = []backend.Match{identity("person", backend.None, "1")}
+	node.Self = append(node.Self, backend.ParentMatch{Columns: []string{"thread"}, ParentColumns: []string{"id"}})
+	res = resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{node}})
+	wantEqual(t, "nodes of both ways", found(e.b, res, "node"), []string{"1", "2", "3", "6", "7", "8", "31", "32", "33"})
+	node.Self[1].ParentColumns = nil
 	_, err := e.b.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{node}})
 	wantError[*backend.RefusedError](t, err, "node")
 }
@@ -179,6 +187,15 @@ func testDocumentMembers(t *testing.T, e *env) {
 	if !strings.Contains(seven[0], "ann@example.com") {
 		t.Errorf("somebody else's document changed: %s", seven[0])
 	}
+	// Many members of one column are one change.
+	many := backend.Operation{Entity: "profile", Action: backend.Update, Table: table("profile"), KeyColumns: []string{"id"}, Keys: e.keys("7"), Set: [][]backend.Value{nil}}
+	for i := range 12 {
+		many.Columns, many.Members = append(many.Columns, "doc"), append(many.Members, []string{"contact", fmt.Sprint("m", i)})
+		many.Set[0] = append(many.Set[0], e.value(`"x"`))
+	}
+	many.Members[11], many.Set[0][11] = []string{"contact", "email"}, nil
+	wantEqual(t, "affected", execute(t, e.b, []backend.Operation{many}), []int64{1})
+	wantLeft(t, e.b, []backend.Operation{many}, 0)
 	op.Members[0] = []string{`a"b`}
 	_, err := e.b.Execute(ctx, backend.Batch{Operations: []backend.Operation{op}})
 	wantError[*backend.RefusedError](t, err, "profile", "member")

@@ -223,7 +223,7 @@ func (r *resolver) with(i int) (string, error) {
 		if err != nil {
 			return "", err
 		}
-		if r.queries[p].Self != nil {
+		if len(r.queries[p].Self) > 0 {
 			recursive = "RECURSIVE "
 		}
 		ctes = append(ctes, text)
@@ -248,27 +248,43 @@ func (r *resolver) expression(p int) (string, error) {
 	}
 	list := strings.Join(exprs, ", ")
 	text := fmt.Sprintf("SELECT %s FROM %s AS %s WHERE %s", list, table, self, where)
-	if q.Self == nil {
+	if len(q.Self) == 0 {
 		return cte(p) + " AS (" + text + ")", nil
 	}
-	scope, err := r.conditions(&r.b, self, q.Table, append(slices.Clone(q.Scope), q.Self.Conditions...))
+	scope, err := r.conditions(&r.b, self, q.Table, q.Scope)
 	if err != nil {
 		return "", err
 	}
-	own, ownCols, err := r.columns(self, q.Table, q.Self.Columns)
+	ways := make([]string, len(q.Self))
+	for i := range q.Self {
+		if ways[i], err = r.onward(p, &q.Self[i]); err != nil {
+			return "", err
+		}
+	}
+	// UNION, not UNION ALL: records that refer to each other in a circle are found once.
+	return fmt.Sprintf("%s AS (%s UNION SELECT %s FROM %s AS %s JOIN %s AS %s ON %s WHERE %s)", cte(p), text, list, cte(p), parent, table, self, or(ways), scope), nil
+}
+
+// onward joins a record of the table with one that was found and that it refers to.
+func (r *resolver) onward(p int, m *backend.ParentMatch) (string, error) {
+	q := r.queries[p]
+	own, ownCols, err := r.columns(self, q.Table, m.Columns)
 	if err != nil {
 		return "", err
 	}
-	_, theirCols, err := r.columns(parent, q.Table, q.Self.ParentColumns)
+	_, theirCols, err := r.columns(parent, q.Table, m.ParentColumns)
 	if err != nil {
 		return "", err
 	}
 	var on []string
 	for i := range own {
-		on = append(on, equal(r.Dialect.Pair(own[i], ownCols[i], parent+"."+reference(slices.Index(r.needed[p], q.Self.ParentColumns[i])), theirCols[i]))...)
+		on = append(on, equal(r.Dialect.Pair(own[i], ownCols[i], parent+"."+reference(slices.Index(r.needed[p], m.ParentColumns[i])), theirCols[i]))...)
 	}
-	// UNION, not UNION ALL: records that refer to each other in a circle are found once.
-	return fmt.Sprintf("%s AS (%s UNION SELECT %s FROM %s AS %s JOIN %s AS %s ON %s WHERE %s)", cte(p), text, list, cte(p), parent, table, self, and(on), scope), nil
+	conds, err := r.conditions(&r.b, self, q.Table, m.Conditions)
+	if err != nil {
+		return "", err
+	}
+	return and(append(on, conds)), nil
 }
 
 func cte(i int) string { return fmt.Sprintf("lethe_%d", i) }
@@ -280,11 +296,12 @@ func (r *resolver) need(i int, seen map[int]bool) error {
 	}
 	seen[i] = true
 	q := &r.queries[i]
-	if q.Self != nil {
-		if len(q.Self.Columns) == 0 || len(q.Self.Columns) != len(q.Self.ParentColumns) {
+	for k := range q.Self {
+		m := &q.Self[k]
+		if len(m.Columns) == 0 || len(m.Columns) != len(m.ParentColumns) {
 			return &backend.RefusedError{Problem: "the reference to itself needs as many columns as parent columns", Remedy: "correct the data map"}
 		}
-		r.refer(i, append(slices.Clone(q.KeyColumns), q.Self.ParentColumns...))
+		r.refer(i, append(slices.Clone(q.KeyColumns), m.ParentColumns...))
 	}
 	for _, m := range q.AnyOf {
 		if m.Parent == nil {
@@ -326,7 +343,7 @@ func (r *resolver) refer(p int, columns []string) {
 
 // found is the condition that selects what a query finds, under the alias self.
 func (r *resolver) found(i int, q backend.Query, table string) (string, error) {
-	if q.Self == nil {
+	if len(q.Self) == 0 {
 		return r.where(q, table)
 	}
 	keys, _, err := r.columns(self, q.Table, q.KeyColumns)

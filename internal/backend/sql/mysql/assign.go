@@ -88,12 +88,15 @@ func (dialect) Same(expr, v string, c *core.Column) string {
 func (d dialect) SameAsRead(expr, v string, c *core.Column) string { return d.Same(expr, v, c) }
 
 // AssignMember fails, by a subquery of two rows, for text that is no document: the server's functions would make NULL of
-// it.
+// it. Members of one column are nested, so what is inside stands only once in what is around it. A value is put in as null
+// before the member is taken out.
 func (dialect) AssignMember(b *core.Builder, base string, path []string, v string, _ *core.Column) string {
+	const change, nowhere = "JSON_REMOVE(JSON_REPLACE(", "[2147483647]"
 	at := bind(b, core.MemberPath(path))
-	return fmt.Sprintf("CASE WHEN %s IS NULL THEN NULL WHEN NOT JSON_VALID(%s) THEN (SELECT %s UNION ALL SELECT %s) "+
-		"WHEN %s IS NULL THEN JSON_REMOVE(%s, %s) ELSE JSON_REPLACE(%s, %s, JSON_EXTRACT(%s, '$')) END",
-		base, base, base, base, v, base, at, base, at, v)
+	if !strings.HasPrefix(base, change) {
+		base = fmt.Sprintf("CASE WHEN %s IS NULL OR JSON_VALID(%s) THEN %s ELSE (SELECT %s UNION ALL SELECT %s) END", base, base, base, base, base)
+	}
+	return fmt.Sprintf("%s%s, %s, JSON_EXTRACT(%s, '$')), IF(%s IS NULL, %s, CONCAT(%s, '%s')))", change, base, at, v, v, at, at, nowhere)
 }
 
 func (d dialect) SameMember(b *core.Builder, expr string, path []string, v string, _ *core.Column) string {

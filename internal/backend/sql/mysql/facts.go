@@ -289,6 +289,13 @@ func keyColumns(ctx context.Context, s *session, keys []foreignKey, owners []bac
 	return nil
 }
 
+func keysHidden() error {
+	return &backend.RefusedError{
+		Problem: "the user does not see the foreign keys of all tables, by which the server itself deletes or changes rows",
+		Remedy:  "GRANT REFERENCES ON *.* to the user, which shows definitions and no data",
+	}
+}
+
 func (b *Backend) loadDeletions(ctx context.Context, s *session, f facts, tables []backend.Table) error {
 	if len(tables) == 0 {
 		return nil
@@ -298,10 +305,7 @@ func (b *Backend) loadDeletions(ctx context.Context, s *session, f facts, tables
 		return err
 	}
 	if !grants.seesAll() {
-		return &backend.RefusedError{
-			Problem: "the user does not see the foreign keys of all tables, by which the server itself deletes or changes rows",
-			Remedy:  "GRANT REFERENCES ON *.* to the user, which shows definitions and no data",
-		}
+		return keysHidden()
 	}
 	actual, err := b.resolveNames(s, tables)
 	if err != nil {

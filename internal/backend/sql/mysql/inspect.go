@@ -35,6 +35,9 @@ func (b *Backend) Describe(ctx context.Context) (backend.Description, error) {
 	if err != nil {
 		return backend.Description{}, translate(err, "")
 	}
+	if !grants.seesAll() {
+		return backend.Description{}, keysHidden()
+	}
 	d := backend.Description{Version: s.name + " " + s.version, Excessive: grants.excessive()}
 	if len(d.Version) > maxVersion {
 		d.Version = d.Version[:maxVersion]

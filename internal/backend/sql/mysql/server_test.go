@@ -143,6 +143,11 @@ func TestExcessivePrivileges(t *testing.T) {
 	d.Exec(t, "GRANT SUPER, FILE, CREATE USER ON *.* TO "+d.user)
 	wantEqual(t, "a mighty user", describe(), []string{"FILE", "SUPER", "CREATE USER"})
 	d.Exec(t, "REVOKE ALL PRIVILEGES, GRANT OPTION FROM "+d.user)
+	var refused *backend.RefusedError
+	if _, err := d.Open(t, backendtest.Limits{}).Describe(ctx); !errors.As(err, &refused) || !strings.Contains(err.Error(), "GRANT REFERENCES ON *.*") {
+		t.Errorf("a user who sees no foreign keys: %v", err)
+	}
+	d.Exec(t, "GRANT REFERENCES ON *.* TO "+d.user)
 	d.Exec(t, fmt.Sprintf("CREATE ROLE role_%s", d.name))
 	d.Exec(t, fmt.Sprintf("GRANT ALL PRIVILEGES ON %s.* TO role_%s WITH GRANT OPTION", d.name, d.name))
 	d.Exec(t, fmt.Sprintf("GRANT role_%s TO %s", d.name, d.user))

@@ -108,10 +108,12 @@ func foldWord(text string, ascii bool) string {
 	return "pg_catalog.lower(" + text + ")"
 }
 
+// AssignMember: OFFSET 0 keeps the planner from putting the document into every place that names it, over and over where
+// members of one column are nested.
 func (dialect) AssignMember(b *core.Builder, base string, path []string, v string, c *core.Column) string {
 	at := fmt.Sprintf("$%d::text[]", b.Bind(path))
 	return fmt.Sprintf("(SELECT CASE WHEN m.doc #> %s IS NULL THEN m.doc WHEN %s IS NULL THEN m.doc #- %s ELSE pg_catalog.jsonb_set(m.doc, %s, %s::jsonb, false) END::%s "+
-		"FROM (SELECT (%s)::jsonb AS doc) AS m)", at, v, at, at, v, c.Type, base)
+		"FROM (SELECT (%s)::jsonb AS doc OFFSET 0) AS m)", at, v, at, at, v, c.Type, base)
 }
 
 func (dialect) SameMember(b *core.Builder, expr string, path []string, v string, _ *core.Column) string {

@@ -153,7 +153,7 @@ func (dialect) ContainsWord(b *core.Builder, text string, words []string, fold b
 
 func (dialect) AssignMember(b *core.Builder, base string, path []string, v string, _ *core.Column) string {
 	at := bindPath(b, path)
-	return fmt.Sprintf("(SELECT CASE WHEN %s IS NULL THEN json_remove(m.doc, %s) ELSE json_replace(m.doc, %s, json(%s)) END FROM (SELECT %s AS doc) AS m)",
+	return fmt.Sprintf("(SELECT CASE WHEN %s IS NULL THEN json_remove(m.doc, %s) ELSE json_replace(m.doc, %s, json(%s)) END FROM (SELECT %s AS doc LIMIT 1) AS m)",
 		v, at, at, v, base)
 }
 
