@@ -45,26 +45,66 @@ func parseMemberPath(s string) ([]string, error) {
 	return names, nil
 }
 
-// memberText is the text of a document's member: of a string what it says, of anything else its JSON. False means that
-// there is none.
-func memberText(document string, path []string) (string, bool) {
+// memberOf is the JSON of a document's member; false means that there is none, or null.
+func memberOf(document string, path []string) (json.RawMessage, bool) {
 	raw := json.RawMessage(document)
 	for _, name := range path {
 		var object map[string]json.RawMessage
 		if json.Unmarshal(raw, &object) != nil {
-			return "", false
+			return nil, false
 		}
 		next, ok := object[name]
 		if !ok {
-			return "", false
+			return nil, false
 		}
 		raw = next
 	}
+	return raw, !bytes.Equal(raw, []byte("null"))
+}
+
+// memberText is the text of a document's member: of a string what it says, of anything else its JSON. False means that
+// there is none, or null.
+func memberText(document string, path []string) (string, bool) {
+	raw, ok := memberOf(document, path)
 	var text string
-	if json.Unmarshal(raw, &text) == nil && !bytes.Equal(raw, []byte("null")) {
+	if ok && json.Unmarshal(raw, &text) == nil {
 		return text, true
 	}
-	return string(raw), !bytes.Equal(raw, []byte("null"))
+	return string(raw), ok
+}
+
+// redactMember redacts the texts of a JSON value, the names of members and numbers too, and leaves its form as it is.
+func redactMember(raw json.RawMessage, redact func(text string) string) (string, error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.UseNumber()
+	var value any
+	if err := d.Decode(&value); err != nil {
+		return "", errors.New("a document is no JSON")
+	}
+	text, err := json.Marshal(redactValue(value, redact))
+	return string(text), err
+}
+
+func redactValue(value any, redact func(text string) string) any {
+	switch v := value.(type) {
+	case string:
+		return redact(v)
+	case json.Number:
+		if text := redact(v.String()); text != v.String() {
+			return text
+		}
+	case []any:
+		for i := range v {
+			v[i] = redactValue(v[i], redact)
+		}
+	case map[string]any:
+		out := make(map[string]any, len(v))
+		for name, member := range v {
+			out[redact(name)] = redactValue(member, redact)
+		}
+		return out
+	}
+	return value
 }
 
 func jsonString(s string) string {

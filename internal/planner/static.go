@@ -222,6 +222,9 @@ func (c *compiler) checkParents(e *entity) {
 		if ed.shared && len(ed.conditions) > 0 {
 			c.add(e.problem(v1alpha1.ReasonInvalidSpec, ed.columns[0], "the RefCount reference to %s has conditions, which belong to the records that refer: give them to %s", ed.parent.name, ed.parent.name))
 		}
+		if ed.shared && ed.parent.final() && slices.ContainsFunc(ed.parentColumns, ed.parent.nulls) {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, ed.columns[0], "%s forgets its RefCount reference only at the very end (order Final), when %s is to be gone already; give it order Main, or keep the column", ed.parent.name, e.name))
+		}
 		if !ed.leads() && ed.parent.deletes() && len(ed.unlinkColumns()) == 0 {
 			c.add(e.problem(v1alpha1.ReasonInvalidSpec, ed.columns[0], "the Shallow reference to %s has no column of its own to set to NULL (its columns belong to the key, to conditions or to other references); make it Deep", ed.parent.name))
 		}

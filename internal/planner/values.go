@@ -108,13 +108,16 @@ func (b *builder) memberValue(e *entity, f v1alpha1.FieldChange, row *RowFacts) 
 	if err != nil {
 		return nil, err
 	}
-	text, ok, err := b.values.newText(e, f, row, func() (string, bool) {
-		document := e.value(row, f.Column)
-		if document == nil {
-			return "", false
-		}
-		return memberText(b.in.Codec.text(store, document), path)
-	})
+	document := "null"
+	if v := e.value(row, f.Column); v != nil {
+		document = b.in.Codec.text(store, v)
+	}
+	if raw, ok := memberOf(document, path); ok && f.Strategy == v1alpha1.StrategyRedact {
+		words := b.values.words(e, f.Column)
+		text, err := redactMember(raw, func(text string) string { return redact(text, words, *f.Value) })
+		return b.in.Codec.value(store, text), err
+	}
+	text, ok, err := b.values.newText(e, f, row, func() (string, bool) { return memberText(document, path) })
 	switch {
 	case err != nil:
 		return nil, err

@@ -1,9 +1,6 @@
 package mysql
 
 import (
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"net"
 	"strconv"
@@ -89,49 +86,6 @@ func (c Config) driverConfig() (*mysql.Config, error) {
 	dc.ConnectionAttributes = "program_name:lethe"
 	dc.Logger = &mysql.NopLogger{}
 	var err error
-	dc.TLS, err = c.tls()
+	dc.TLS, err = core.TLSConfig(c.TLSMode, c.Host, c.CACert)
 	return dc, err
-}
-
-func (c Config) tls() (*tls.Config, error) {
-	if c.TLSMode == "disable" || strings.HasPrefix(c.Host, "/") {
-		return nil, nil
-	}
-	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.Host}
-	if len(c.CACert) > 0 {
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(c.CACert) {
-			return nil, &backend.RefusedError{Problem: "ca.crt holds no certificate in PEM", Remedy: "correct the Secret"}
-		}
-	}
-	switch c.TLSMode {
-	case "verify-full":
-	case "require", "verify-ca":
-		t.InsecureSkipVerify = true // the standard check includes the host name; the one below does not
-		if c.TLSMode == "verify-ca" || t.RootCAs != nil {
-			t.VerifyConnection = verifyChain(t.RootCAs)
-		}
-	default:
-		return nil, &backend.RefusedError{
-			Problem: fmt.Sprintf("unknown tlsMode %q", c.TLSMode),
-			Remedy:  "use disable, require, verify-ca or verify-full",
-		}
-	}
-	return t, nil
-}
-
-func verifyChain(roots *x509.CertPool) func(tls.ConnectionState) error {
-	return func(s tls.ConnectionState) error {
-		if len(s.PeerCertificates) == 0 {
-			return errors.New("the server shows no certificate")
-		}
-		o := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
-		for _, cert := range s.PeerCertificates[1:] {
-			o.Intermediates.AddCert(cert)
-		}
-		if _, err := s.PeerCertificates[0].Verify(o); err != nil {
-			return &tls.CertificateVerificationError{UnverifiedCertificates: s.PeerCertificates, Err: err}
-		}
-		return nil
-	}
 }

@@ -2,18 +2,15 @@ package postgresql
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
-	"errors"
 	"fmt"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/jackc/pgx/v5"
 
 	"github.com/lethe-dev/lethe/internal/backend"
+	core "github.com/lethe-dev/lethe/internal/backend/sql"
 )
 
 // Config of a connection. Zero limits have the defaults of the DataStore API.
@@ -82,7 +79,7 @@ func (c Config) connConfig() (*pgx.ConnConfig, error) {
 	cc.Host, cc.Port, cc.Database, cc.User, cc.Password = c.Host, uint16(c.Port), c.Database, c.User, c.Password
 	cc.Fallbacks, cc.ConnectTimeout = nil, connectTimeout
 	cc.ValidateConnect, cc.AfterConnect = nil, nil
-	if cc.TLSConfig, err = c.tls(); err != nil {
+	if cc.TLSConfig, err = core.TLSConfig(c.SSLMode, c.Host, c.CACert); err != nil {
 		return nil, err
 	}
 	cc.DefaultQueryExecMode = pgx.QueryExecModeCacheStatement
@@ -111,49 +108,6 @@ func (c Config) session() map[string]string {
 		"jit":             "off",
 		// Policies that hide rows make a statement fail instead of silently leaving the rows behind.
 		"row_security": "off",
-	}
-}
-
-func (c Config) tls() (*tls.Config, error) {
-	if c.SSLMode == "disable" || strings.HasPrefix(c.Host, "/") {
-		return nil, nil
-	}
-	t := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: c.Host}
-	if len(c.CACert) > 0 {
-		t.RootCAs = x509.NewCertPool()
-		if !t.RootCAs.AppendCertsFromPEM(c.CACert) {
-			return nil, &backend.RefusedError{Problem: "ca.crt holds no certificate in PEM", Remedy: "correct the Secret"}
-		}
-	}
-	switch c.SSLMode {
-	case "verify-full":
-	case "require", "verify-ca":
-		t.InsecureSkipVerify = true // the standard check includes the host name; the one below does not
-		if c.SSLMode == "verify-ca" || t.RootCAs != nil {
-			t.VerifyConnection = verifyChain(t.RootCAs)
-		}
-	default:
-		return nil, &backend.RefusedError{
-			Problem: fmt.Sprintf("unknown sslMode %q", c.SSLMode),
-			Remedy:  "use disable, require, verify-ca or verify-full",
-		}
-	}
-	return t, nil
-}
-
-func verifyChain(roots *x509.CertPool) func(tls.ConnectionState) error {
-	return func(s tls.ConnectionState) error {
-		if len(s.PeerCertificates) == 0 {
-			return errors.New("the server shows no certificate")
-		}
-		o := x509.VerifyOptions{Roots: roots, Intermediates: x509.NewCertPool()}
-		for _, cert := range s.PeerCertificates[1:] {
-			o.Intermediates.AddCert(cert)
-		}
-		if _, err := s.PeerCertificates[0].Verify(o); err != nil {
-			return &tls.CertificateVerificationError{UnverifiedCertificates: s.PeerCertificates, Err: err}
-		}
-		return nil
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -27,6 +28,9 @@ func translate(err error, entity string) error {
 	var s *sqlite.Error
 	if !errors.As(err, &s) {
 		return &backend.UnavailableError{Problem: "the database file cannot be used", Err: err}
+	}
+	if s.Code() == sqlite3.SQLITE_CONSTRAINT_TRIGGER && strings.Contains(s.Error(), "FOREIGN KEY constraint failed") {
+		return fromCode(sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY, entity) // SQLite enforces ON DELETE RESTRICT with a trigger of its own
 	}
 	return fromCode(s.Code(), entity)
 }
