@@ -296,7 +296,7 @@ func (r *run) tellApart(ctx context.Context) error {
 		}
 		maps.Copy(found, res.Rows)
 	}
-	r.material.Facts = r.graph.Strangers(r.material.Evidence, found)
+	r.material.Facts = r.graph.Strangers(r.material.Evidence, r.material.Plan.Steps, found)
 	for _, step := range r.material.Plan.Steps {
 		for _, op := range step.Operations {
 			if op.Action == backend.Unlink && r.material.Facts.Entities[op.Entity] != nil {

@@ -32,7 +32,8 @@ type Assessment struct {
 // Assess looks at the facts at a point in time. A legal hold that the facts do not know counts for every record that it
 // could select.
 func (g *Graph) Assess(f *Facts, holds []Hold, now time.Time) Assessment {
-	b := g.partition(f, holds, now).buckets()
+	p := g.partition(f, holds, now)
+	b := p.buckets()
 	a := Assessment{Roots: g.Roots(f), Counts: b.counts(), Retained: b.retained(), RowsByStore: b.main.byStore()}
 	for _, e := range g.entities {
 		ef := f.Entities[e.name]
@@ -40,10 +41,10 @@ func (g *Graph) Assess(f *Facts, holds []Hold, now time.Time) Assessment {
 			continue
 		}
 		here, active := 0, false
-		for i := range ef.Rows {
-			if !ef.Rows[i].Gone {
+		for _, s := range p.states[e] {
+			if !s.row.Gone {
 				here++
-				active = active || ef.Rows[i].Active
+				active = active || s.row.Active && !s.stays
 			}
 		}
 		if e.spec.Root != nil {
@@ -100,9 +101,9 @@ func (to *bucket) byStore() map[string]int64 {
 // taken out of use.
 func (g *Graph) Deactivation(f *Facts, codec Codec) map[string][]backend.Operation {
 	ops := map[string][]backend.Operation{}
+	p := g.partition(f, nil, time.Time{})
 	for _, e := range g.exec {
-		ef := f.Entities[e.name]
-		if len(e.spec.Deactivate) == 0 || e.outside || ef == nil {
+		if len(e.spec.Deactivate) == 0 || e.outside || f.Entities[e.name] == nil {
 			continue
 		}
 		op := backend.Operation{Entity: e.name, Action: backend.Update, Table: e.table, KeyColumns: e.spec.Key}
@@ -113,33 +114,36 @@ func (g *Graph) Deactivation(f *Facts, codec Codec) map[string][]backend.Operati
 				set[i] = codec.value(e.spec.Store, *d.Value)
 			}
 		}
-		for i := range ef.Rows {
-			r := &ef.Rows[i]
-			if r.Gone {
+		for _, s := range p.states[e] {
+			if s.row.Gone || s.stays { // what others have too stays in use
 				continue
 			}
-			now, differs := e.current(r, codec)
+			now, differs := e.current(s.row, codec)
 			if differs {
-				op.Keys, op.Set, op.Expect = append(op.Keys, r.Key), append(op.Set, slices.Clone(set)), append(op.Expect, now)
+				op.Keys, op.Set, op.Expect = append(op.Keys, s.row.Key), append(op.Set, slices.Clone(set)), append(op.Expect, now)
 			}
 		}
 		if len(op.Keys) > 0 {
 			ops[e.spec.Store] = append(ops[e.spec.Store], op)
 		}
 	}
-	for store, op := range g.remoteDeactivation(f) {
+	for store, op := range p.remoteDeactivation() {
 		ops[store] = append(ops[store], op)
 	}
 	return ops
 }
 
-// remoteDeactivation names, by store, the remote records that are taken out of use.
-func (g *Graph) remoteDeactivation(f *Facts) map[string]backend.Operation {
+// remoteDeactivation names, by store, the remote records that are taken out of use: those that go once all that keeps them
+// for a time has ended.
+func (p *partition) remoteDeactivation() map[string]backend.Operation {
 	ops := map[string]backend.Operation{}
-	for _, file := range f.Files {
+	for _, file := range p.facts.Files {
+		if slices.ContainsFunc(file.Owners, p.keeps) {
+			continue
+		}
 		for _, o := range file.Owners {
-			e := g.byName[o.Entity]
-			if e == nil || e.outside || o.Ref >= len(e.references) || !e.references[o.Ref].deactivates {
+			e := p.g.byName[o.Entity]
+			if o.Ref >= len(e.references) || !e.references[o.Ref].deactivates {
 				continue
 			}
 			op := ops[file.Store]

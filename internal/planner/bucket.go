@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"slices"
 	"sort"
 	"strings"
 	"time"
@@ -228,11 +229,11 @@ func (b *buckets) addCut(to *bucket, id cutID, l cutLink) {
 func (b *buckets) placeFile(f FileFacts) {
 	var when release
 	var group *fileGroup
+	if slices.ContainsFunc(f.Owners, b.keeps) {
+		return
+	}
 	for _, o := range f.Owners {
 		s := b.index[o.Entity][o.Key]
-		if s == nil || s.fate == fateKeep || s.fate == fateOutside || s.fate == fateShared || s.e.spec.Action == v1alpha1.ActionMark {
-			return
-		}
 		when = when.join(s.release)
 		if group == nil && o.Ref < len(s.e.references) {
 			group = &fileGroup{store: f.Store, e: s.e, ref: o.Ref}
@@ -247,6 +248,12 @@ func (b *buckets) placeFile(f FileFacts) {
 	if until.key() != when.key() {
 		to.locked[lockID{category: group.reference().category, entity: group.e.name, basis: f.Locked.Basis}]++
 	}
+}
+
+// keeps tells whether a record stays for good, and with it what it names.
+func (p *partition) keeps(o Owner) bool {
+	s := p.index[o.Entity][o.Key]
+	return s == nil || s.fate == fateKeep || s.fate == fateOutside || s.fate == fateShared || s.e.spec.Action == v1alpha1.ActionMark
 }
 
 // release is when the store lets the file go.

@@ -299,14 +299,14 @@ func (b *builder) operations(e *entity, rows []*rowState, action backend.Action,
 	byGroup := map[group]*backend.Operation{}
 	var groups []group
 	for _, s := range rows {
-		g := group{s.open, s.row.Own}
+		g := group{s.open, s.own}
 		op := byGroup[g]
 		if op == nil {
 			op = &backend.Operation{Entity: e.name, Action: action, Table: e.table, KeyColumns: e.spec.Key, Unless: e.unless(s.open)}
 			switch {
 			case action == backend.Update:
 				op.Columns, op.Members = targets(fields)
-			case !s.row.Own:
+			case !s.own:
 				op.Referrers = e.referrers()
 			}
 			byGroup[g] = op

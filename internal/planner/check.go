@@ -434,6 +434,13 @@ func (c *checker) warn(e *entity, info *backend.TableInfo) {
 	warn := func(column, format string, args ...any) {
 		c.warnings = append(c.warnings, e.problem(v1alpha1.ReasonSchemaMismatch, column, format, args...))
 	}
+	for _, ed := range e.selfEdges() {
+		for _, name := range ed.ownColumns() {
+			if col := column(info, name); e.deletes() && col != nil && (!col.Nullable || !col.UpdatePrivilege && !info.Privileges.Update) {
+				warn(name, "column %s of table %s cannot be set to NULL (it is NOT NULL, or UPDATE is not granted), so records that refer to each other in a circle, or more than %d levels deep, cannot be erased", name, tableText(info.Table), maxLevels)
+			}
+		}
+	}
 	if len(info.Triggers) > 0 && !e.outside && e.spec.Action != v1alpha1.ActionKeep {
 		triggers := slices.Clone(info.Triggers)
 		sort.Strings(triggers)

@@ -47,6 +47,8 @@ type RowFacts struct {
 	Parents []ParentRef `json:"parents,omitempty"`
 	// Shared is true where records that are not the subject's refer to it by a RefCount reference.
 	Shared bool `json:"shared,omitempty"`
+	// Identified is true where an identity says that it is the subject's.
+	Identified bool `json:"identified,omitempty"`
 	// Own is true where an identity or a Deep parent says that it is the subject's, whoever refers to it.
 	Own bool `json:"own,omitempty"`
 	// Gone marks a record that an earlier look found and a later one did not.
@@ -221,7 +223,7 @@ func mergeEntity(prior, fresh *EntityFacts) *EntityFacts {
 		if p, ok := before[id]; ok {
 			r.Values = p.Values
 			r.Parents = mergeParents(p.Parents, r.Parents)
-			r.Own = r.Own || p.Own
+			r.Identified, r.Own = r.Identified || p.Identified, r.Own || p.Own
 		}
 		out.Rows = append(out.Rows, r)
 	}

@@ -77,7 +77,8 @@ type rowState struct {
 	bases   []string // why it is retained, sorted
 	needed  []string // why records that refer to it are retained, as "entity: basis"
 	pinned  release  // of the records that refer to it
-	stays   bool     // a record that never goes refers to it by a RefCount reference
+	stays   bool     // it is not the subject's alone: a record that never goes refers to it, or to what it belongs to
+	own     bool     // an identity or a Deep parent makes it the subject's, whoever refers to it
 	open    uint32   // bit i: hold i did not select the record, which must still be so when it is treated
 }
 
@@ -123,13 +124,25 @@ func (g *Graph) partition(f *Facts, holds []Hold, now time.Time) *partition {
 	return p
 }
 
-// count finds what the records refer to by RefCount references.
+// count finds what stays because of records that never go: shared records, and what belongs to them alone.
 func (p *partition) count() {
-	for _, e := range p.g.entities {
+	for _, e := range p.g.entities { // parents before children
+		if !slices.ContainsFunc(e.edges, p.doubts) {
+			continue
+		}
+		claimed := map[*rowState]bool{}
+		for again := true; again; {
+			again = false
+			for _, s := range p.states[e] {
+				if !claimed[s] && p.claims(s, claimed) {
+					claimed[s], again = true, true
+				}
+			}
+		}
 		for _, s := range p.states[e] {
-			s.stays = s.row.Shared && !s.row.Own
+			s.stays = !claimed[s]
 			for _, ref := range s.row.Parents {
-				if ed := e.edgeAt(ref.Edge); ed != nil && ed.shared && !s.row.Own {
+				if ed := e.edgeAt(ref.Edge); ed != nil && ed.shared {
 					if by := p.index[ed.parent.name][ref.Key]; by != nil {
 						p.counted[by] = append(p.counted[by], s)
 					}
@@ -137,6 +150,39 @@ func (p *partition) count() {
 			}
 		}
 	}
+}
+
+// doubts tells whether a record may not be the subject's although the reference led to it.
+func (p *partition) doubts(ed *edge) bool {
+	return ed.shared || ed.deep && slices.ContainsFunc(p.states[ed.parent], func(s *rowState) bool { return s.stays })
+}
+
+// claims tells whether the record is the subject's: an identity or a Deep parent that is says so, or all that refers to it
+// is and lets go of it.
+func (p *partition) claims(s *rowState, claimed map[*rowState]bool) bool {
+	deep, counted, free := false, false, !s.row.Shared
+	for _, ref := range s.row.Parents {
+		ed := s.e.edgeAt(ref.Edge)
+		if ed == nil {
+			continue
+		}
+		switch by := p.index[ed.parent.name][ref.Key]; {
+		case by == nil:
+		case ed.deep:
+			deep = true
+			s.own = s.own || !by.stays && (ed.parent != s.e || claimed[by])
+		case ed.shared:
+			counted = true
+			free = free && (by.row.Gone || !by.stays && by.e.forgets(ed))
+		}
+	}
+	s.own = s.own || s.row.Identified
+	return s.own || free && (counted || !deep)
+}
+
+// forgets tells whether an erasure of the entity's records ends what they refer to by a RefCount reference.
+func (e *entity) forgets(ed *edge) bool {
+	return e.deletes() || e.updates() && slices.ContainsFunc(ed.parentColumns, e.nulls)
 }
 
 func (p *partition) load(e *entity) {
@@ -195,22 +241,11 @@ func (p *partition) judge(s *rowState) (again bool) {
 	return p.pinParents(s)
 }
 
-// keepCounted keeps a shared record for as long as one that refers to it stays.
+// keepCounted keeps a shared record for as long as one that refers to it is retained.
 func (p *partition) keepCounted(by, s *rowState) {
-	switch by.fate {
-	case fateDelete, fateAbsent:
-	case fateRetain, fatePin:
+	if by.fate == fateRetain || by.fate == fatePin {
 		s.pinned = s.pinned.join(by.release)
 		s.needed = sortedUnion(s.needed, []string{by.e.name + ": " + by.basis()})
-	case fateUpdate:
-		// Overwritten with its link it refers no more.
-		for _, ref := range s.row.Parents {
-			if ed := s.e.edgeAt(ref.Edge); ed != nil && ed.shared && ed.parent == by.e && ref.Key == by.id {
-				s.stays = s.stays || !slices.ContainsFunc(ed.parentColumns, func(c string) bool { return by.e.nulls(c) })
-			}
-		}
-	default:
-		s.stays = s.stays || !by.row.Gone
 	}
 }
 

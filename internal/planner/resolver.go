@@ -483,7 +483,8 @@ func (r *Resolver) rowFacts(e *entity, row backend.Row, parents parentIndex) Row
 	}
 	f.Parents = sortParents(f.Parents)
 	f.Shared = slices.Contains(row.Shared, true)
-	f.Own = r.identified(e, &f) || slices.ContainsFunc(f.Parents, func(ref ParentRef) bool { return e.edgeAt(ref.Edge).deep })
+	f.Identified = r.identified(e, &f)
+	f.Own = f.Identified || slices.ContainsFunc(f.Parents, func(ref ParentRef) bool { return e.edgeAt(ref.Edge).deep })
 	return f
 }
 

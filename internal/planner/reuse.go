@@ -233,7 +233,7 @@ func (e *entity) evidenceColumns() []string {
 	return sortedKeys(set)
 }
 
-// EvidenceRequests read, by store, what is under the keys now.
+// EvidenceRequests read, by store, what is under the keys now, and whether others refer to it.
 func (g *Graph) EvidenceRequests(ev Evidence, codec Codec) map[string]backend.ResolveRequest {
 	out := map[string]backend.ResolveRequest{}
 	for _, e := range g.entities {
@@ -250,35 +250,69 @@ func (g *Graph) EvidenceRequests(ev Evidence, codec Codec) map[string]backend.Re
 			rows = append(rows, texts)
 		}
 		req := out[e.spec.Store]
-		req.Queries = append(req.Queries, backend.Query{Entity: e.name, Table: e.table, KeyColumns: e.spec.Key, Columns: known.Columns,
-			AnyOf: []backend.Match{{Values: &backend.ValuesMatch{Columns: e.spec.Key, Rows: rows}}}})
+		q := backend.Query{Entity: e.name, Table: e.table, KeyColumns: e.spec.Key, Columns: known.Columns,
+			AnyOf: []backend.Match{{Values: &backend.ValuesMatch{Columns: e.spec.Key, Rows: rows}}}}
+		for _, ed := range e.edges {
+			if ed.shared {
+				referring := backend.Query{Entity: ed.parent.name + "#known", Table: ed.parent.table, KeyColumns: ed.parent.spec.Key, Scope: ed.parent.scope}
+				if at := slices.IndexFunc(req.Queries, func(q backend.Query) bool { return q.Entity == ed.parent.name }); at >= 0 {
+					referring.AnyOf = req.Queries[at].AnyOf
+				}
+				if !slices.ContainsFunc(req.Queries, func(q backend.Query) bool { return q.Entity == referring.Entity }) {
+					req.Queries = append(req.Queries, referring)
+				}
+				q.Shared = append(q.Shared, backend.ParentMatch{Entity: referring.Entity, Columns: ed.columns, ParentColumns: ed.parentColumns})
+			}
+		}
+		req.Queries = append(req.Queries, q)
 		out[e.spec.Store] = req
 	}
 	return out
 }
 
 // Strangers compares what is there now with the evidence, parents first. The facts it returns know as gone every record
-// whose key somebody else's record has: none of what made it the subject's is as it was.
-func (g *Graph) Strangers(ev Evidence, found map[string][]backend.Row) *Facts {
+// that the steps must leave alone: because somebody else's record has its key, so that none of what made it the subject's is
+// as it was, or because others refer to it by now.
+func (g *Graph) Strangers(ev Evidence, steps []Step, found map[string][]backend.Row) *Facts {
 	facts := &Facts{Entities: map[string]*EntityFacts{}}
 	strangers := map[string]map[string]bool{}
 	for _, e := range g.entities {
-		known := ev[e.name]
+		known, counted := ev[e.name], countedKeys(steps, e.name)
 		strangers[e.name] = map[string]bool{}
-		for _, row := range found[e.name] {
-			id := keyID(row.Key)
-			before, ok := known.Values[id]
-			if !ok || e.same(known.Columns, before, row.Values, strangers) {
-				continue
+		// Along a reference to itself one finding leads to the next.
+		for again := true; again; {
+			again = false
+			for _, row := range found[e.name] {
+				id := keyID(row.Key)
+				before, ok := known.Values[id]
+				shared := counted[id] && slices.Contains(row.Shared, true)
+				if !ok || strangers[e.name][id] || !shared && e.same(known.Columns, before, row.Values, strangers) {
+					continue
+				}
+				strangers[e.name][id], again = true, len(e.selfEdges()) > 0
+				if facts.Entities[e.name] == nil {
+					facts.Entities[e.name] = &EntityFacts{}
+				}
+				facts.Entities[e.name].Rows = append(facts.Entities[e.name].Rows, RowFacts{Key: row.Key, Gone: true})
 			}
-			strangers[e.name][id] = true
-			if facts.Entities[e.name] == nil {
-				facts.Entities[e.name] = &EntityFacts{}
-			}
-			facts.Entities[e.name].Rows = append(facts.Entities[e.name].Rows, RowFacts{Key: row.Key, Gone: true})
 		}
 	}
 	return facts
+}
+
+// countedKeys are the keys of an entity's records that go only if nothing refers to them.
+func countedKeys(steps []Step, entity string) map[string]bool {
+	keys := map[string]bool{}
+	for _, s := range steps {
+		for _, op := range s.Operations {
+			for _, k := range op.Keys {
+				if op.Entity == entity && len(op.Referrers) > 0 {
+					keys[keyID(k)] = true
+				}
+			}
+		}
+	}
+	return keys
 }
 
 // same tells whether an identity, or a reference to a parent that is no stranger, is as it was. Where there was neither,

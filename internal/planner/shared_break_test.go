@@ -1,0 +1,162 @@
+package planner
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/backend"
+)
+
+func lawOn(ids ...string) v1alpha1.StatutoryHold {
+	return v1alpha1.StatutoryHold{Name: "law", LegalBasis: "law", Clock: "at", Period: "P10Y",
+		Conditions: []v1alpha1.Condition{{Column: "id", Operator: v1alpha1.OperatorIn, Values: ids}}}
+}
+
+func TestWhatBelongsToASharedRecordStaysWithIt(t *testing.T) {
+	maps, f := sharedDocuments()
+	maps.Spec.Entities = append(maps.Spec.Entities, child("page", deep("doc", "doc_id")), child("line", deep("page", "page_id"), deep("applicant", "applicant_id")))
+	maps.Spec.Entities[2].Parents = append(maps.Spec.Entities[2].Parents, deep("doc", "folder"))
+	g := mustCompile(t, maps)
+	f.insert("docs", map[string]*string{"id": text("in ours"), "folder": text("ours")})
+	f.insert("docs", map[string]*string{"id": text("in mine"), "folder": text("mine")})
+	for _, doc := range []string{"mine", "ours", "yours", "in ours", "in mine"} {
+		f.insert("pages", map[string]*string{"id": text("of " + doc), "doc_id": text(doc)})
+		f.insert("lines", map[string]*string{"id": text("of " + doc), "page_id": text("of " + doc)})
+	}
+	f.insert("lines", map[string]*string{"id": text("by me"), "page_id": text("of ours"), "applicant_id": text("1")})
+	stores := map[string]*fakeStore{"ats": f}
+	erase(t, g, stores, inputFor(me, nil))
+	for table, want := range map[string][]string{
+		"docs": {"in ours", "ours", "yours"}, "pages": {"of in ours", "of ours", "of yours"}, "lines": {"of in ours", "of ours", "of yours"},
+	} {
+		if diff := cmp.Diff(want, ids(f, table)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s", table, diff)
+		}
+	}
+}
+
+func TestRetainedLinkThatIsNeverCutLeavesTheDocument(t *testing.T) {
+	maps, f := sharedDocuments()
+	link := &maps.Spec.Entities[1]
+	link.Action, link.Fields = v1alpha1.ActionAnonymize, []v1alpha1.FieldChange{{Column: "note", Strategy: v1alpha1.StrategyNull}}
+	link.Parents[0].Relation = v1alpha1.RelationDeep
+	link.Holds = []v1alpha1.StatutoryHold{lawOn("1", "2")}
+	maps.Spec.Entities[0].Action, maps.Spec.Entities[0].Fields = v1alpha1.ActionAnonymize, []v1alpha1.FieldChange{{Column: "email", Strategy: v1alpha1.StrategyNull}}
+	g := mustCompile(t, maps)
+	for _, row := range f.rowsOf("links") {
+		row["at"] = text("2026-01-01T00:00:00Z")
+	}
+	plan, _ := erase(t, g, map[string]*fakeStore{"ats": f}, inputFor(me, nil))
+	for _, r := range plan.Residues {
+		for _, s := range r.Steps {
+			if err := f.execute(s); err != nil {
+				t.Errorf("the residue can never be treated: %v", err)
+			}
+		}
+	}
+}
+
+func TestResiduesNeverWaitForEachOther(t *testing.T) {
+	maps, f := sharedDocuments()
+	doc, link := &maps.Spec.Entities[2], &maps.Spec.Entities[1]
+	doc.Parents = append(doc.Parents, deep("applicant", "applicant_id"))
+	doc.Holds = []v1alpha1.StatutoryHold{lawOn("mine")}
+	doc.Holds[0].Period = "P5Y"
+	link.Holds = []v1alpha1.StatutoryHold{lawOn("1")}
+	g := mustCompile(t, maps)
+	for _, row := range append(f.rowsOf("links"), f.rowsOf("docs")...) {
+		row["at"] = text("2026-01-01T00:00:00Z")
+	}
+	f.rowsOf("docs")[0]["applicant_id"] = text("1")
+	plan, _ := erase(t, g, map[string]*fakeStore{"ats": f}, inputFor(me, nil))
+	done := map[string]bool{}
+	for _, r := range plan.Residues {
+		for _, id := range r.After {
+			if !done[id] {
+				t.Errorf("residue %s (%s) waits for one that comes later", r.ID, r.Basis)
+			}
+		}
+		done[r.ID] = true
+		for _, s := range r.Steps {
+			if err := f.execute(s); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
+
+func TestGracePeriodLeavesSharedRecordsInUse(t *testing.T) {
+	maps, f := sharedDocuments()
+	maps.Spec.Entities[2].Deactivate = []v1alpha1.ColumnValue{{Column: "state", Value: text("off")}}
+	g := mustCompile(t, maps)
+	facts := resolveAll(g, map[string]*fakeStore{"ats": f}, me, nil, nil, ResolveOptions{})
+	ops := g.Deactivation(facts, testCodec)
+	var got []string
+	for _, op := range ops["ats"] {
+		for _, k := range op.Keys {
+			got = append(got, toText("", &k[0]))
+		}
+	}
+	if diff := cmp.Diff([]string{"1", "mine"}, got); diff != "" {
+		t.Errorf("taken out of use (-want +got):\n%s", diff)
+	}
+}
+
+// residueRun treats a residue as a run at its date does.
+func residueRun(t *testing.T, g *Graph, f *fakeStore, plan *Plan, facts *Facts, r Residue) {
+	t.Helper()
+	ev := g.Evidence(r.Steps, plan.Steps, facts)
+	found := map[string][]backend.Row{}
+	for _, req := range g.EvidenceRequests(ev, testCodec) {
+		maps.Copy(found, f.resolve(req).Rows)
+	}
+	alone := g.Strangers(ev, r.Steps, found)
+	for _, s := range r.Steps {
+		s.Operations = g.Present(s.Operations, alone)
+		if err := f.execute(s); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestWhatBecameSharedWhileItWasRetainedStays(t *testing.T) {
+	source, f := sharedDocuments()
+	source.Spec.Entities[1].Holds = []v1alpha1.StatutoryHold{lawOn("1", "2")}
+	source.Spec.Entities[2].Parents = append(source.Spec.Entities[2].Parents, deep("doc", "folder"))
+	page := child("page", deep("doc", "doc_id"))
+	page.Holds = []v1alpha1.StatutoryHold{lawOn("1", "2")}
+	source.Spec.Entities = append(source.Spec.Entities, page)
+	f.insert("docs", map[string]*string{"id": text("a folded one"), "folder": text("mine")})
+	f.insert("pages", map[string]*string{"id": text("1"), "doc_id": text("mine")})
+	f.insert("pages", map[string]*string{"id": text("2"), "doc_id": text("a folded one")})
+	for _, row := range append(f.rowsOf("links"), f.rowsOf("pages")...) {
+		row["at"] = text("2026-01-01T00:00:00Z")
+	}
+	g := mustCompile(t, source)
+	for name, want := range map[string][]string{"alone": {"ours", "yours"}, "shared": {"a folded one", "mine", "ours", "yours"}} {
+		t.Run(name, func(t *testing.T) {
+			f := f.clone()
+			plan, facts := erase(t, g, map[string]*fakeStore{"ats": f}, inputFor(me, nil))
+			if len(plan.Residues) != 1 {
+				t.Fatalf("%d residues, want 1", len(plan.Residues))
+			}
+			if name == "shared" {
+				f.insert("links", map[string]*string{"id": text("6"), "applicant_id": text("2"), "doc": text("mine")})
+			}
+			residueRun(t, g, f, plan, facts, plan.Residues[0])
+			if diff := cmp.Diff(want, ids(f, "docs")); diff != "" {
+				t.Errorf("documents (-want +got):\n%s", diff)
+			}
+			if left := ids(f, "pages"); (name == "shared") != (len(left) == 2) {
+				t.Errorf("pages that are left: %v", left)
+			}
+			if left := ids(f, "links"); slices.Contains(left, "1") || slices.Contains(left, "2") {
+				t.Errorf("links that are left: %v", left)
+			}
+		})
+	}
+}
