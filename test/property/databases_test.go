@@ -21,6 +21,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/backend/filesystem"
 	"github.com/lethe-dev/lethe/internal/backend/sql/postgresql"
 	"github.com/lethe-dev/lethe/internal/backend/sql/sqlite"
+	"github.com/lethe-dev/lethe/internal/keys"
 	"github.com/lethe-dev/lethe/internal/planner"
 	"github.com/lethe-dev/lethe/internal/stores"
 )
@@ -37,6 +38,7 @@ type place struct {
 	dumps  []func(context.Context, snapshot) error
 	undo   []func(context.Context) error
 	folder string
+	ring   *keyring
 }
 
 func (p *place) Get(_ context.Context, _, name string) (*stores.Store, error) {
@@ -48,7 +50,7 @@ func (p *place) Get(_ context.Context, _, name string) (*stores.Store, error) {
 
 // build makes the stores of a world, under a name of its own.
 func (w *world) build(ctx context.Context, name string) (_ *place, err error) {
-	p := &place{open: map[string]*stores.Store{}}
+	p := &place{open: map[string]*stores.Store{}, ring: &keyring{held: map[keys.ID]bool{}}}
 	if p.folder, err = os.MkdirTemp(shared.folder, "w"); err != nil {
 		return nil, err
 	}
@@ -170,7 +172,7 @@ func (w *world) foreignKeys(tb *table) []string {
 }
 
 var sqliteTypes = map[string]string{"int": "INTEGER", "small": "SMALLINT", "text": "TEXT", "varchar": "VARCHAR(60)", "uuid": "TEXT", "date": "DATE",
-	"stamp": "TEXT", "blob": "BLOB", "email": "TEXT"}
+	"stamp": "TEXT", "blob": "BLOB", "email": "TEXT", "list": "TEXT", "json": "TEXT", "jsontext": "TEXT"}
 
 func (w *world) sqlite(ctx context.Context, p *place, s *stores.Store) error {
 	file := s.Name + ".db"
@@ -269,7 +271,7 @@ func (tb *table) dumpSQLite(ctx context.Context, db *sql.DB, out snapshot) error
 }
 
 var postgresqlTypes = map[string]string{"int": "bigint", "small": "smallint", "text": "text", "varchar": "varchar(60)", "uuid": "uuid", "date": "date",
-	"stamp": "timestamptz", "blob": "bytea", "email": "text"}
+	"stamp": "timestamptz", "blob": "bytea", "email": "text", "list": "text", "json": "jsonb", "jsontext": "json"}
 
 func (w *world) postgresql(ctx context.Context, p *place, s *stores.Store) error {
 	schema := quote(s.DefaultSchema)

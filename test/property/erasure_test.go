@@ -16,6 +16,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 	clocktesting "k8s.io/utils/clock/testing"
@@ -180,7 +181,8 @@ func TestErasureOfRandomDatabases(t *testing.T) {
 		t.Errorf("of %d worlds only %d had a map that fits, and %d a subject to erase", total, accepted, erased)
 	}
 	for _, what := range []string{string(gone), string(changed), string(retained), string(pinned), string(kept), others, "cut", "cut of others", "file",
-		"main on postgresql", "main on sqlite", "two stores", "interrupted"} {
+		"main on postgresql", "main on sqlite", "two stores", "interrupted", "tree", "circle", "own parent", "long chain", "shared gone", "shared stays", "shared pinned", "member", "redaction",
+		"later", "another subject"} {
 		if seen[what] == 0 {
 			t.Errorf("no case had: %s", what)
 		}
@@ -192,7 +194,7 @@ func runCase(t *rapid.T, w *world, seen map[string]int) (problem string, found b
 	ctx := context.Background()
 	shared.cases++
 	name := fmt.Sprintf("case%d", shared.cases)
-	e := &erasure{t: t, w: w, name: name, seen: seen}
+	e := &erasure{t: t, w: w, name: name, seen: seen, at: now}
 	source := []planner.MapSource{e.source()}
 	first := e.build(ctx, name+"a")
 	defer e.close(ctx, first)
@@ -200,7 +202,7 @@ func runCase(t *rapid.T, w *world, seen map[string]int) (problem string, found b
 		return problem, false
 	}
 	before := e.snapshot(ctx, first)
-	want := w.expect(before)
+	want := w.expect(before, e.at)
 	if want.blocked {
 		e.refuse(ctx, first, want, before)
 		return "", false
@@ -215,6 +217,8 @@ func runCase(t *rapid.T, w *world, seen map[string]int) (problem string, found b
 	}
 	w.tally(want, seen)
 	e.repeat(ctx, run, after)
+	after = e.later(ctx, first, want, before, after)
+	e.others(ctx, first, after)
 	return "", true
 }
 
@@ -262,6 +266,10 @@ type erasure struct {
 	w    *world
 	name string
 	seen map[string]int
+	// at is the time of the executor's clock.
+	at time.Time
+	// round is the number of the subjects before.
+	round int
 }
 
 func (e *erasure) source() planner.MapSource {
@@ -321,14 +329,16 @@ func (e *erasure) fits(ctx context.Context, source []planner.MapSource, p *place
 
 // executor makes one with the task to erase the subject.
 func (e *erasure) executor(p *place, v vault) (*executor.Executor, executor.Task, *keyring) {
-	ring := &keyring{held: map[keys.ID]bool{}}
-	at := clocktesting.NewFakePassiveClock(now)
-	x := &executor.Executor{Stores: p, State: v.state, Keys: ring, Clock: at, Journal: &journal.Journal{Ledger: v.ledger, State: v.state, Clock: at}}
-	task := executor.Task{RunUID: "run-" + e.name, Namespace: e.name, Name: "erase", Handle: "handle", SubjectPseudonym: "pseudonym",
-		Request: &executor.RequestTask{UID: "request-" + e.name, Name: "request", Maps: []planner.MapSource{e.source()},
+	at := clocktesting.NewFakePassiveClock(e.at)
+	x := &executor.Executor{Stores: p, State: v.state, Keys: p.ring, Clock: at, Journal: &journal.Journal{Ledger: v.ledger, State: v.state, Clock: at}}
+	task := executor.Task{RunUID: fmt.Sprintf("run%d-%s", e.round, e.name), Namespace: e.name, Name: fmt.Sprint("erase", e.round), Handle: fmt.Sprint("handle", e.round),
+		SubjectPseudonym: fmt.Sprint("pseudonym", e.round),
+		Request: &executor.RequestTask{UID: e.request(), Name: fmt.Sprint("request", e.round), Maps: []planner.MapSource{e.source()},
 			Identities: func(context.Context) (map[string][]string, error) { return e.w.subject, nil }}}
-	return x, task, ring
+	return x, task, p.ring
 }
+
+func (e *erasure) request() string { return fmt.Sprintf("request%d-%s", e.round, e.name) }
 
 // erase carries the run to its end, and once more.
 func (e *erasure) erase(ctx context.Context, p *place, v vault, found bool) *state.Run {
@@ -392,10 +402,10 @@ func (e *erasure) describe() string {
 		fmt.Fprintf(&b, "\n  e%d %q in %s: %s, key %v, %d rows, holds %d, pinned %t, order %s", i, tb.name, tb.store, tb.entity.Action, tb.key, len(tb.rows),
 			len(tb.entity.Holds), tb.entity.Pinned != nil, tb.entity.Order)
 		for _, f := range tb.refs {
-			fmt.Fprintf(&b, "\n    %v (%s) -> e%d %v deep %t fk %q when %s %s", f.columns, tb.column(f.columns[len(f.columns)-1]).kind, f.to, f.parents, f.deep, f.onDelete, f.whenColumn, f.whenHas)
+			fmt.Fprintf(&b, "\n    %v (%s) -> e%d %v deep %t counted %t fk %q when %s %s", f.columns, tb.column(f.columns[len(f.columns)-1]).kind, f.to, f.parents, f.deep, f.counted, f.onDelete, f.whenColumn, f.whenHas)
 		}
 		for _, f := range tb.entity.Fields {
-			fmt.Fprintf(&b, "\n    %s: %s", f.Column, f.Strategy)
+			fmt.Fprintf(&b, "\n    %s%s: %s", f.Column, strings.TrimPrefix(f.Path, "$"), f.Strategy)
 		}
 	}
 	return b.String()

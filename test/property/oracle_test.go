@@ -33,6 +33,7 @@ func (w *world) tally(e *expectation, seen map[string]int) {
 		seen["two stores"]++
 	}
 	seen["file"] += len(e.files)
+	w.tallyRelations(e, seen)
 	for _, tb := range w.tables {
 		for _, r := range tb.rows {
 			f, cuts := e.fates[r], len(e.cuts[r])
@@ -58,7 +59,7 @@ type expectation struct {
 	blocked bool
 }
 
-func (w *world) expect(before snapshot) *expectation {
+func (w *world) expect(before snapshot, at time.Time) *expectation {
 	e := &expectation{fates: map[*row]fate{}, cuts: map[*row][]string{}, files: map[string]bool{}}
 	mine := w.mine()
 	for _, r := range w.tables[0].rows {
@@ -67,7 +68,7 @@ func (w *world) expect(before snapshot) *expectation {
 	if !e.found {
 		return e
 	}
-	w.decide(e, mine)
+	w.decide(e, mine, at)
 	for _, tb := range w.tables {
 		for _, r := range tb.rows {
 			e.cut(w, tb, r)
@@ -90,24 +91,61 @@ func (w *world) expect(before snapshot) *expectation {
 	return e
 }
 
-// mine finds the subject's rows. Deep references lead to tables with a smaller index only.
+// mine finds the subject's rows.
 func (w *world) mine() map[*row]bool {
 	mine := map[*row]bool{}
-	for _, tb := range w.tables {
-		for _, r := range tb.rows {
-			hit := false
-			for _, m := range tb.entity.IdentifiedBy {
-				hit = hit || w.identifies(r.v[m.Column], m)
-			}
-			for _, f := range tb.refs {
-				hit = hit || f.deep && slices.ContainsFunc(w.tables[f.to].rows, func(p *row) bool { return mine[p] && f.leads(r, p) })
-			}
-			if hit && w.covered(tb, r) {
-				mine[r] = true
+	for again := true; again; {
+		again = false
+		for i, tb := range w.tables {
+			for _, r := range tb.rows {
+				if !mine[r] && w.covered(tb, r) && w.isMine(i, r, mine) {
+					mine[r], again = true, true
+				}
 			}
 		}
 	}
 	return mine
+}
+
+func (w *world) isMine(i int, r *row, mine map[*row]bool) bool {
+	tb := w.tables[i]
+	for _, m := range tb.entity.IdentifiedBy {
+		if w.identifies(r.v[m.Column], m) {
+			return true
+		}
+	}
+	for _, f := range tb.refs {
+		if f.deep && slices.ContainsFunc(w.tables[f.to].rows, func(p *row) bool { return mine[p] && f.leads(r, p) }) {
+			return true
+		}
+	}
+	return w.lastGoes(i, r, mine)
+}
+
+// lastGoes tells whether rows of the subject refer to the shared row, and none that stays.
+func (w *world) lastGoes(i int, r *row, mine map[*row]bool) bool {
+	referred := false
+	for _, tb := range w.tables {
+		for _, f := range tb.refs {
+			for _, l := range tb.rows {
+				if !f.counted || f.to != i || !w.covered(tb, l) || !f.leads(l, r) {
+					continue
+				}
+				if !mine[l] || !tb.letsGo(f) {
+					return false
+				}
+				referred = true
+			}
+		}
+	}
+	return referred
+}
+
+// letsGo tells whether an erasure ends the reference.
+func (tb *table) letsGo(f ref) bool {
+	return tb.entity.Action == v1alpha1.ActionDelete || slices.ContainsFunc(tb.entity.Fields, func(c v1alpha1.FieldChange) bool {
+		return c.Strategy == v1alpha1.StrategyNull && slices.Contains(f.columns, c.Column)
+	})
 }
 
 // covered tells whether the map looks at the row at all.
@@ -142,44 +180,63 @@ func (w *world) identifies(v *string, m v1alpha1.IdentityMatch) bool {
 		}
 		return strings.ToLower(s)
 	}
-	return slices.ContainsFunc(w.subject[m.Identity], func(s string) bool { return strings.TrimSpace(s) != "" && fold(s) == fold(*v) })
+	texts := []string{*v}
+	if m.Comparison == v1alpha1.CompareContains {
+		texts = wordsOf(*v)
+	}
+	return slices.ContainsFunc(w.subject[m.Identity], func(s string) bool {
+		if m.Comparison == v1alpha1.CompareContains && m.Normalize == v1alpha1.NormalizeTrimLowerCase {
+			s = strings.TrimSpace(s)
+		}
+		return strings.TrimSpace(s) != "" && slices.ContainsFunc(texts, func(text string) bool { return fold(s) == fold(text) })
+	})
 }
 
 func lookAlike(r rune) bool { return r > unicode.MaxASCII && unicode.ToLower(r) <= unicode.MaxASCII }
 
-// decide gives every row of the subject its fate, rows that refer to others first.
-func (w *world) decide(e *expectation, mine map[*row]bool) {
-	for _, tb := range slices.Backward(w.tables) {
+// decide gives every row of the subject its fate.
+func (w *world) decide(e *expectation, mine map[*row]bool, at time.Time) {
+	for _, tb := range w.tables {
 		for _, r := range tb.rows {
-			if !mine[r] {
-				continue
-			}
 			switch a := tb.entity.Action; {
+			case !mine[r]:
 			case a == v1alpha1.ActionKeep:
 				e.fates[r] = kept
-			case tb.held(r):
+			case tb.held(r, at):
 				e.fates[r] = retained
 			case a != v1alpha1.ActionDelete:
 				e.fates[r] = changed
-			case e.fates[r] == "":
+			default:
 				e.fates[r] = gone
 			}
-			if e.fates[r] != retained && e.fates[r] != pinned {
-				continue
-			}
-			for _, f := range tb.refs {
-				for _, p := range w.tables[f.to].rows {
-					if f.deep && mine[p] && f.leads(r, p) {
-						e.fates[p] = pinned // for now: its own turn comes
-					}
+		}
+	}
+	for again := true; again; {
+		again = false
+		for _, tb := range w.tables {
+			for _, r := range tb.rows {
+				if e.fates[r] == retained || e.fates[r] == pinned {
+					again = w.pin(e, tb, r) || again
 				}
 			}
 		}
 	}
 }
 
+// pin keeps what a row that stays for now refers to.
+func (w *world) pin(e *expectation, tb *table, r *row) (news bool) {
+	for _, f := range tb.refs {
+		for _, p := range w.tables[f.to].rows {
+			if (f.deep || f.counted) && e.fates[p] == gone && f.leads(r, p) {
+				e.fates[p], news = pinned, true
+			}
+		}
+	}
+	return news
+}
+
 // held applies the statutory hold: its conditions, and one calendar year from its clock.
-func (tb *table) held(r *row) bool {
+func (tb *table) held(r *row, now time.Time) bool {
 	for _, h := range tb.entity.Holds {
 		selected := true
 		for _, c := range h.Conditions {
@@ -209,7 +266,7 @@ func (e *expectation) cut(w *world, tb *table, r *row) {
 		return
 	}
 	for _, f := range tb.refs {
-		if f.deep || !slices.ContainsFunc(w.tables[f.to].rows, func(p *row) bool { return e.fates[p] == gone && f.leads(r, p) }) {
+		if f.deep || f.counted || !slices.ContainsFunc(w.tables[f.to].rows, func(p *row) bool { return e.fates[p] == gone && f.leads(r, p) }) {
 			continue
 		}
 		for _, c := range f.columns {
@@ -292,10 +349,14 @@ func (w *world) checkValue(e *expectation, tb *table, r *row, c column, was, is 
 			fields = tb.entity.Pinned.Fields
 		}
 	}
-	i := slices.IndexFunc(fields, func(f v1alpha1.FieldChange) bool { return f.Column == c.name })
+	fields = slices.DeleteFunc(slices.Clone(fields), func(f v1alpha1.FieldChange) bool { return f.Column != c.name })
 	switch {
-	case i >= 0:
-		return checkField(fields[i], was, is)
+	case len(fields) > 0 && fields[0].Path != "":
+		return w.checkDocument(fields, was, is)
+	case len(fields) > 0 && fields[0].Strategy == v1alpha1.StrategyRedact:
+		return w.checkRedacted(tb, fields[0], was, is)
+	case len(fields) > 0:
+		return checkField(fields[0], was, is)
 	case slices.Contains(e.cuts[r], c.name):
 		if is != null {
 			return "its link was not cut"
@@ -327,7 +388,7 @@ func checkField(f v1alpha1.FieldChange, was, is string) string {
 	if ok {
 		return ""
 	}
-	return "it does not have what " + string(f.Strategy) + " writes"
+	return fmt.Sprintf("it does not have what %s writes: %q %q", f.Strategy, was, is)
 }
 
 // truncated works on "s:2020-05-17 10:20:30+00".

@@ -3,6 +3,7 @@ package property
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -40,6 +41,9 @@ type table struct {
 	hasTenant   bool
 	fileColumn  string
 	folder      string
+	shared      bool // counted by the references of other tables
+	trees       int  // Deep references to itself
+	chain       bool // each row refers to the one before
 	rows        []*row
 	entity      v1alpha1.Entity
 }
@@ -54,6 +58,7 @@ type ref struct {
 	to                  int
 	columns, parents    []string
 	deep, fk            bool
+	counted             bool // the rows referred to are shared, and go with the last row that refers to them
 	mixed               bool // from a table with tenants to one without
 	onDelete            string
 	whenColumn, whenHas string
@@ -146,9 +151,9 @@ func drawWorld(t *rapid.T) *world {
 	for i := range w.tables {
 		w.drawRows(t, i)
 	}
-	for _, deep := range []bool{true, false} {
+	for _, pass := range passes {
 		for i := range w.tables {
-			w.drawLinks(t, i, deep)
+			w.drawLinks(t, i, pass)
 		}
 	}
 	w.drawSubject(t)
@@ -181,7 +186,7 @@ func (w *world) drawTable(t *rapid.T, i int) {
 		tb.unique = []string{"code"}
 	}
 	for p := range 2 {
-		tb.add(fmt.Sprintf("p%d", p), pick(t, []string{"text", "varchar", "text", "date", "blob", "stamp", "int"}, "payload"), rapid.Bool().Draw(t, "not null"))
+		tb.add(fmt.Sprintf("p%d", p), pick(t, []string{"text", "varchar", "json", "text", "date", "blob", "stamp", "int", "jsontext"}, "payload"), rapid.Bool().Draw(t, "not null"))
 	}
 	tb.entity = v1alpha1.Entity{Name: fmt.Sprintf("e%d", i), Store: tb.store, Table: tb.name, Key: tb.key, Category: fmt.Sprintf("c%d", i%3), LegalBasis: "basis"}
 	if tb.hasTenant {
@@ -190,6 +195,9 @@ func (w *world) drawTable(t *rapid.T, i int) {
 	if i == 0 {
 		tb.entity.Root = &v1alpha1.Root{Rows: v1alpha1.RowsMany}
 	}
+	if tb.shared = i > 0 && chance(t, 4, "shared") && w.drawSharing(t, i); tb.shared {
+		return
+	}
 	for j := range i {
 		if len(tb.refs) < 2 && (j == i-1 && len(tb.refs) == 0 || chance(t, 3, "deep")) {
 			w.drawRef(t, i, j, true)
@@ -197,6 +205,10 @@ func (w *world) drawTable(t *rapid.T, i int) {
 	}
 	if i > 1 && chance(t, 4, "polymorphic") {
 		w.drawPolymorphic(t, i)
+	}
+	tb.trees = pick(t, []int{0, 0, 0, 0, 1, 1, 2}, "trees")
+	for range tb.trees {
+		w.drawRef(t, i, i, true)
 	}
 	w.drawIdentities(t, i)
 }
@@ -214,6 +226,11 @@ func (w *world) drawIdentities(t *rapid.T, i int) {
 		n := pick(t, []v1alpha1.Normalization{v1alpha1.NormalizeLowerCase, v1alpha1.NormalizeTrimLowerCase, v1alpha1.NormalizeNone, ""}, "normalize")
 		tb.entity.IdentifiedBy = append(tb.entity.IdentifiedBy, v1alpha1.IdentityMatch{Column: "email", Identity: "email", Normalize: n})
 	}
+	if chance(t, 3, "list") {
+		tb.add("to_list", "list", rapid.Bool().Draw(t, "list not null"))
+		n := pick(t, []v1alpha1.Normalization{v1alpha1.NormalizeTrimLowerCase, v1alpha1.NormalizeLowerCase, v1alpha1.NormalizeNone, ""}, "normalize words")
+		tb.entity.IdentifiedBy = append(tb.entity.IdentifiedBy, v1alpha1.IdentityMatch{Column: "to_list", Identity: "email", Normalize: n, Comparison: v1alpha1.CompareContains})
+	}
 	if i > 0 && chance(t, 3, "two columns") {
 		tb.add("author", w.tables[0].column("id").kind, false)
 		tb.entity.IdentifiedBy = append(tb.entity.IdentifiedBy, v1alpha1.IdentityMatch{Column: "author", Identity: "id"})
@@ -225,11 +242,11 @@ func (w *world) drawRef(t *rapid.T, i, j int, deep bool) {
 	tb, to := w.tables[i], w.tables[j]
 	r := ref{to: j, deep: deep}
 	prefix := fmt.Sprintf("r%d_", len(tb.refs))
+	nullable := !deep || i == j && tb.trees > 1 || rapid.Bool().Draw(t, "nullable")
 	parents := to.key
-	if to.unique != nil && chance(t, 3, "by code") {
+	if to.unique != nil && (i != j || nullable) && chance(t, 3, "by code") {
 		parents = to.unique
 	}
-	nullable := !deep || rapid.Bool().Draw(t, "nullable")
 	if !deep && chance(t, 12, "cannot be cut") {
 		nullable = false // Check must find it
 	}
@@ -307,6 +324,10 @@ func (w *world) drawTreatment(t *rapid.T, i int) {
 	e.Action = pick(t, actions, "action")
 	if e.Action == v1alpha1.ActionAnonymize || e.Action == v1alpha1.ActionMark {
 		e.Fields = w.drawFields(t, tb)
+		if tb.column("to_list") != nil && rapid.Bool().Draw(t, "redact the list") {
+			e.Fields = append(e.Fields, v1alpha1.FieldChange{Column: "to_list", Strategy: v1alpha1.StrategyRedact, Value: ptr("[gone]")})
+		}
+		w.drawForgotten(t, tb)
 		if chance(t, 6, "final") {
 			e.Order = v1alpha1.OrderFinal
 		}
@@ -331,7 +352,11 @@ func (w *world) drawTreatment(t *rapid.T, i int) {
 		}
 		e.Files = []v1alpha1.FileReference{f}
 	}
+	e.Parents = append(e.Parents, w.sharers(i)...)
 	for _, r := range tb.refs {
+		if r.counted {
+			continue
+		}
 		p := v1alpha1.Parent{Entity: fmt.Sprintf("e%d", r.to), Relation: v1alpha1.RelationShallow}
 		if r.deep {
 			p.Relation = v1alpha1.RelationDeep
@@ -374,7 +399,11 @@ func (w *world) drawFields(t *rapid.T, tb *table) []v1alpha1.FieldChange {
 		var strategies []v1alpha1.AnonymizeStrategy
 		switch c.kind {
 		case "text", "varchar":
-			strategies = []v1alpha1.AnonymizeStrategy{v1alpha1.StrategyConstant, v1alpha1.StrategyPseudonym, v1alpha1.StrategyHash, v1alpha1.StrategyRandom}
+			strategies = []v1alpha1.AnonymizeStrategy{v1alpha1.StrategyConstant, v1alpha1.StrategyPseudonym, v1alpha1.StrategyRedact, v1alpha1.StrategyHash, v1alpha1.StrategyRandom,
+				v1alpha1.StrategyRedact}
+		case "json", "jsontext":
+			fields = append(fields, drawMembers(t, name)...)
+			continue
 		case "date", "stamp":
 			strategies = []v1alpha1.AnonymizeStrategy{v1alpha1.StrategyTruncateDate}
 		default:
@@ -390,6 +419,8 @@ func (w *world) drawFields(t *rapid.T, tb *table) []v1alpha1.FieldChange {
 			if c.kind == "text" || c.kind == "varchar" {
 				f.Value = ptr(pick(t, []string{"removed", "", "o'%_\"", "1"}, "constant"))
 			}
+		case v1alpha1.StrategyRedact:
+			f.Value = ptr(pick(t, []string{"[gone]", ""}, "redaction"))
 		case v1alpha1.StrategyTruncateDate:
 			f.Unit = pick(t, []v1alpha1.DateUnit{v1alpha1.UnitYear, v1alpha1.UnitMonth, v1alpha1.UnitDay}, "unit")
 		}
@@ -418,6 +449,9 @@ func (w *world) drawRows(t *rapid.T, i int) {
 	if i == 0 {
 		n = rapid.IntRange(2, 6).Draw(t, "people")
 	}
+	if tb.chain = tb.mayChain(i) && chance(t, 8, "chain"); tb.chain {
+		n = 66 // more than there are levels
+	}
 	taken := map[string]bool{}
 	fileNames := rapid.Permutation(names).Draw(t, "file names")
 	for k := range n {
@@ -428,6 +462,9 @@ func (w *world) drawRows(t *rapid.T, i int) {
 		}
 		if i == 0 && k == 0 && tb.hasTenant {
 			r.v["tenant"] = ptr(w.tenants[0])
+		}
+		if tb.chain {
+			r.v["id"] = ptr(strconv.Itoa(1000 + k))
 		}
 		id := ""
 		for _, c := range tb.key {
@@ -443,7 +480,7 @@ func (w *world) drawRows(t *rapid.T, i int) {
 			}
 			taken["code "+*code] = true
 		}
-		if tb.fileColumn != "" && !chance(t, 4, "no file") {
+		if tb.fileColumn != "" && k < len(names) && !chance(t, 4, "no file") {
 			r.v["file"] = ptr(fileNames[k])
 			if p := tb.path(r); p != "" && !chance(t, 6, "file lost") {
 				w.place(t, tb, p)
@@ -467,25 +504,33 @@ func (w *world) drawValue(t *rapid.T, tb *table, c column, k int) *string {
 		return pick(t, []*string{ptr("1"), ptr("10"), ptr("a_b"), ptr("a%b"), nil}, "sort")
 	case c.name == "p0" || c.name == "p1":
 		if c.kind == "text" || c.kind == "varchar" {
-			return ptr(fmt.Sprintf("personal %d %s %s", w.rid, c.name, pick(t, texts, c.name)))
+			return ptr(fmt.Sprintf("personal %d %s %s %s", w.rid, c.name, pick(t, texts, c.name), pick(t, emails, "in the text")))
 		}
+	case c.kind == "list":
+		if !c.notNull && chance(t, 6, "no list") {
+			return nil
+		}
+		return ptr(drawList(t))
 	case strings.HasPrefix(c.name, "r") || c.name == "item_id":
 		return nil // drawLinks
 	}
 	if !c.notNull && chance(t, 4, "null") {
 		return nil
 	}
+	if c.kind == "json" || c.kind == "jsontext" {
+		return ptr(drawDocument(t, w.rid))
+	}
 	return ptr(pick(t, pool(c.kind), c.name))
 }
 
 // drawLinks lets rows refer to rows, now and then to none or, without a constraint, to one that does not exist.
-func (w *world) drawLinks(t *rapid.T, i int, deep bool) {
+func (w *world) drawLinks(t *rapid.T, i int, pass func(i int, f ref) bool) {
 	tb := w.tables[i]
 	var kept []*row
 	for _, r := range tb.rows {
 		ok := true
 		for _, f := range tb.refs {
-			ok = (f.deep != deep || w.drawLink(t, tb, r, f)) && ok
+			ok = (!pass(i, f) || w.drawLink(t, tb, r, f)) && ok
 		}
 		if ok {
 			kept = append(kept, r)
@@ -517,7 +562,10 @@ func (w *world) drawLink(t *rapid.T, tb *table, r *row, f ref) bool {
 		candidates = nil
 	}
 	required := tb.column(f.columns[len(f.columns)-1]).notNull
-	if len(candidates) == 0 || !required && chance(t, 4, "no link") {
+	if to == tb && f.deep {
+		candidates = tb.above(r, candidates, required)
+	}
+	if len(candidates) == 0 || !required && (!tb.chain || to != tb) && chance(t, 4, "no link") {
 		if required && f.fk {
 			return false
 		}
@@ -540,7 +588,11 @@ func (w *world) drawLink(t *rapid.T, tb *table, r *row, f ref) bool {
 // drawSubject takes the identities of the first person, and those of a second account now and then.
 func (w *world) drawSubject(t *rapid.T) {
 	first := w.tables[0].rows[0]
-	w.subject["id"] = []string{*first.v["id"]}
+	w.drawIdentity(t, *first.v["id"])
+}
+
+func (w *world) drawIdentity(t *rapid.T, id string) {
+	w.subject = map[string][]string{"id": {id}}
 	w.subject["email"] = []string{pick(t, emails, "address")}
 	if chance(t, 3, "second address") {
 		w.subject["email"] = append(w.subject["email"], pick(t, emails, "another address"))
@@ -548,6 +600,7 @@ func (w *world) drawSubject(t *rapid.T) {
 	if chance(t, 5, "blank") {
 		w.subject["email"] = append(w.subject["email"], " ")
 	}
+	w.subject["email"] = slices.DeleteFunc(w.subject["email"], w.unfit)
 }
 
 func (w *world) place(t *rapid.T, tb *table, p string) {

@@ -9,14 +9,13 @@ import (
 	"cmp"
 	"context"
 	"errors"
-	"flag"
 	"fmt"
-	"math/rand/v2"
+	"maps"
 	"os"
-	"runtime/pprof"
 	"slices"
-	"time"
 
+	"github.com/lethe-dev/lethe/internal/backend/sql/postgresql"
+	"github.com/lethe-dev/lethe/test/bench/internal/subject"
 	"github.com/lethe-dev/lethe/test/pgtest"
 )
 
@@ -26,29 +25,14 @@ const (
 	targetVerified = 4.0
 )
 
-const (
-	minPeople = 5000
-	rowsOfOne = 50
-)
-
 func main() {
-	rounds := flag.Int("subjects", 300, "subjects that each contender erases")
-	warmUp := flag.Int("warm-up", 40, "subjects that each contender erases before it counts")
-	profile := flag.String("cpuprofile", "", "write a CPU profile of Lethe's erasures to this file; the others do not run")
-	flag.Parse()
-	if err := run(context.Background(), *rounds, *warmUp, *profile); err != nil {
+	if err := run(context.Background(), subject.Flags()); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
 		os.Exit(1)
 	}
 }
 
-// contender erases one subject and returns how long parts of it took, by the name of the figure.
-type contender struct {
-	name  string
-	erase func(ctx context.Context, subject int) (map[string]time.Duration, error)
-}
-
-func run(ctx context.Context, rounds, warmUp int, profile string) (err error) {
+func run(ctx context.Context, o subject.Options) (err error) {
 	server, err := pgtest.Start(ctx, pgtest.Options{Fsync: true})
 	if err != nil {
 		return err
@@ -58,91 +42,30 @@ func run(ctx context.Context, rounds, warmUp int, profile string) (err error) {
 	if err != nil {
 		return err
 	}
-	floor, err := newByHand(ctx, server, database)
+	hand, err := newByHand(ctx, server, database)
 	if err != nil {
 		return err
 	}
-	defer floor.close(ctx)
-	lethe, err := newLethe(ctx, server, database)
+	defer hand.close(ctx)
+	b, err := postgresql.Open(ctx, postgresql.Config{Host: server.Host, Port: server.Port, Database: database, User: server.User})
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, lethe.close()) }()
-
-	contenders := []contender{{"lethe", lethe.erase}}
-	if profile == "" {
-		contenders = append(contenders, contender{"batch", floor.batch}, contender{"keys_first", floor.keysFirst},
-			contender{"statements", floor.statements})
-	}
-	needed := (rounds + warmUp) * len(contenders)
-	people := max(minPeople, 2*needed)
-	if err := seed(ctx, floor.conn, people); err != nil {
-		return err
-	}
-	// In random order, as requests come: those who are gone lie scattered among those who are left.
-	subjects := rand.New(rand.NewPCG(1, 2)).Perm(people)[:needed]
-	if _, err := inTurns(ctx, contenders, warmUp, &subjects); err != nil {
-		return err
-	}
-	stop, err := profileTo(profile)
+	lethe, err := subject.NewLethe(ctx, b, "public")
 	if err != nil {
 		return err
 	}
-	times, err := inTurns(ctx, contenders, rounds, &subjects)
-	if err := errors.Join(err, stop()); err != nil {
+	defer func() { err = errors.Join(err, lethe.Close()) }()
+	times, err := subject.Compare(ctx, o, lethe, hand.floor())
+	if err != nil {
 		return err
 	}
-	if left, err := rowsLeft(ctx, floor.conn); err != nil || left != int64(people-needed)*rowsOfOne {
-		return errors.Join(err, fmt.Errorf("%d rows are left, which is not what should be", left))
-	}
-	report(times)
+	report(times.Medians())
 	return nil
 }
 
-// inTurns lets every contender erase one subject in each round, beginning with another one each time.
-func inTurns(ctx context.Context, contenders []contender, rounds int, subjects *[]int) (map[string][]time.Duration, error) {
-	times := map[string][]time.Duration{}
-	for round := range rounds {
-		for i := range contenders {
-			c := contenders[(i+round)%len(contenders)]
-			subject := (*subjects)[0] + 1
-			*subjects = (*subjects)[1:]
-			took, err := c.erase(ctx, subject)
-			if err != nil {
-				return nil, fmt.Errorf("%s: %w", c.name, err)
-			}
-			for name, d := range took {
-				times[name] = append(times[name], d)
-			}
-		}
-	}
-	return times, nil
-}
-
-func profileTo(path string) (stop func() error, err error) {
-	if path == "" {
-		return func() error { return nil }, nil
-	}
-	file, err := os.Create(path)
-	if err != nil {
-		return nil, err
-	}
-	if err := pprof.StartCPUProfile(file); err != nil {
-		return nil, errors.Join(err, file.Close())
-	}
-	return func() error { pprof.StopCPUProfile(); return file.Close() }, nil
-}
-
-func report(times map[string][]time.Duration) {
-	ms := map[string]float64{}
-	names := make([]string, 0, len(times))
-	for name, list := range times {
-		slices.Sort(list)
-		ms[name] = float64(list[len(list)/2].Microseconds()) / 1000
-		names = append(names, name)
-	}
-	slices.SortFunc(names, func(a, b string) int { return cmp.Compare(ms[a], ms[b]) })
-	for _, name := range names {
+func report(ms map[string]float64) {
+	for _, name := range slices.SortedFunc(maps.Keys(ms), func(a, b string) int { return cmp.Compare(ms[a], ms[b]) }) {
 		fmt.Printf("BENCH %s_ms %.3f\n", name, ms[name])
 	}
 	batch := ms["floor_batch"]

@@ -1,4 +1,4 @@
-package main
+package subject
 
 import (
 	"context"
@@ -13,24 +13,22 @@ import (
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/backend"
-	"github.com/lethe-dev/lethe/internal/backend/sql/postgresql"
 	"github.com/lethe-dev/lethe/internal/executor"
 	"github.com/lethe-dev/lethe/internal/journal"
 	keysmemory "github.com/lethe-dev/lethe/internal/keys/memory"
 	"github.com/lethe-dev/lethe/internal/ledger"
-	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
+	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite" //nolint:depguard // a benchmark wires adapters, as cmd does
 	"github.com/lethe-dev/lethe/internal/planner"
-	statesqlite "github.com/lethe-dev/lethe/internal/state/sqlite"
+	statesqlite "github.com/lethe-dev/lethe/internal/state/sqlite" //nolint:depguard // a benchmark wires adapters, as cmd does
 	"github.com/lethe-dev/lethe/internal/stores"
-	"github.com/lethe-dev/lethe/test/pgtest"
 )
 
 const namespace = "bench"
 
-// lethe is the executor as the operator has it, but for the keys: the key of a run is a Secret, so the operator makes and
+// Lethe is the executor as the operator has it, but for the keys: the key of a run is a Secret, so the operator makes and
 // removes it with one API write each. They are in memory here, because those writes belong to the Kubernetes API's
 // latency and not to the stores'.
-type lethe struct {
+type Lethe struct {
 	executor *executor.Executor
 	state    *statesqlite.Store
 	ledger   *stopwatch
@@ -74,18 +72,19 @@ type oneStore struct{ store *stores.Store }
 
 func (o oneStore) Get(context.Context, string, string) (*stores.Store, error) { return o.store, nil }
 
-func newLethe(ctx context.Context, server *pgtest.Server, database string) (_ *lethe, err error) {
-	l := &lethe{maps: dataMap()}
+// NewLethe makes an executor for a database with the tables of this package, in the schema given. It takes over the backend.
+func NewLethe(ctx context.Context, b backend.Backend, schema string) (_ *Lethe, err error) {
+	l := &Lethe{maps: dataMap(), timed: &timed{Backend: b}}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, b.Close(), os.RemoveAll(l.folder))
+		}
+	}()
+	l.store = &stores.Store{Backend: l.timed, Name: "main", Kind: planner.TableStore, DefaultSchema: schema,
+		Limits: v1alpha1.StoreLimits{MaxRowsPerRun: 100000}}
 	if l.folder, err = os.MkdirTemp("", "lethe-bench-"); err != nil {
 		return nil, err
 	}
-	b, err := postgresql.Open(ctx, postgresql.Config{Host: server.Host, Port: server.Port, Database: database, User: server.User})
-	if err != nil {
-		return nil, err
-	}
-	l.timed = &timed{Backend: b}
-	l.store = &stores.Store{Backend: l.timed, Name: "main", Kind: planner.TableStore, DefaultSchema: "public",
-		Limits: v1alpha1.StoreLimits{MaxRowsPerRun: 100000}}
 	signer, err := ledger.NewSigner("bench.lethe.dev", make([]byte, 32))
 	if err != nil {
 		return nil, err
@@ -103,12 +102,14 @@ func newLethe(ctx context.Context, server *pgtest.Server, database string) (_ *l
 	return l, nil
 }
 
-func (l *lethe) close() error {
+// Close closes the backend too.
+func (l *Lethe) Close() error {
 	return errors.Join(l.state.Close(), l.ledger.Close(), l.store.Close(), os.RemoveAll(l.folder))
 }
 
-// erase carries out the run of one request, from nothing to Completed.
-func (l *lethe) erase(ctx context.Context, subject int) (map[string]time.Duration, error) {
+// Erase carries out the run of one request, from nothing to Completed. Its figures are erasure, without verification and the
+// run's own record, and erasure_verified, with both.
+func (l *Lethe) Erase(ctx context.Context, subject int) (map[string]time.Duration, error) {
 	id := strconv.Itoa(subject)
 	task := executor.Task{RunUID: "run-" + id, Namespace: namespace, Name: "erase-" + id, Handle: "handle-" + id, SubjectPseudonym: "pseudonym-" + id,
 		Request: &executor.RequestTask{UID: "request-" + id, Name: "request-" + id, Maps: l.maps,
@@ -119,7 +120,7 @@ func (l *lethe) erase(ctx context.Context, subject int) (map[string]time.Duratio
 	if err != nil {
 		return nil, err
 	}
-	if record.Phase != string(v1alpha1.PhaseCompleted) || len(record.Steps) != 1 || record.Steps[0].Done != rowsOfOne {
+	if record.Phase != string(v1alpha1.PhaseCompleted) || len(record.Steps) != 1 || record.Steps[0].Done != Rows {
 		return nil, fmt.Errorf("the run ended as %s", record.Phase)
 	}
 	// The destroyed plan leaves the write-ahead log beside the run's way; nobody else should pay for that.
@@ -128,21 +129,4 @@ func (l *lethe) erase(ctx context.Context, subject int) (map[string]time.Duratio
 	}
 	verification := l.ledger.verified.Sub(l.timed.executed)
 	return map[string]time.Duration{"erasure": l.ledger.recorded.Sub(begin) - verification, "erasure_verified": end.Sub(begin)}, nil
-}
-
-func dataMap() []planner.MapSource {
-	entity := func(name string) v1alpha1.Entity {
-		return v1alpha1.Entity{Name: name, Store: "main", Table: name, Key: []string{"id"}, Category: "profile", Action: v1alpha1.ActionDelete}
-	}
-	person := entity("person")
-	person.Root = &v1alpha1.Root{Rows: v1alpha1.RowsOne}
-	person.IdentifiedBy = []v1alpha1.IdentityMatch{{Column: "id", Identity: "id"}}
-	spec := v1alpha1.PersonalDataMapSpec{Entities: []v1alpha1.Entity{person}}
-	for _, c := range children {
-		table, column := c.parent()
-		e := entity(c.name)
-		e.Parents = []v1alpha1.Parent{{Entity: table, Relation: v1alpha1.RelationDeep, Columns: []v1alpha1.ColumnPair{{Column: column, ParentColumn: "id"}}}}
-		spec.Entities = append(spec.Entities, e)
-	}
-	return []planner.MapSource{{Name: "people", UID: "map", Generation: 1, Spec: spec}}
 }
