@@ -140,8 +140,8 @@ func (b *buckets) cutOwn(s *rowState) {
 		}
 		to := b.of(parent)
 		switch {
-		case ed.shared: // the record that refers goes first
-			if from != nil {
+		case ed.shared: // the record that refers goes first; what is overwritten may be referred to
+			if from != nil && s.e.deletes() {
 				b.waitFor(from, to)
 			}
 			continue
@@ -350,7 +350,9 @@ func (b *buckets) counts() []v1alpha1.CategoryCount {
 					c.of(e.spec.Category).Kept++
 				}
 			case fateShared:
-				c.of(e.spec.Category).Shared++
+				if !s.row.Gone {
+					c.of(e.spec.Category).Shared++
+				}
 			}
 		}
 	}

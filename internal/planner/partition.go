@@ -93,6 +93,8 @@ type partition struct {
 	index   map[string]map[string]*rowState // by entity's name and key
 	// counted are the records that a record refers to by RefCount references of theirs.
 	counted map[*rowState][]*rowState
+	// open are the records of the entity at hand that are to be decided on.
+	open []*rowState
 }
 
 func (g *Graph) partition(f *Facts, holds []Hold, now time.Time) *partition {
@@ -114,11 +116,12 @@ func (g *Graph) partition(f *Facts, holds []Hold, now time.Time) *partition {
 	// In the order of execution whatever pins a record is decided before the record is. Along references of an entity to itself
 	// one decision may change another; they only ever keep more.
 	for _, e := range g.exec {
-		for again := true; again; {
-			again = false
-			for _, s := range p.states[e] {
-				again = p.settle(s) || again
-			}
+		p.open = slices.Clone(p.states[e])
+		for len(p.open) > 0 {
+			last := len(p.open) - 1
+			s := p.open[last]
+			p.open = p.open[:last]
+			p.settle(s)
 		}
 	}
 	return p
@@ -131,12 +134,13 @@ func (p *partition) count() {
 			continue
 		}
 		claimed := map[*rowState]bool{}
-		for again := true; again; {
-			again = false
-			for _, s := range p.states[e] {
-				if !claimed[s] && p.claims(s, claimed) {
-					claimed[s], again = true, true
-				}
+		below := p.below(e)
+		for open := slices.Clone(p.states[e]); len(open) > 0; {
+			s := open[len(open)-1]
+			open = open[:len(open)-1]
+			if !claimed[s] && p.claims(s, claimed) {
+				claimed[s] = true
+				open = append(open, below[s]...)
 			}
 		}
 		for _, s := range p.states[e] {
@@ -150,6 +154,21 @@ func (p *partition) count() {
 			}
 		}
 	}
+}
+
+// below has the records that belong to others of the same entity.
+func (p *partition) below(e *entity) map[*rowState][]*rowState {
+	below := map[*rowState][]*rowState{}
+	for _, ed := range e.selfEdges() {
+		for _, s := range p.states[e] {
+			for _, ref := range s.row.Parents {
+				if parent := p.index[e.name][ref.Key]; parent != nil && ref.Edge == ed.index {
+					below[parent] = append(below[parent], s)
+				}
+			}
+		}
+	}
+	return below
 }
 
 // doubts tells whether a record may not be the subject's although the reference led to it.
@@ -198,28 +217,27 @@ func (p *partition) load(e *entity) {
 	}
 }
 
-// settle decides on one record, after all that refer to it, and hands its reasons on to those that it refers to. It
-// returns true where that concerns a record of the same entity, which may have been decided on before.
-func (p *partition) settle(s *rowState) (again bool) {
+// settle decides on one record, after all that refer to it, and hands its reasons on to those that it refers to. Where
+// that concerns a record of the same entity, which may have been decided on before, this one is open again.
+func (p *partition) settle(s *rowState) {
 	s.fate, s.release, s.bases, s.open = fateDelete, release{}, nil, 0
 	switch {
 	case s.e.outside:
 		s.fate = fateOutside
 	case s.e.spec.Action == v1alpha1.ActionKeep:
 		s.fate = fateKeep
-	case s.stays && !s.row.Gone:
+	case s.stays:
 		s.fate = fateShared
 	default:
-		again = p.judge(s)
+		p.judge(s)
 	}
 	for _, counted := range p.counted[s] {
 		p.keepCounted(s, counted)
 	}
-	return again
 }
 
 // judge decides on a record that an erasure treats.
-func (p *partition) judge(s *rowState) (again bool) {
+func (p *partition) judge(s *rowState) {
 	if s.e.updates() {
 		s.fate = fateUpdate
 	}
@@ -227,7 +245,7 @@ func (p *partition) judge(s *rowState) (again bool) {
 	switch {
 	case !s.release.none() && s.row.Gone:
 		s.fate = fateAbsent
-		return false
+		return
 	case !s.release.none():
 		s.fate = fateRetain
 		if s.e.deletes() {
@@ -236,9 +254,9 @@ func (p *partition) judge(s *rowState) (again bool) {
 	case s.e.deletes() && !s.pinned.none() && !s.row.Gone:
 		s.fate, s.release = fatePin, s.pinned
 	default:
-		return false
+		return
 	}
-	return p.pinParents(s)
+	p.pinParents(s)
 }
 
 // keepCounted keeps a shared record for as long as one that refers to it is retained.
@@ -256,9 +274,8 @@ func (e *entity) nulls(column string) bool {
 	})
 }
 
-// pinParents keeps the records that a kept one refers to. It returns true where one of the same entity has to be decided
-// on anew.
-func (p *partition) pinParents(s *rowState) (again bool) {
+// pinParents keeps the records that a kept one refers to. Those of the same entity may have to be decided on anew.
+func (p *partition) pinParents(s *rowState) {
 	needs := s.needed
 	for _, b := range s.bases {
 		needs = sortedUnion(needs, []string{s.e.name + ": " + b})
@@ -274,11 +291,10 @@ func (p *partition) pinParents(s *rowState) (again bool) {
 		}
 		pinned, needed := parent.pinned.join(s.release), sortedUnion(parent.needed, needs)
 		if ed.parent == s.e && (pinned.key() != parent.pinned.key() || len(needed) != len(parent.needed)) {
-			again = true
+			p.open = append(p.open, parent)
 		}
 		parent.pinned, parent.needed = pinned, needed
 	}
-	return again
 }
 
 func (e *entity) edgeAt(index int) *edge {

@@ -332,12 +332,20 @@ func (c *compiler) checkTables(g *Graph) {
 			if !slices.Equal(e.spec.Key, other.spec.Key) {
 				c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "%s and %s map table %s with different keys; give them the same", other.name, e.name, e.spec.Table))
 			}
+			if sameConditions(e.scope, other.scope) && (e.counted() || other.counted()) {
+				c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "%s and %s map the same records of table %s, and one counts who refers to them: it would not see the references of the other; name all parents in one entity", other.name, e.name, e.spec.Table))
+			}
 			if sameConditions(e.scope, other.scope) && (e.spec.Action != other.spec.Action || e.updates()) {
 				c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "%s and %s map the same records of table %s; make their conditions exclude each other", other.name, e.name, e.spec.Table))
 			}
 		}
 		byTable[id] = append(byTable[id], e)
 	}
+}
+
+// counted tells whether the entity's records go with the last reference to them.
+func (e *entity) counted() bool {
+	return slices.ContainsFunc(e.edges, func(ed *edge) bool { return ed.shared })
 }
 
 func sameConditions(a, b []backend.Condition) bool {

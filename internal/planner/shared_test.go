@@ -160,3 +160,14 @@ func TestWhatBecameSharedWhileItWasRetainedStays(t *testing.T) {
 		})
 	}
 }
+
+func TestOneEntityCountsAllReferencesToItsRecords(t *testing.T) {
+	maps, _ := sharedDocuments()
+	other := child("letter", refCount("mail", "id", "doc"))
+	other.Table = "docs"
+	maps.Spec.Entities = append(maps.Spec.Entities, child("mail", deep("applicant", "applicant_id")), other)
+	_, problems := Compile([]MapSource{maps}, "")
+	if diff := cmp.Diff([]string{"InvalidSpec letter"}, reasons(problems)); diff != "" {
+		t.Errorf("two entities count references to the same records (-want +got):\n%s", diff)
+	}
+}
