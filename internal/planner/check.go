@@ -434,6 +434,11 @@ func (c *checker) warn(e *entity, info *backend.TableInfo) {
 	warn := func(column, format string, args ...any) {
 		c.warnings = append(c.warnings, e.problem(v1alpha1.ReasonSchemaMismatch, column, format, args...))
 	}
+	for _, ed := range e.edges {
+		if ed.shared && len(ed.parent.scope) > 0 && !sameConditions(e.scope, ed.parent.scope) {
+			warn(ed.columns[0], "only references of %s that meet its conditions keep a record of %s: where the conditions name a tenant, the references of others do not count; give %s the same conditions", ed.parent.name, e.name, e.name)
+		}
+	}
 	for _, ed := range e.selfEdges() {
 		for _, name := range ed.ownColumns() {
 			if col := column(info, name); e.deletes() && col != nil && (!col.Nullable || !col.UpdatePrivilege && !info.Privileges.Update) {
