@@ -131,7 +131,7 @@ func (b *buckets) cutOwn(s *rowState) {
 	from := b.of(s)
 	for _, ref := range s.row.Parents {
 		ed := s.e.edgeAt(ref.Edge)
-		if ed == nil || !ed.parent.deletes() {
+		if ed == nil || !ed.parent.deletes() && !ed.shared {
 			continue
 		}
 		parent := b.index[ed.parent.name][ref.Key]

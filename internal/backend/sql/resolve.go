@@ -480,8 +480,19 @@ func (r *resolver) contains(expr string, col *Column, m *backend.IdentityMatch) 
 	if len(exact) > 0 {
 		terms = append(terms, r.Dialect.ContainsWord(&r.b, text, exact, false))
 	}
-	if len(folded) > 0 {
-		terms = append(terms, r.Dialect.ContainsWord(&r.b, text, folded, true))
+	// Apart, for beside a word with other letters the Kelvin sign would be a k in those of ASCII too.
+	ascii, others := folded[:0:0], folded[:0:0]
+	for _, w := range folded {
+		if AllASCII([]string{w}) {
+			ascii = append(ascii, w)
+		} else {
+			others = append(others, w)
+		}
+	}
+	for _, words := range [][]string{ascii, others} {
+		if len(words) > 0 {
+			terms = append(terms, r.Dialect.ContainsWord(&r.b, text, words, true))
+		}
 	}
 	return "(" + expr + " IS NOT NULL AND " + or(terms) + ")", nil
 }
