@@ -24,9 +24,9 @@ var _ = Describe("Coverage", func() {
 			{Store: "ats", Table: "references_given", Columns: []string{"score"}, Reason: "wrong: nobody maps the table"},
 		}
 		w.create(objects...)
-		Eventually(w.mapCondition(v1alpha1.ConditionReady)).Should(HavePrefix("False/"))
-		Expect(w.theMap().Status.Problems).To(ContainElement(HaveField("Message", ContainSubstring("columns of table references_given, which no entity maps"))))
+		Eventually(func() []v1alpha1.MapProblem { return w.theMap().Status.Problems }).Should(ContainElement(HaveField("Message", ContainSubstring("columns of table references_given, which no entity maps"))))
 		w.changeMap(func(m *v1alpha1.PersonalDataMap) { m.Spec.Ignored = m.Spec.Ignored[:2] })
+		Eventually(func() int64 { return w.theMap().Status.ObservedGeneration }).Should(BeEquivalentTo(w.theMap().Generation))
 		Eventually(w.mapCondition(v1alpha1.ConditionReady)).Should(Equal("False/ForeignKeyUncovered"))
 		coverage := w.theMap().Status.Coverage
 		Expect(coverage.Mapped).To(BeEquivalentTo(6))
