@@ -38,8 +38,7 @@ func newManagerCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig file; default: the cluster that this process runs in, or KUBECONFIG")
-	flags.StringVar(&f.LedgerPath, "ledger-path", "/var/lib/lethe/ledger.db", "file of the ledger")
-	flags.StringVar(&f.StatePath, "state-path", "", "file of the state store; default: state.db beside the ledger")
+	flags.StringVar(&f.LedgerPath, "ledger-path", "/var/lib/lethe/ledger.db", "file of the ledger and the state store")
 	flags.StringVar(&f.Namespace, "operator-namespace", defaultNamespace(), "namespace of the operator's own Secrets and its Lease")
 	flags.StringArrayVar(&f.localRoots, "local-root", nil, "NAMESPACE=PATH: folder in which DataStores of kind sqlite and filesystem of that namespace may be; may be repeated, none by default")
 	flags.StringVar(&f.MetricsAddress, "metrics-bind-address", ":8080", "address of the metrics endpoint; 0 turns it off")
@@ -66,9 +65,6 @@ func (f *managerFlags) run(ctx context.Context) error {
 	config, err := f.restConfig()
 	if err != nil {
 		return err
-	}
-	if f.StatePath == "" {
-		f.StatePath = filepath.Join(filepath.Dir(f.LedgerPath), "state.db")
 	}
 	if f.LocalRoots, err = parseLocalRoots(f.localRoots); err != nil {
 		return err

@@ -52,6 +52,12 @@ type Transactional interface {
 	Transactional()
 }
 
+// Looker is the capability of answering Verify and Resolve from one look.
+type Looker interface {
+	// Look does both in one round trip.
+	Look(ctx context.Context, ops []Operation, req ResolveRequest) (left []int64, found *Resolution, err error)
+}
+
 // Inspector is the capability of describing tables, for stores that have them.
 type Inspector interface {
 	// Inspect describes the named tables, every table that refers to one of them by foreign key, and lists all tables of

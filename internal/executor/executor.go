@@ -9,6 +9,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	"k8s.io/utils/clock"
@@ -31,15 +32,12 @@ const maxRevisions = 8
 // The places where the death of the process would be worst.
 var (
 	crashPlanned       = crash.Define("run/planned")
-	crashSealed        = crash.Define("run/sealed")
 	crashIntent        = crash.Define("step/intent-recorded")
 	crashEffect        = crash.Define("step/effect-done")
 	crashBatchSaved    = crash.Define("step/batch-saved")
 	crashOutcome       = crash.Define("step/outcome-recorded")
-	crashStepSaved     = crash.Define("step/saved")
 	crashVerified      = crash.Define("run/verified")
 	crashResidueSealed = crash.Define("run/residue-sealed")
-	crashRecorded      = crash.Define("run/completion-recorded")
 	crashFinished      = crash.Define("run/finished")
 	crashKeyDestroyed  = crash.Define("run/key-destroyed")
 )
@@ -115,13 +113,11 @@ type run struct {
 	key      []byte
 	// unsealed is true while the material is newer than what the record has sealed.
 	unsealed bool
-	// pending entries go into the ledger with the next intent.
+	// pending entries go into the ledger with the next save.
 	pending []ledger.Entry
 	// obstacle is why the last execution did not fit the data, nil for another reason.
 	obstacle *backend.StaleError
-	// checkpoint of the ledger that the next state write keeps.
-	checkpoint *ledger.SignedCheckpoint
-	deadline   time.Time
+	deadline time.Time
 	// known are the pseudonyms under which a hold may name the subject.
 	known []string
 	// namespaceKey makes the pseudonyms of the namespace.
@@ -226,7 +222,7 @@ func (r *run) prepare(ctx context.Context) error {
 		return err
 	}
 	// Perhaps the process died before the ledger had it; what the ledger has already is not added again.
-	r.pending = append(r.pending, r.planEntry())
+	r.note(r.planEntry())
 	if err := r.compile(); err != nil {
 		return err
 	}
@@ -236,11 +232,14 @@ func (r *run) prepare(ctx context.Context) error {
 // resume looks again before it goes on: what the process that ended had done is known to be gone then, and its keys,
 // which may be somebody else's by now, are left alone.
 func (r *run) resume(ctx context.Context) error {
-	holds, err := r.recognize(ctx, r.material.Facts)
+	if err := r.recognize(ctx, r.material.Facts); err != nil {
+		return err
+	}
+	holds, err := r.liveHolds(ctx)
 	if err != nil {
 		return err
 	}
-	plan, facts, err := r.refresh(ctx, holds)
+	plan, facts, err := r.refresh(ctx, holds, nil)
 	if err != nil {
 		return err
 	}
@@ -285,33 +284,18 @@ func firstMessage(problems []planner.Problem) string {
 	return problems[0].Message
 }
 
-// save writes the record, together with the ledger's checkpoint and whatever else belongs to the same moment.
-func (r *run) save(ctx context.Context, also ...func(state.Tx) error) error {
-	return r.State.Update(ctx, func(tx state.Tx) error {
-		if r.checkpoint != nil {
-			if err := tx.PutCheckpoint(r.task.Namespace, r.checkpoint.Size, r.checkpoint.Root); err != nil {
-				return err
-			}
-		}
-		for _, f := range also {
-			if err := f(tx); err != nil {
-				return err
-			}
-		}
-		return tx.PutRun(r.record)
-	})
+// note keeps an entry for the ledger until the next save.
+func (r *run) note(e ledger.Entry) {
+	e.Handle, e.Run = r.task.Handle, r.task.RunUID
+	e.Key = r.task.Handle + "/" + r.task.RunUID + "/" + e.Key
+	r.pending = append(r.pending, e)
 }
 
-func (r *run) append(ctx context.Context, entries ...ledger.Entry) error {
-	for i := range entries {
-		entries[i].Handle = r.task.Handle
-		entries[i].Run = r.task.RunUID
-		entries[i].Key = r.task.Handle + "/" + r.task.RunUID + "/" + entries[i].Key
+// save writes the record, the ledger's entries that wait, and whatever else belongs to the same moment, in one transaction.
+func (r *run) save(ctx context.Context, also ...func(state.Tx) error) error {
+	err := r.Journal.Record(ctx, r.task.Namespace, slices.Clone(r.pending), append(also, func(tx state.Tx) error { return tx.PutRun(r.record) })...)
+	if err == nil {
+		r.pending = nil
 	}
-	checkpoint, err := r.Journal.Write(ctx, r.task.Namespace, entries...)
-	if err != nil {
-		return err
-	}
-	r.checkpoint = checkpoint
-	return nil
+	return err
 }

@@ -95,12 +95,10 @@ func (e *Executor) saveRecord(ctx context.Context, record *state.Run) error {
 	return e.State.Update(ctx, func(tx state.Tx) error { return tx.PutRun(record) })
 }
 
-// endRecord appends to the ledger and saves the record.
+// endRecord saves the record with an entry of the ledger.
 func (e *Executor) endRecord(ctx context.Context, record *state.Run, kind string, reason string) error {
 	r := &run{Executor: e, record: record, task: Task{RunUID: record.UID, Namespace: record.Namespace, Handle: record.Handle}}
 	now := e.Clock.Now().UTC()
-	if err := r.append(ctx, ledger.Entry{Key: kind + "/" + now.Format(time.RFC3339Nano), Kind: kind, Reason: reason}); err != nil {
-		return err
-	}
+	r.note(ledger.Entry{Key: kind + "/" + now.Format(time.RFC3339Nano), Kind: kind, Reason: reason})
 	return r.save(ctx)
 }

@@ -8,8 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"golang.org/x/sync/errgroup"
-
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/backend"
 	"github.com/lethe-dev/lethe/internal/fault"
@@ -41,15 +39,15 @@ func (r *run) verify(ctx context.Context) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	var left []int
-	var plan *planner.Plan
-	var facts *planner.Facts
-	group, gctx := errgroup.WithContext(ctx)
-	group.Go(func() (err error) { left, err = r.remaining(gctx); return err })
-	group.Go(func() (err error) { plan, facts, err = r.refresh(gctx, holds); return err })
-	if err := group.Wait(); err != nil {
+	check := r.check()
+	plan, facts, err := r.refresh(ctx, holds, check)
+	if err == nil {
+		err = check.verify(ctx, r.task.Namespace, r.stores())
+	}
+	if err != nil {
 		return false, err
 	}
+	left := r.left(check)
 	if len(left) > 0 || r.differs(plan) {
 		// Now it is known what is gone, and so what of the rest is still to be done.
 		r.adopt(plan, facts, holds, ledger.KindErasureAmended)
@@ -67,20 +65,33 @@ func (r *run) verify(ctx context.Context) (changed bool, err error) {
 
 // remaining asks the stores which steps of the plan have left something as it should not be.
 func (r *run) remaining(ctx context.Context) (left []int, err error) {
-	for i, step := range r.material.Plan.Steps {
-		store, err := r.stores().Get(ctx, r.task.Namespace, step.Store)
-		if err != nil {
-			return nil, err
-		}
-		counts, err := store.Verify(ctx, r.present(step).Operations)
-		if err != nil {
-			return nil, fault.FromStore(step.Store, err)
-		}
-		if slices.ContainsFunc(counts, func(n int64) bool { return n > 0 }) {
-			left = append(left, i)
-		}
+	check := r.check()
+	if err := check.verify(ctx, r.task.Namespace, r.stores()); err != nil {
+		return nil, err
 	}
-	return left, nil
+	return r.left(check), nil
+}
+
+// check is all that the plan does.
+func (r *run) check() *Check {
+	check := &Check{Ops: map[string][]backend.Operation{}, Left: map[string][]int64{}}
+	for _, step := range r.material.Plan.Steps {
+		check.Ops[step.Store] = append(check.Ops[step.Store], r.present(step).Operations...)
+	}
+	return check
+}
+
+// left are the steps of which a check has found something.
+func (r *run) left(check *Check) (steps []int) {
+	counts := maps.Clone(check.Left)
+	for i, step := range r.material.Plan.Steps {
+		n := len(r.present(step).Operations)
+		if slices.ContainsFunc(counts[step.Store][:n], func(n int64) bool { return n > 0 }) {
+			steps = append(steps, i)
+		}
+		counts[step.Store] = counts[step.Store][n:]
+	}
+	return steps
 }
 
 func (r *run) differs(plan *planner.Plan) bool {
@@ -107,7 +118,6 @@ func (r *run) finish(ctx context.Context) error {
 		if err := r.save(ctx); err != nil {
 			return err
 		}
-		r.unsealed = false
 	}
 	plan := r.material.Plan
 	residues, err := r.sealResidues(ctx, plan)
@@ -119,12 +129,8 @@ func (r *run) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	r.pending = append(r.pending, ledger.Entry{Key: "completed", Kind: ledger.KindErasureCompleted, Counts: ledgerCounts(plan.Counts, plan.Retained),
+	r.note(ledger.Entry{Key: "completed", Kind: ledger.KindErasureCompleted, Counts: ledgerCounts(plan.Counts, plan.Retained),
 		Attributes: map[string]string{"planDigest": r.record.PlanDigest}})
-	if err := r.flush(ctx); err != nil {
-		return err
-	}
-	crashRecorded.Hit()
 	if err := r.complete(Outcome{Counts: plan.Counts, Retained: plan.Retained}); err != nil {
 		return err
 	}
@@ -349,11 +355,7 @@ func (r *run) finishResidue(ctx context.Context) error {
 		return err
 	}
 	counts := r.material.Plan.Counts
-	r.pending = append(r.pending, ledger.Entry{Key: "completed", Kind: ledger.KindRunCompleted, Counts: ledgerCounts(counts, nil), Reason: v1alpha1.ReasonErased})
-	if err := r.flush(ctx); err != nil {
-		return err
-	}
-	crashRecorded.Hit()
+	r.note(ledger.Entry{Key: "completed", Kind: ledger.KindRunCompleted, Counts: ledgerCounts(counts, nil), Reason: v1alpha1.ReasonErased})
 	if err := r.complete(Outcome{Counts: counts}); err != nil {
 		return err
 	}

@@ -29,15 +29,8 @@ func (r *run) plan(ctx context.Context) error {
 	if err := complete(r.graph, r.material.Subject); err != nil {
 		return err
 	}
-	holds, err := r.liveHolds(ctx)
+	facts, holds, err := r.survey(ctx)
 	if err != nil {
-		return err
-	}
-	facts, err := Resolve(ctx, r.Stores, Query{Namespace: r.task.Namespace, Graph: r.graph, Subject: r.material.Subject, Holds: holds})
-	if err != nil {
-		return err
-	}
-	if holds, err = r.recognize(ctx, facts); err != nil {
 		return err
 	}
 	assessment := r.graph.Assess(facts, holds, r.Clock.Now().UTC())
@@ -51,6 +44,27 @@ func (r *run) plan(ctx context.Context) error {
 	r.adopt(plan, facts, holds, ledger.KindErasurePlanned)
 	crashPlanned.Hit()
 	return nil
+}
+
+// survey finds what there is of the subject, and the holds that concern it.
+func (r *run) survey(ctx context.Context) (*planner.Facts, []planner.Hold, error) {
+	all, err := r.State.Holds(ctx, r.task.Namespace)
+	if err != nil {
+		return nil, nil, err
+	}
+	holds, err := HoldsFor(all, r.known...)
+	if err != nil {
+		return nil, nil, err
+	}
+	facts, err := Resolve(ctx, r.Stores, Query{Namespace: r.task.Namespace, Graph: r.graph, Subject: r.material.Subject, Holds: holds})
+	if err != nil {
+		return nil, nil, err
+	}
+	if err := r.recognize(ctx, facts); err != nil {
+		return nil, nil, err
+	}
+	holds, err = HoldsFor(all, r.known...) // by what else names the subject, too
+	return facts, holds, err
 }
 
 // complete refuses a subject of which the maps need to know more.
@@ -70,18 +84,18 @@ func (r *run) liveHolds(ctx context.Context) ([]planner.Hold, error) {
 	return HoldsFor(all, r.known...)
 }
 
-// recognize learns from the facts by which ids a hold may name the subject, and returns the holds that do.
-func (r *run) recognize(ctx context.Context, facts *planner.Facts) ([]planner.Hold, error) {
+// recognize learns from the facts by which ids a hold may name the subject.
+func (r *run) recognize(ctx context.Context, facts *planner.Facts) error {
 	key, err := r.pseudonymKey(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	open, err := OpenStores(ctx, r.stores(), r.task.Namespace, r.graph)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	r.known = SubjectPseudonyms(key, r.task.SubjectPseudonym, r.graph, facts, open.Codec())
-	return r.liveHolds(ctx)
+	return nil
 }
 
 func (r *run) pseudonymKey(ctx context.Context) ([]byte, error) {
@@ -149,7 +163,7 @@ func (r *run) adopt(plan *planner.Plan, facts *planner.Facts, holds []planner.Ho
 	r.record.Steps = steps
 	r.unsealed = true
 	r.material.Kind = kind
-	r.pending = append(r.pending, r.planEntry())
+	r.note(r.planEntry())
 }
 
 // planEntry tells the ledger of the plan. It is sealed with the plan, so that the one is never without the other.
@@ -175,7 +189,7 @@ func (r *run) replan(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	plan, facts, err := r.refresh(ctx, holds)
+	plan, facts, err := r.refresh(ctx, holds, nil)
 	if err != nil {
 		return err
 	}
@@ -183,9 +197,10 @@ func (r *run) replan(ctx context.Context) error {
 	return nil
 }
 
-// refresh looks again at everything that the plan knows or that leads to the subject, and plans on what is there now.
-func (r *run) refresh(ctx context.Context, holds []planner.Hold) (*planner.Plan, *planner.Facts, error) {
-	q := Query{Namespace: r.task.Namespace, Graph: r.graph, Subject: r.material.Subject, Holds: holds, Prior: r.material.Facts, Deletes: r.material.Plan.Deletes()}
+// refresh looks again at everything that the plan knows or that leads to the subject, and plans on what is there now. On the
+// way it does the check, if there is one.
+func (r *run) refresh(ctx context.Context, holds []planner.Hold, check *Check) (*planner.Plan, *planner.Facts, error) {
+	q := Query{Namespace: r.task.Namespace, Graph: r.graph, Subject: r.material.Subject, Holds: holds, Prior: r.material.Facts, Deletes: r.material.Plan.Deletes(), Check: check}
 	fresh, err := Resolve(ctx, r.stores(), q)
 	if err != nil {
 		return nil, nil, err

@@ -58,15 +58,8 @@ func (e *Executor) Preview(ctx context.Context, task Task, partial bool) (*Previ
 
 // previewPlan makes the plan that an erasure would make now.
 func (r *run) previewPlan(ctx context.Context) (*planner.Plan, error) {
-	holds, err := r.liveHolds(ctx)
+	facts, holds, err := r.survey(ctx)
 	if err != nil {
-		return nil, err
-	}
-	facts, err := Resolve(ctx, r.Stores, Query{Namespace: r.task.Namespace, Graph: r.graph, Subject: r.material.Subject, Holds: holds})
-	if err != nil {
-		return nil, err
-	}
-	if holds, err = r.recognize(ctx, facts); err != nil {
 		return nil, err
 	}
 	r.key = make([]byte, 32) // the values of a preview are never written, so a constant seed does

@@ -28,6 +28,44 @@ type Query struct {
 	SkipIdentities bool
 	// Deletes has the keys that the plan deletes, which others may have by now.
 	Deletes planner.Deletes
+	// Check, if set, is verified on the way.
+	Check *Check
+}
+
+// Check are operations to verify, and what is left of each, by store.
+type Check struct {
+	Ops  map[string][]backend.Operation
+	Left map[string][]int64
+}
+
+// look resolves in a store and, if it can do both from one look, verifies what has not been verified.
+func (c *Check) look(ctx context.Context, name string, store *stores.Store, req backend.ResolveRequest) (*backend.Resolution, error) {
+	looker, ok := store.Backend.(backend.Looker)
+	if !ok || c == nil || c.Left[name] != nil || len(c.Ops[name]) == 0 {
+		return store.Resolve(ctx, req)
+	}
+	left, found, err := looker.Look(ctx, c.Ops[name], req)
+	if err == nil {
+		c.Left[name] = left
+	}
+	return found, err
+}
+
+// verify asks the stores for what look has not answered.
+func (c *Check) verify(ctx context.Context, namespace string, from Stores) error {
+	for _, name := range sortedKeys(c.Ops) {
+		if c.Left[name] != nil {
+			continue
+		}
+		store, err := from.Get(ctx, namespace, name)
+		if err != nil {
+			return err
+		}
+		if c.Left[name], err = store.Verify(ctx, c.Ops[name]); err != nil {
+			return fault.FromStore(name, err)
+		}
+	}
+	return nil
 }
 
 // Resolve finds all records and files of a subject. It changes nothing.
@@ -58,7 +96,7 @@ func resolve(ctx context.Context, from Stores, q Query, knownParents bool) (*pla
 			return facts, open.lock(ctx, facts)
 		}
 		for _, name := range sortedKeys(wave) {
-			found, err := open[name].Resolve(ctx, wave[name])
+			found, err := q.Check.look(ctx, name, open[name], wave[name])
 			if err != nil {
 				return nil, fault.FromStore(name, err)
 			}

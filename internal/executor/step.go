@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/backend"
@@ -78,47 +77,33 @@ func (r *run) step(ctx context.Context, i int) error {
 			return ErrBudget
 		}
 	}
-	// The outcome of the last step goes into the ledger, and its state into the record, with the end of the run or with
-	// what is in its way: one write less. Before that the step would be done again, which changes nothing.
-	r.pending = append(r.pending, ledger.Entry{Key: "outcome/" + step.Name + "/" + r.record.Steps[i].Digest, Kind: ledger.KindErasureOutcome, Step: step.Name,
+	record := &r.record.Steps[i]
+	before, pending := *record, len(r.pending)
+	r.note(ledger.Entry{Key: "outcome/" + step.Name + "/" + record.Digest, Kind: ledger.KindErasureOutcome, Step: step.Name,
 		Attributes: map[string]string{"records": fmt.Sprint(step.Planned)}})
-	last := i+1 == len(r.material.Plan.Steps)
-	if !last {
-		if err := r.flush(ctx); err != nil {
+	record.State, record.Done, record.Cursor = string(v1alpha1.StepDone), step.Planned, 0
+	// That of the last step is saved with the end of the run or with what is in its way: one write less. Before that the
+	// step would be done again, which changes nothing.
+	if i+1 < len(r.material.Plan.Steps) {
+		if err := r.save(ctx); err != nil {
+			*record, r.pending = before, r.pending[:pending]
 			return err
 		}
 	}
 	crashOutcome.Hit()
-	record := &r.record.Steps[i]
-	record.State, record.Done, record.Cursor = string(v1alpha1.StepDone), step.Planned, 0
-	if !last {
-		if err := r.save(ctx); err != nil {
-			return err
-		}
-	}
-	crashStepSaved.Hit()
 	return nil
 }
 
-// flush appends what waits for the ledger.
-func (r *run) flush(ctx context.Context) error {
-	if len(r.pending) == 0 {
-		return nil
-	}
-	if err := r.append(ctx, slices.Clone(r.pending)...); err != nil {
-		return err
-	}
-	r.pending = nil
-	return nil
-}
-
-// settle records the outcomes that wait although the run stopped. Where the ledger does not take them, the last step
-// counts as not done, so that its outcome is recorded when it is done again.
+// settle saves what waits although the run stopped. Where the ledger does not take it, the last step counts as not done, so
+// that its outcome is recorded when it is done again.
 func (r *run) settle(ctx context.Context) error {
 	if r.material == nil || r.material.Plan == nil || !r.record.Effects || len(r.pending) == 0 {
 		return nil
 	}
-	err := r.flush(ctx)
+	err := r.pin()
+	if err == nil {
+		err = r.save(ctx)
+	}
 	if n := len(r.record.Steps); err != nil && n > 0 {
 		r.record.Steps[n-1].State = string(v1alpha1.StepRunning)
 	}
@@ -193,35 +178,18 @@ func (r *run) permitted(holds []planner.Hold) error {
 
 // intend records the intent in the ledger and seals the plan, before the first effect of a step.
 func (r *run) intend(ctx context.Context, i int, step planner.Step) error {
-	entries := append(slices.Clone(r.pending), ledger.Entry{Key: "intent/" + step.Name + "/" + r.record.Steps[i].Digest, Kind: ledger.KindErasureIntent, Step: step.Name,
-		Attributes: map[string]string{"planDigest": r.record.PlanDigest, "records": fmt.Sprint(step.Planned)}})
-	first, sealing := !r.record.Effects, r.unsealed || !r.record.Effects
-	saved := func() error { return nil }
-	if sealing {
-		if err := r.pin(); err != nil {
-			return err
-		}
-		r.record.Steps[i].State = string(v1alpha1.StepRunning)
-		// Ledger and state store sync their files at the same time; the effect waits for both.
-		saving := *r
-		saved = begin(func() error { return saving.save(ctx) })
-	}
-	err := r.append(ctx, entries...)
-	if err == nil {
-		crashIntent.Hit()
-	}
-	saveErr := saved()
-	if err != nil {
-		r.record.Effects = !first // none has happened, so the next attempt may plan anew
+	first, before := !r.record.Effects, len(r.pending)
+	if err := r.pin(); err != nil {
 		return err
 	}
-	if saveErr != nil {
-		return saveErr
+	r.record.Steps[i].State = string(v1alpha1.StepRunning)
+	r.note(ledger.Entry{Key: "intent/" + step.Name + "/" + r.record.Steps[i].Digest, Kind: ledger.KindErasureIntent, Step: step.Name,
+		Attributes: map[string]string{"planDigest": r.record.PlanDigest, "records": fmt.Sprint(step.Planned)}})
+	if err := r.save(ctx); err != nil {
+		r.record.Effects, r.pending = !first, r.pending[:before] // no effect has happened, so the next attempt may plan anew
+		return err
 	}
-	r.pending, r.unsealed = nil, false
-	if sealing {
-		crashSealed.Hit()
-	}
+	crashIntent.Hit()
 	return nil
 }
 
@@ -231,6 +199,7 @@ func (r *run) pin() error {
 		if err := r.seal(); err != nil {
 			return err
 		}
+		r.unsealed = false
 	}
 	r.record.Effects = true
 	return nil

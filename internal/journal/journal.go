@@ -1,5 +1,5 @@
-// Package journal appends to the ledger and keeps its newest checkpoint in the state store, where it tells later whether
-// the ledger was cut short or replaced.
+// Package journal appends to the ledger together with changes of the state store, and tells by the newest checkpoint that the
+// state store knows whether the ledger was cut short or replaced.
 package journal
 
 import (
@@ -42,30 +42,37 @@ func (j *Journal) Check(ctx context.Context, namespace string) error {
 		Message: "the ledger is away or does not continue its last known checkpoint: nothing is deleted until that is mended"}
 }
 
-// Write appends entries, stamped with the time, and returns the checkpoint that covers them; the caller keeps it with its
-// next state write. Entries whose key is there already are not appended again.
-func (j *Journal) Write(ctx context.Context, namespace string, entries ...ledger.Entry) (*ledger.SignedCheckpoint, error) {
+// Record appends entries, stamped with the time, and changes the state store in the same transaction. Entries whose key is
+// there already are not appended again. It does not check the log: whoever begins something calls Check before.
+func (j *Journal) Record(ctx context.Context, namespace string, entries []ledger.Entry, also ...func(state.Tx) error) error {
+	now := j.Clock.Now().UTC()
 	for i := range entries {
-		entries[i].Time = j.Clock.Now().UTC()
+		entries[i].Time = now
 	}
-	receipt, err := j.Ledger.Append(ctx, namespace, entries...)
-	if err != nil {
-		return nil, &fault.Waiting{Reason: v1alpha1.ReasonLedgerUnavailable, After: retryAfter, Err: err,
-			Message: "the ledger takes no entry: nothing is deleted until it does"}
+	var refused error
+	err := j.State.Update(ctx, func(tx state.Tx) error {
+		for _, f := range also {
+			if refused = f(tx); refused != nil {
+				return refused
+			}
+		}
+		if len(entries) == 0 {
+			return nil
+		}
+		_, err := tx.Append(namespace, entries...)
+		return err
+	})
+	if err == nil || refused != nil || len(entries) == 0 {
+		return err
 	}
-	return &receipt.Checkpoint, nil
+	return &fault.Waiting{Reason: v1alpha1.ReasonLedgerUnavailable, After: retryAfter, Err: err,
+		Message: "the ledger takes no entry: nothing is deleted until it does"}
 }
 
-// Append checks the log, appends entries and keeps the new checkpoint.
+// Append checks the log and appends entries.
 func (j *Journal) Append(ctx context.Context, namespace string, entries ...ledger.Entry) error {
 	if err := j.Check(ctx, namespace); err != nil {
 		return err
 	}
-	checkpoint, err := j.Write(ctx, namespace, entries...)
-	if err != nil {
-		return err
-	}
-	return j.State.Update(ctx, func(tx state.Tx) error {
-		return tx.PutCheckpoint(namespace, checkpoint.Size, checkpoint.Root)
-	})
+	return j.Record(ctx, namespace, entries)
 }

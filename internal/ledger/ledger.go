@@ -22,8 +22,6 @@ var (
 	ErrCorrupt = errors.New("the ledger's store is damaged")
 	// ErrStaleEpoch means that another process has opened the ledger since.
 	ErrStaleEpoch = errors.New("the ledger was opened by another process since: this one may no longer append")
-	// ErrLocked means that another process has the ledger open.
-	ErrLocked = errors.New("the ledger is in use by another process")
 	// ErrWrongKey means that the ledger's last checkpoint was signed with another key.
 	ErrWrongKey = errors.New("the ledger was signed with another key")
 )
@@ -48,8 +46,6 @@ type Log interface {
 	Check(ctx context.Context, origin string, knownSize uint64, knownRoot []byte) error
 	// Origins names all origins.
 	Origins(ctx context.Context) ([]string, error)
-	// Close releases the store.
-	Close() error
 }
 
 // MaxPage bounds one call of Entries.

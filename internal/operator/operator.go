@@ -39,7 +39,7 @@ const (
 const lockRetry = 2 * time.Second
 
 // ErrLocked means that another process has the vault open.
-var ErrLocked = errors.New("the ledger or the state store is in use by another process")
+var ErrLocked = errors.New("ledger and state store are in use by another process")
 
 // Options of an operator.
 type Options struct {
@@ -49,7 +49,7 @@ type Options struct {
 	OpenVault  func(context.Context, VaultOptions) (*Vault, error)
 	LocalRoots map[string]string
 
-	LedgerPath, StatePath        string
+	LedgerPath                   string
 	Namespace                    string
 	MetricsAddress, ProbeAddress string
 	LeaderElection               bool
@@ -68,18 +68,17 @@ type Options struct {
 
 // VaultOptions say where the vault is.
 type VaultOptions struct {
-	LedgerPath, StatePath, LogName string
-	Signer                         *ledger.Signer
+	LedgerPath, LogName string
+	Signer              *ledger.Signer
 }
 
 // Vault is the ledger with the state store beside it.
 type Vault struct {
 	State  state.Store
 	Ledger ledger.Log
+	// Close releases both.
+	Close func() error
 }
-
-// Close closes both.
-func (v *Vault) Close() error { return errors.Join(v.Ledger.Close(), v.State.Close()) }
 
 // Run runs the operator until the context ends.
 func Run(ctx context.Context, restConfig *rest.Config, o Options) error {

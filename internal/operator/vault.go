@@ -75,7 +75,7 @@ func vaultOptions(ctx context.Context, c client.Client, keyStore keys.Store, o O
 	if err != nil {
 		return VaultOptions{}, err
 	}
-	return VaultOptions{LedgerPath: o.LedgerPath, StatePath: o.StatePath, LogName: logName, Signer: signer}, nil
+	return VaultOptions{LedgerPath: o.LedgerPath, LogName: logName, Signer: signer}, nil
 }
 
 // serveUnready answers the probes truthfully while there is no manager yet.

@@ -1,6 +1,6 @@
-// Package sqlitedb opens the SQLite files in which Lethe keeps its own records, the ledger and the state store, both in
-// the same way: one process by file lock, one writing connection, write-ahead log with full synchronous commit,
-// migrations, and an epoch that rises with every opening, so that whoever was overtaken can no longer write.
+// Package sqlitedb opens the SQLite file in which Lethe keeps its own records, ledger and state store together: one process
+// by file lock, one writing connection, write-ahead log with full synchronous commit in groups, migrations, and an epoch
+// that rises with every opening, so that whoever was overtaken can no longer write.
 package sqlitedb
 
 import (
@@ -19,6 +19,7 @@ import (
 	"sync"
 
 	"github.com/pressly/goose/v3"
+	"github.com/pressly/goose/v3/database"
 	_ "modernc.org/sqlite" // the driver
 )
 
@@ -41,10 +42,18 @@ const queryOnly = "query_only(on)"
 type Options struct {
 	// ApplicationID tells kinds of files apart; it is written into the file's header.
 	ApplicationID int32
-	// Migrations holds goose's SQL files at its root.
-	Migrations fs.FS
+	// Migrations are those of the parts that share the file, in the order in which they are made.
+	Migrations []Migrations
 	// SecureDelete overwrites what is deleted.
 	SecureDelete bool
+}
+
+// Migrations of one part of a file, counted apart from those of the others.
+type Migrations struct {
+	// Part names the table that keeps the version: lethe_<part>_version.
+	Part string
+	// Files holds goose's SQL files at its root.
+	Files fs.FS
 }
 
 // DB is an open file.
@@ -56,9 +65,11 @@ type DB struct {
 
 	lock     *os.File
 	scrubber *sql.DB
-	getEpoch *sql.Stmt
 	id       string
 	epoch    int64
+
+	group                                    group
+	getEpoch, savepoint, release, rollbackTo *sql.Stmt
 
 	scrubs  chan struct{}
 	stop    chan struct{}
@@ -115,8 +126,11 @@ func (db *DB) open(ctx context.Context, path string, opts Options) error {
 	if db.scrubber, err = openPool(path, 1, "busy_timeout(100)", "synchronous(full)"); err != nil {
 		return err
 	}
-	if db.getEpoch, err = db.Writer.PrepareContext(ctx, "SELECT epoch FROM store_identity"); err != nil {
-		return err
+	for stmt, text := range map[**sql.Stmt]string{&db.getEpoch: "SELECT epoch FROM store_identity",
+		&db.savepoint: "SAVEPOINT part", &db.release: "RELEASE part", &db.rollbackTo: "ROLLBACK TO part"} {
+		if *stmt, err = db.Writer.PrepareContext(ctx, text); err != nil { //nolint:sqlclosecheck // lives as long as the pool, which closes it
+			return err
+		}
 	}
 	if opts.SecureDelete {
 		// What a killed process had destroyed goes now.
@@ -159,14 +173,20 @@ func (db *DB) prepareFile(ctx context.Context, opts Options) error {
 			return err
 		}
 	}
-	if err := migrate(ctx, db.Writer, opts.Migrations); err != nil {
-		return err
+	for _, m := range opts.Migrations {
+		if err := migrate(ctx, db.Writer, m); err != nil {
+			return err
+		}
 	}
 	return db.beginEpoch(ctx)
 }
 
-func migrate(ctx context.Context, pool *sql.DB, files fs.FS) error {
-	provider, err := goose.NewProvider(goose.DialectSQLite3, pool, files, goose.WithDisableGlobalRegistry(true))
+func migrate(ctx context.Context, pool *sql.DB, m Migrations) error {
+	versions, err := database.NewStore(database.DialectSQLite3, "lethe_"+m.Part+"_version")
+	if err != nil {
+		return err
+	}
+	provider, err := goose.NewProvider("", pool, m.Files, goose.WithDisableGlobalRegistry(true), goose.WithStore(versions))
 	if err != nil {
 		return err
 	}
@@ -176,7 +196,7 @@ func migrate(ctx context.Context, pool *sql.DB, files fs.FS) error {
 		return err
 	}
 	if have > want {
-		return fmt.Errorf("%w: its schema is version %d, this release knows up to %d", ErrNewer, have, want)
+		return fmt.Errorf("%w: the schema of its %s is version %d, this release knows up to %d", ErrNewer, m.Part, have, want)
 	}
 	if have == want {
 		return nil
@@ -215,35 +235,17 @@ func (db *DB) ID() string { return db.id }
 // Epoch is the number of times that the file was opened, this time included.
 func (db *DB) Epoch() int64 { return db.epoch }
 
-// Write runs fn in one transaction and commits it durably. The context ends the waiting for the connection and, between
-// two statements, the transaction; a commit that has begun is not interrupted, so that its outcome is known. Within fn
-// only tx may write: another Write would wait for this one.
-func (db *DB) Write(ctx context.Context, fn func(ctx context.Context, tx *sql.Tx) error) error {
-	conn, err := db.Writer.Conn(ctx)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = conn.Close() }()
+// Write runs fn in a transaction and commits it durably. Writes that come at the same time share a transaction, but each
+// stands or falls alone. The context ends the waiting and, between two statements, the write; a commit that has begun is
+// not interrupted, so that its outcome is known. Within fn only tx may write: another Write would wait for this one.
+func (db *DB) Write(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
+	return db.submit(&write{ctx: ctx, fn: fn})
+}
 
-	// A context that can end costs every statement a goroutine.
-	calm := context.WithoutCancel(ctx)
-	tx, err := conn.BeginTx(calm, nil)
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
-
-	// The transaction holds the write lock from its beginning: nobody can begin another epoch after this look.
-	if err := db.checkEpoch(calm, tx); err != nil {
-		return err
-	}
-	if err := fn(calm, tx); err != nil {
-		return err
-	}
-	if err := ctx.Err(); err != nil {
-		return err
-	}
-	return tx.Commit()
+// WriteAlone is Write, but where nobody else writes at the moment alone may do it in a statement that commits by itself. It
+// returns false if that is not possible; then fn does it.
+func (db *DB) WriteAlone(ctx context.Context, alone func(ctx context.Context) (done bool, err error), fn func(ctx context.Context, tx *Tx) error) error {
+	return db.submit(&write{ctx: ctx, alone: alone, fn: fn})
 }
 
 func (db *DB) checkEpoch(ctx context.Context, tx *sql.Tx) error {
@@ -263,9 +265,6 @@ func (db *DB) Close() error {
 	db.closing.Do(func() {
 		close(db.stop)
 		<-db.done
-		if db.getEpoch != nil {
-			errs = append(errs, db.getEpoch.Close())
-		}
 		// The writer goes last: the last connection to a file removes the write-ahead log.
 		for _, pool := range []*sql.DB{db.Reader, db.scrubber, db.Writer} {
 			if pool != nil {

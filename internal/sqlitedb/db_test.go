@@ -19,7 +19,7 @@ func options(versions ...string) Options {
 	for i, sql := range versions {
 		files[[]string{"00001_a.sql", "00002_b.sql"}[i]] = &fstest.MapFile{Data: []byte("-- +goose Up\n" + sql)}
 	}
-	return Options{ApplicationID: 7, Migrations: files, SecureDelete: true}
+	return Options{ApplicationID: 7, Migrations: []Migrations{{Part: "test", Files: files}}, SecureDelete: true}
 }
 
 const one, two = "CREATE TABLE a (x INTEGER);", "CREATE TABLE b (x INTEGER);"

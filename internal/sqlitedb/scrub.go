@@ -3,6 +3,9 @@ package sqlitedb
 import (
 	"context"
 	"errors"
+	"time"
+
+	"k8s.io/utils/clock"
 )
 
 // errBusy means that a reader kept the write-ahead log from being emptied.
@@ -22,8 +25,12 @@ func (db *DB) Scrub(ctx context.Context) error {
 	return err
 }
 
-// ScrubSoon has Scrub done beside the caller's way, at once. If a reader is in its way, then RetryScrub does it, which
-// every later write calls, or the next opening.
+// scrubDelay is how long destroyed material may stay in the write-ahead log: the first commit after a scrub costs one more
+// sync, so that one scrub serves what many callers destroy.
+const scrubDelay = time.Second
+
+// ScrubSoon has Scrub done beside the caller's way, after scrubDelay. If a reader is in its way, then RetryScrub does it,
+// which every later write calls, or the next opening.
 func (db *DB) ScrubSoon() {
 	db.mu.Lock()
 	db.dirty = true
@@ -55,6 +62,11 @@ func (db *DB) scrubLoop() {
 		case <-db.stop:
 			return
 		case <-db.scrubs:
+		}
+		select {
+		case <-db.stop:
+			return
+		case <-clock.RealClock{}.After(scrubDelay):
 			_ = db.Scrub(context.Background()) // remembered in dirty
 		}
 	}

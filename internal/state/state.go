@@ -1,11 +1,14 @@
-// Package state is the mutable store beside the ledger: schedules, policy snapshots, claims, sealed plans, holds, residue,
-// tombstones and known checkpoints. What it holds is authoritative; the status of Kubernetes objects is a projection.
+// Package state is the mutable store beside the ledger, in the same database: schedules, policy snapshots, claims, sealed
+// plans, holds, residue, tombstones and known checkpoints. What it holds is authoritative; the status of Kubernetes objects
+// is a projection. A change and the ledger's entries on it are one transaction.
 package state
 
 import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/lethe-dev/lethe/internal/ledger"
 )
 
 var (
@@ -15,8 +18,6 @@ var (
 	ErrConflict = errors.New("the record was changed by somebody else")
 	// ErrLifted means that a hold was lifted before and cannot come into force again.
 	ErrLifted = errors.New("the hold is lifted")
-	// ErrLocked means that another process has the store open.
-	ErrLocked = errors.New("the state store is in use by another process")
 	// ErrStaleEpoch means that another process has opened the store since.
 	ErrStaleEpoch = errors.New("the state store was opened by another process since: this one may no longer write")
 )
@@ -76,9 +77,9 @@ type Tx interface {
 	PutSchemaBaseline(b SchemaBaseline) error
 	// DeleteSchemaBaseline removes that of a map that is gone; where there is none it does nothing.
 	DeleteSchemaBaseline(mapUID string) error
-	// PutCheckpoint remembers a checkpoint. One of a smaller tree than known is ignored, another one of the same size is
-	// ErrConflict.
-	PutCheckpoint(origin string, size uint64, root []byte) error
+	// Append adds entries to the ledger in the same transaction, as ledger.Log.Append does, and remembers the checkpoint that
+	// covers them. The receipt's checkpoint is signed when Update has returned.
+	Append(origin string, entries ...ledger.Entry) (*ledger.Receipt, error)
 	// DestroySubjectLink removes the subject's pseudonym from a request, so that its handle leads to nobody, but by a
 	// residue that is not done. (A residue loses its pseudonym when it is put as done.)
 	DestroySubjectLink(requestUID string) error
@@ -101,6 +102,4 @@ type Store interface {
 	ID() string
 	// Epoch rises with every opening.
 	Epoch() int64
-	// Close releases the store.
-	Close() error
 }

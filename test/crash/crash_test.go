@@ -148,10 +148,10 @@ var doubleKills = []struct {
 	first, second kill
 }{
 	{"immediate", kill{Point: "step/effect-done", Nth: 1}, kill{Point: "step/effect-done", Nth: 1}},
-	{"immediate", kill{Point: "run/sealed", Nth: 1}, kill{Point: "step/effect-done", Nth: 1}},
+	{"immediate", kill{Point: "step/intent-recorded", Nth: 1}, kill{Point: "step/effect-done", Nth: 1}},
 	{"immediate", kill{Point: "step/batch-saved", Nth: 1}, kill{Point: "run/verified", Nth: 1}},
 	{"immediate", kill{Point: "request/begun-in-status", Nth: 1}, kill{Point: "run/planned", Nth: 1}},
-	{"retained", kill{Point: "run/completion-recorded", Nth: 1}, kill{Point: "run/completion-recorded", Nth: 1}},
+	{"retained", kill{Point: "run/residue-sealed", Nth: 1}, kill{Point: "run/residue-sealed", Nth: 1}},
 	{"cancelled", kill{Point: "request/deactivated-in-store", Nth: 1}, kill{Point: "request/reactivated-in-store", Nth: 1}},
 	{"duplicate", kill{Point: "request/received", Nth: 1}, kill{Point: "run/finished", Nth: 1}},
 }

@@ -20,6 +20,7 @@ import (
 	keyskubernetes "github.com/lethe-dev/lethe/internal/keys/kubernetes"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
+	vaultsqlite "github.com/lethe-dev/lethe/internal/vault/sqlite"
 )
 
 // end is everything that a life left behind, as stores, files, API, ledger and state store say themselves, but for what
@@ -149,9 +150,10 @@ func (w *world) endOfLedger(e *end, handles map[string]string) {
 	w.must(err)
 	signer, err := ledger.NewSigner(logName, seed)
 	w.must(err)
-	log, err := ledgersqlite.Open(w.ctx, w.path("vault", "ledger.db"), ledgersqlite.Options{LogName: logName, Signer: signer})
+	vault, err := vaultsqlite.Open(w.ctx, w.path("vault", "ledger.db"), ledgersqlite.Options{LogName: logName, Signer: signer})
 	w.must(err)
-	defer func() { w.must(log.Close()) }()
+	defer func() { w.must(vault.Close()) }()
+	log := vault.Ledger
 
 	text, err := signer.VerifierKeyFor(w.namespace)
 	w.must(err)
@@ -194,7 +196,7 @@ func counted(ctx context.Context, log ledger.Log, origin string, count func(ledg
 // openState opens the state store's file for reading, as somebody would who found it.
 func (w *world) openState() *sql.DB {
 	w.t.Helper()
-	db, err := sql.Open("sqlite", "file:"+w.path("vault", "state.db")+"?mode=ro")
+	db, err := sql.Open("sqlite", "file:"+w.path("vault", "ledger.db")+"?mode=ro")
 	w.must(err)
 	return db
 }

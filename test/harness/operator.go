@@ -56,7 +56,7 @@ func StartOperator(t testing.TB, config *rest.Config, o OperatorOptions) *Operat
 	op := &Operator{cancel: cancel, done: make(chan error, 1), Logs: logs}
 	options := operator.Options{
 		Scheme: wiring.NewScheme(), Log: log, Openers: wiring.Openers(), OpenVault: wiring.OpenVault, LocalRoots: o.LocalRoots,
-		LedgerPath: filepath.Join(o.Folder, "ledger.db"), StatePath: filepath.Join(o.Folder, "state.db"), Namespace: o.Namespace,
+		LedgerPath: filepath.Join(o.Folder, "ledger.db"), Namespace: o.Namespace,
 		MetricsAddress: "0", ProbeAddress: "0", Admission: operator.AdmissionOff, Clock: o.Clock, Witness: o.Witness,
 		ResidueInterval: 200 * time.Millisecond, SkipNameValidation: true, AdoptState: o.AdoptState,
 	}

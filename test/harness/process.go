@@ -43,7 +43,7 @@ func (o ManagerOptions) Args() []string {
 		namespace = OperatorNamespace
 	}
 	args := []string{"manager", "--kubeconfig", o.Kubeconfig, "--operator-namespace", namespace,
-		"--ledger-path", filepath.Join(o.Folder, "ledger.db"), "--state-path", filepath.Join(o.Folder, "state.db"),
+		"--ledger-path", filepath.Join(o.Folder, "ledger.db"),
 		"--metrics-bind-address", "0", "--health-probe-bind-address", "0", "--leader-elect=false", "--admission", "off"}
 	for namespace, path := range o.LocalRoots {
 		args = append(args, "--local-root", namespace+"="+path)

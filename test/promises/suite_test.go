@@ -20,6 +20,7 @@ import (
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
+	vaultsqlite "github.com/lethe-dev/lethe/internal/vault/sqlite"
 	"github.com/lethe-dev/lethe/test/harness"
 )
 
@@ -218,10 +219,10 @@ func (w *world) ledgerReasons() []string {
 	GinkgoHelper()
 	signer, err := ledger.NewSigner("lethe.dev/test", make([]byte, 32))
 	Expect(err).NotTo(HaveOccurred())
-	log, err := ledgersqlite.Open(w, filepath.Join(w.folder, "ledger.db"), ledgersqlite.Options{LogName: "lethe.dev/test", Signer: signer})
+	vault, err := vaultsqlite.Open(w, filepath.Join(w.folder, "ledger.db"), ledgersqlite.Options{LogName: "lethe.dev/test", Signer: signer})
 	Expect(err).NotTo(HaveOccurred())
-	defer func() { Expect(log.Close()).To(Succeed()) }()
-	records, err := log.Entries(w, w.ns, 0, ledger.MaxPage)
+	defer func() { Expect(vault.Close()).To(Succeed()) }()
+	records, err := vault.Ledger.Entries(w, w.ns, 0, ledger.MaxPage)
 	Expect(err).NotTo(HaveOccurred())
 	var reasons []string
 	for _, r := range records {

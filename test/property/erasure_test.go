@@ -32,7 +32,7 @@ import (
 	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
 	"github.com/lethe-dev/lethe/internal/planner"
 	"github.com/lethe-dev/lethe/internal/state"
-	statesqlite "github.com/lethe-dev/lethe/internal/state/sqlite"
+	vaultsqlite "github.com/lethe-dev/lethe/internal/vault/sqlite"
 	"github.com/lethe-dev/lethe/test/pgtest"
 )
 
@@ -110,17 +110,12 @@ func start(ctx context.Context) (stop func() error, err error) {
 		return stop, err
 	}
 	for i := range shared.vaults {
-		s, err := statesqlite.Open(ctx, filepath.Join(shared.folder, fmt.Sprintf("state%d.db", i)))
+		v, err := vaultsqlite.Open(ctx, filepath.Join(shared.folder, fmt.Sprintf("ledger%d.db", i)), ledgersqlite.Options{LogName: "test.lethe.dev", Signer: signer})
 		if err != nil {
 			return stop, err
 		}
-		undo = append(undo, s.Close)
-		l, err := ledgersqlite.Open(ctx, filepath.Join(shared.folder, fmt.Sprintf("ledger%d.db", i)), ledgersqlite.Options{LogName: "test.lethe.dev", Signer: signer})
-		if err != nil {
-			return stop, err
-		}
-		undo = append(undo, l.Close)
-		shared.vaults[i] = vault{s, l}
+		undo = append(undo, v.Close)
+		shared.vaults[i] = vault{v.State, v.Ledger}
 	}
 	return stop, nil
 }
@@ -230,7 +225,7 @@ func (e *erasure) repeat(ctx context.Context, run *state.Run, after snapshot) {
 	i := &interruption{in: rapid.IntRange(-1, 8).Draw(e.t, "interrupted at"), after: rapid.Bool().Draw(e.t, "after the effect")}
 	undisturbed := i.in < 0
 	p.interrupt(i)
-	v.ledger = shakyLedger{v.ledger, i}
+	v.state = shakyVault{v.state, i}
 	other := e.erase(ctx, p, v, true)
 	if undisturbed && (run.PlanDigest != other.PlanDigest || run.PlanDigest == "") {
 		e.t.Fatalf("the same key gave two plans: %s and %s", run.PlanDigest, other.PlanDigest)

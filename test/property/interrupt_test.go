@@ -5,7 +5,7 @@ import (
 	"errors"
 
 	"github.com/lethe-dev/lethe/internal/backend"
-	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/state"
 )
 
 // interruption lets one call to a store or to the ledger fail, before its effect or after it, as the loss of a connection
@@ -76,15 +76,11 @@ type shakyTransactional struct{ shakyStore }
 
 func (shakyTransactional) Transactional() {}
 
-type shakyLedger struct {
-	ledger.Log
+type shakyVault struct {
+	state.Store
 	*interruption
 }
 
-func (l shakyLedger) Append(ctx context.Context, origin string, entries ...ledger.Entry) (receipt ledger.Receipt, err error) {
-	err = l.around(func() error {
-		receipt, err = l.Log.Append(ctx, origin, entries...)
-		return err
-	})
-	return receipt, err
+func (v shakyVault) Update(ctx context.Context, fn func(state.Tx) error) error {
+	return v.around(func() error { return v.Store.Update(ctx, fn) })
 }

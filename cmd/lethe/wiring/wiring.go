@@ -10,11 +10,9 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
-	"github.com/lethe-dev/lethe/internal/ledger"
 	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
 	"github.com/lethe-dev/lethe/internal/operator"
-	"github.com/lethe-dev/lethe/internal/state"
-	statesqlite "github.com/lethe-dev/lethe/internal/state/sqlite"
+	vaultsqlite "github.com/lethe-dev/lethe/internal/vault/sqlite"
 )
 
 // NewScheme knows Kubernetes' types and Lethe's.
@@ -25,22 +23,14 @@ func NewScheme() *runtime.Scheme {
 	return s
 }
 
-// OpenVault opens the state store and the ledger, both embedded.
+// OpenVault opens ledger and state store, embedded.
 func OpenVault(ctx context.Context, opts operator.VaultOptions) (*operator.Vault, error) {
-	store, err := statesqlite.Open(ctx, opts.StatePath)
+	vault, err := vaultsqlite.Open(ctx, opts.LedgerPath, ledgersqlite.Options{LogName: opts.LogName, Signer: opts.Signer})
+	if errors.Is(err, vaultsqlite.ErrLocked) {
+		return nil, errors.Join(operator.ErrLocked, err)
+	}
 	if err != nil {
-		return nil, locked(err)
+		return nil, err
 	}
-	log, err := ledgersqlite.Open(ctx, opts.LedgerPath, ledgersqlite.Options{LogName: opts.LogName, Signer: opts.Signer})
-	if err != nil {
-		return nil, locked(errors.Join(err, store.Close()))
-	}
-	return &operator.Vault{State: store, Ledger: log}, nil
-}
-
-func locked(err error) error {
-	if errors.Is(err, ledger.ErrLocked) || errors.Is(err, state.ErrLocked) {
-		return errors.Join(operator.ErrLocked, err)
-	}
-	return err
+	return &operator.Vault{State: vault.State, Ledger: vault.Ledger, Close: vault.Close}, nil
 }

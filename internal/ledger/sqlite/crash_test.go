@@ -2,7 +2,6 @@ package ledgersqlite
 
 import (
 	"bufio"
-	"bytes"
 	"fmt"
 	"os"
 	"os/exec"
@@ -62,14 +61,12 @@ func TestKilledProcessLosesNothingAcknowledged(t *testing.T) {
 	for round := range 25 {
 		child := exec.Command(os.Args[0])
 		child.Env = append(os.Environ(), crashFile+"="+path)
-		var out bytes.Buffer
-		child.Stdout, child.Stderr = &out, os.Stderr
+		child.Stderr = os.Stderr
+		out, err := child.StdoutPipe()
+		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(child.Start()).To(Succeed())
-		time.Sleep(time.Duration(20+round*3)*time.Millisecond + time.Duration(round*137)*time.Microsecond)
-		g.Expect(child.Process.Signal(syscall.SIGKILL)).To(Succeed())
-		_ = child.Wait()
-
-		lines := bufio.NewScanner(&out)
+		lines := bufio.NewScanner(out)
+		killed := false
 		for lines.Scan() {
 			var key string
 			var index uint64
@@ -80,7 +77,12 @@ func TestKilledProcessLosesNothingAcknowledged(t *testing.T) {
 			}
 			c.OriginLine = "lethe.dev/test/hr"
 			acknowledged[key], known = index, append(known, c)
+			if !killed { // a little later, in the middle of something
+				killed = true
+				time.AfterFunc(time.Duration(round*3)*time.Millisecond+time.Duration(round*137)*time.Microsecond, func() { _ = child.Process.Signal(syscall.SIGKILL) })
+			}
 		}
+		_ = child.Wait()
 	}
 	l := open(t, path)
 	g.Expect(len(acknowledged)).To(BeNumerically(">", 25), "more than one append each time it was killed")
@@ -90,5 +92,5 @@ func TestKilledProcessLosesNothingAcknowledged(t *testing.T) {
 		g.Expect(r.Index).To(Equal(index))
 	}
 	verifyAll(t, l, "hr", known)
-	t.Logf("%d acknowledged appends in %d lives", len(acknowledged), l.Epoch()-1)
+	t.Logf("%d acknowledged appends in %d lives", len(acknowledged), l.db.Epoch()-1)
 }

@@ -161,9 +161,11 @@ func (l *Log) Check(ctx context.Context, name string, knownSize uint64, knownRoo
 	if knownSize > t.tree.Size() {
 		return ledger.ErrTruncated
 	}
-	then, err := ledger.LoadTree(ctx, knownSize, l.nodeReader(o))
-	if err != nil {
-		return translate("check the ledger", err)
+	then := t.tree
+	if knownSize < then.Size() {
+		if then, err = ledger.LoadTree(ctx, knownSize, l.nodeReader(o)); err != nil {
+			return translate("check the ledger", err)
+		}
 	}
 	if !bytes.Equal(then.Root(), knownRoot) {
 		return ledger.ErrForked

@@ -1,4 +1,5 @@
-// Package ledgersqlite keeps the ledger in a SQLite file: one process, one writer, every append one durable commit.
+// Package ledgersqlite keeps the ledger in the SQLite file that it shares with the state store: one process, one writer,
+// every append durable when it returns, alone or within a transaction of the file.
 package ledgersqlite
 
 import (
@@ -12,7 +13,6 @@ import (
 	"sync"
 
 	"golang.org/x/mod/sumdb/note"
-	"golang.org/x/sync/semaphore"
 
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/sqlitedb"
@@ -21,8 +21,14 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// applicationID marks ledger files: "Leth" as a number.
-const applicationID = 0x4c657468
+// Migrations of the ledger's part of the file.
+func Migrations() sqlitedb.Migrations {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		panic("ledger: its migrations are not built in")
+	}
+	return sqlitedb.Migrations{Part: "ledger", Files: files}
+}
 
 const (
 	indexBits = 40
@@ -85,8 +91,7 @@ type Log struct {
 	db      *sqlitedb.DB
 	options Options
 
-	// turn belongs to one append at a time, because the tip in memory does.
-	turn *semaphore.Weighted
+	growth *growth // of the transaction that is open; writes follow one another
 
 	mu      sync.RWMutex
 	origins map[string]*origin
@@ -95,7 +100,7 @@ type Log struct {
 	keyInTx, node, page, key *sql.Stmt
 }
 
-// origin is what is known of one tree. Its tip changes only in an append's turn; readers take it under the lock.
+// origin is what is known of one tree. Its tip changes only when a write has ended; readers take it under the lock.
 type origin struct {
 	number int64
 	line   string
@@ -112,22 +117,13 @@ func (o *origin) id(index uint64) int64 { return o.number<<indexBits | int64(ind
 
 var _ ledger.Log = (*Log)(nil)
 
-// Open opens or creates the ledger at path, for this process alone.
-func Open(ctx context.Context, path string, options Options) (*Log, error) {
+// New makes the ledger of an open file that has been migrated. The file stays the caller's to close.
+func New(ctx context.Context, db *sqlitedb.DB, options Options) (*Log, error) {
 	if options.LogName == "" || options.Signer == nil {
 		return nil, errors.New("open ledger: it needs a name and a signer")
 	}
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return nil, err
-	}
-	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{ApplicationID: applicationID, Migrations: files})
-	if err != nil {
-		return nil, translate("open ledger", err)
-	}
-	l := &Log{db: db, options: options, turn: semaphore.NewWeighted(1), origins: map[string]*origin{}}
+	l := &Log{db: db, options: options, origins: map[string]*origin{}}
 	if err := l.prepare(ctx); err != nil {
-		_ = db.Close()
 		return nil, translate("open ledger", err)
 	}
 	return l, nil
@@ -153,22 +149,11 @@ func (l *Log) prepare(ctx context.Context) error {
 	return nil
 }
 
-// Epoch of this opening.
-func (l *Log) Epoch() int64 { return l.db.Epoch() }
-
-// ID is the file's random identity.
-func (l *Log) ID() string { return l.db.ID() }
-
-// Close implements ledger.Log.
-func (l *Log) Close() error { return l.db.Close() }
-
 // translate gives errors of the store the names that callers know. SQLite's texts hold names of columns, never values.
 func translate(doing string, err error) error {
 	switch {
 	case errors.Is(err, sqlitedb.ErrStaleEpoch):
 		return fmt.Errorf("%s: %w", doing, ledger.ErrStaleEpoch)
-	case errors.Is(err, sqlitedb.ErrLocked):
-		return fmt.Errorf("%s: %w: %w", doing, ledger.ErrLocked, err)
 	default:
 		return fmt.Errorf("%s: %w", doing, err)
 	}
@@ -193,10 +178,13 @@ func (l *Log) origin(ctx context.Context, name string) (*origin, error) {
 	if err != nil {
 		return nil, translate("look for origin", err)
 	}
-	return l.remember(name, number)
+	if o, err = l.newOrigin(name, number); err != nil {
+		return nil, err
+	}
+	return l.remember(name, o), nil
 }
 
-func (l *Log) remember(name string, number int64) (*origin, error) {
+func (l *Log) newOrigin(name string, number int64) (*origin, error) {
 	o := &origin{number: number, line: ledger.OriginLine(l.options.LogName, name), signer: l.options.Signer}
 	if s, ok := l.options.Signer.(*ledger.Signer); ok {
 		named, err := s.Named(o.line)
@@ -205,32 +193,21 @@ func (l *Log) remember(name string, number int64) (*origin, error) {
 		}
 		o.signer = named
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if known := l.origins[name]; known != nil {
-		return known, nil
-	}
-	l.origins[name] = o
 	return o, nil
 }
 
-// begin makes sure that an origin has a number. Only an append does this, in its turn.
-func (l *Log) begin(ctx context.Context, name string) (*origin, error) {
-	o, err := l.origin(ctx, name)
-	if o != nil || err != nil {
-		return o, err
+// remember keeps an origin that is in the file; of two the first stays.
+func (l *Log) remember(name string, o *origin) *origin {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if known := l.origins[name]; known != nil {
+		return known
 	}
-	var number int64
-	err = l.db.Write(ctx, func(ctx context.Context, tx *sql.Tx) error {
-		return tx.QueryRowContext(ctx, `INSERT INTO origins (name) VALUES (?) RETURNING number`, name).Scan(&number)
-	})
-	if err != nil {
-		return nil, translate("begin origin", err)
-	}
-	return l.remember(name, number)
+	l.origins[name] = o
+	return o
 }
 
-// currentTip returns an origin's tip and reads it from the file the first time.
+// currentTip returns an origin's tip and reads it from the file where it is not known. A write that ends meanwhile knows better.
 func (l *Log) currentTip(ctx context.Context, o *origin) (*tip, error) {
 	l.mu.RLock()
 	t := o.tip
@@ -238,24 +215,16 @@ func (l *Log) currentTip(ctx context.Context, o *origin) (*tip, error) {
 	if t != nil {
 		return t, nil
 	}
-	if err := l.turn.Acquire(ctx, 1); err != nil {
-		return nil, err
-	}
-	defer l.turn.Release(1)
-	return l.tipInTurn(ctx, o)
-}
-
-// tipInTurn is currentTip for an append in its turn.
-func (l *Log) tipInTurn(ctx context.Context, o *origin) (*tip, error) {
-	if o.tip != nil { // only changed in a turn, and this is ours
-		return o.tip, nil
-	}
 	t, err := l.loadTip(ctx, o)
 	if err != nil {
 		return nil, translate("read the ledger's tip", err)
 	}
-	l.setTip(o, t)
-	return t, nil
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if o.tip == nil || o.tip.tree.Size() < t.tree.Size() {
+		o.tip = t
+	}
+	return o.tip, nil
 }
 
 func (l *Log) setTip(o *origin, t *tip) {

@@ -19,6 +19,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/sqlitedb"
 )
 
 const logName = "lethe.dev/test"
@@ -28,7 +29,23 @@ var (
 	start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 )
 
-func open(t testing.TB, path string) *Log {
+// opened is a ledger with a file of its own.
+type opened struct {
+	*Log
+}
+
+func (o opened) Close() error { return o.db.Close() }
+
+func openWith(path string, signer note.Signer) (opened, error) {
+	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{ApplicationID: 1, Migrations: []sqlitedb.Migrations{Migrations()}})
+	if err != nil {
+		return opened{}, err
+	}
+	l, err := New(ctx, db, Options{LogName: logName, Signer: signer})
+	return opened{l}, err
+}
+
+func open(t testing.TB, path string) opened {
 	t.Helper()
 	l, err := tryOpen(path)
 	if err != nil {
@@ -38,12 +55,12 @@ func open(t testing.TB, path string) *Log {
 	return l
 }
 
-func tryOpen(path string) (*Log, error) {
+func tryOpen(path string) (opened, error) {
 	signer, err := ledger.NewSigner(logName, bytes.Repeat([]byte{1}, 32))
 	if err != nil {
-		return nil, err
+		return opened{}, err
 	}
-	return Open(ctx, path, Options{LogName: logName, Signer: signer})
+	return openWith(path, signer)
 }
 
 func entry(key string) ledger.Entry {
@@ -105,7 +122,7 @@ func TestAppendReadProve(t *testing.T) {
 		if i == 0 {
 			g.Expect(l.Close()).To(Succeed())
 			l = open(t, path)
-			g.Expect(l.Epoch()).To(Equal(int64(2)))
+			g.Expect(l.db.Epoch()).To(Equal(int64(2)))
 		}
 	}
 }
@@ -197,7 +214,7 @@ func TestTreeDependsOnEntriesOnly(t *testing.T) {
 }
 
 // verifyAll checks a log from its records.
-func verifyAll(t rapid.TB, l *Log, origin string, known []ledger.Checkpoint) {
+func verifyAll(t rapid.TB, l opened, origin string, known []ledger.Checkpoint) {
 	t.Helper()
 	g := NewWithT(t)
 	last, err := l.Checkpoint(ctx, origin)
@@ -255,7 +272,7 @@ func TestSecondProcessIsLockedOut(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "l.db")
 	l := open(t, path)
 	_, err := tryOpen(path)
-	g.Expect(err).To(MatchError(ledger.ErrLocked))
+	g.Expect(err).To(MatchError(sqlitedb.ErrLocked))
 	_, err = l.Append(ctx, "hr", entry("a"))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(l.Close()).To(Succeed())
@@ -373,7 +390,7 @@ func TestAnotherKeyIsRefused(t *testing.T) {
 	g.Expect(l.Close()).To(Succeed())
 	signer, err := ledger.NewSigner(logName, bytes.Repeat([]byte{9}, 32))
 	g.Expect(err).NotTo(HaveOccurred())
-	other, err := Open(ctx, path, Options{LogName: logName, Signer: signer})
+	other, err := openWith(path, signer)
 	g.Expect(err).NotTo(HaveOccurred())
 	defer other.Close()
 	_, err = other.Append(ctx, "hr", entry("b"))
@@ -385,12 +402,18 @@ func TestCancelledContextAppendsNothing(t *testing.T) {
 	l := open(t, filepath.Join(t.TempDir(), "l.db"))
 	_, err := l.Append(ctx, "hr", entry("a"))
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(l.turn.Acquire(ctx, 1)).To(Succeed()) // somebody else's turn
+	begun, end := make(chan struct{}), make(chan struct{})
+	var other sync.WaitGroup
+	other.Go(func() { // somebody else writes
+		_ = l.db.Write(ctx, func(context.Context, *sqlitedb.Tx) error { close(begun); <-end; return nil })
+	})
+	<-begun
 	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
 	defer cancel()
 	_, err = l.Append(short, "hr", entry("b"))
 	g.Expect(errors.Is(err, context.DeadlineExceeded)).To(BeTrue())
-	l.turn.Release(1)
+	close(end)
+	other.Wait()
 	_, err = l.Find(ctx, "hr", "b")
 	g.Expect(err).To(MatchError(ledger.ErrNotFound))
 }

@@ -59,7 +59,7 @@ const (
 	upsertTombstone = `INSERT INTO tombstones (namespace, store, entity, mac, erased_at) VALUES (?, ?, ?, ?, ?)
 		ON CONFLICT DO UPDATE SET erased_at = max(erased_at, excluded.erased_at)`
 	upsertCheckpoint = `INSERT INTO checkpoints (origin, size, root) VALUES (?, ?, ?)
-		ON CONFLICT (origin) DO UPDATE SET size = excluded.size, root = excluded.root`
+		ON CONFLICT (origin) DO UPDATE SET size = excluded.size, root = excluded.root WHERE excluded.size > size`
 
 	unlinkRequest = `UPDATE requests SET subject_pseudonym = '', link_destroyed = 1 WHERE uid = ?`
 )

@@ -1,9 +1,10 @@
-// Package statesqlite keeps the state store in a SQLite file: one process, one writing connection, a few for reading.
+// Package statesqlite keeps the state store in the SQLite file that it shares with the ledger: one process, one writing
+// connection, a few for reading.
 //
 // Destroyed material is overwritten in the file (secure_delete) and leaves the write-ahead log by a truncating checkpoint.
-// That follows at once but beside the caller's way, because it costs two more syncs; a reader in its way delays it to the
-// next write, a crash to the next opening, and Scrub waits for it. Until then, and in copies of the volume, the material
-// is still sealed under a key that is destroyed as well.
+// That follows a second later beside the caller's way, because it costs more syncs; a reader in its way delays it to the
+// next write, a crash to the next opening. Until then, and in copies of the volume, the material is still sealed under a key
+// that is destroyed as well.
 package statesqlite
 
 import (
@@ -18,6 +19,7 @@ import (
 
 	"golang.org/x/sync/semaphore"
 
+	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
 	"github.com/lethe-dev/lethe/internal/sqlitedb"
 	"github.com/lethe-dev/lethe/internal/state"
 )
@@ -25,13 +27,20 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// applicationID marks state files: "LetS" as a number.
-const applicationID = 0x4c657453
+// Migrations of the state store's part of the file.
+func Migrations() sqlitedb.Migrations {
+	files, err := fs.Sub(migrations, "migrations")
+	if err != nil {
+		panic("state store: its migrations are not built in")
+	}
+	return sqlitedb.Migrations{Part: "state", Files: files}
+}
 
 // Store implements state.Store.
 type Store struct {
 	reader
-	db *sqlitedb.DB
+	db     *sqlitedb.DB
+	ledger *ledgersqlite.Log
 
 	write map[string]*sql.Stmt // by its text
 	read  map[string]*sql.Stmt
@@ -42,22 +51,15 @@ type Store struct {
 
 var _ state.Store = (*Store)(nil)
 
-// Open opens or creates the store at path, for this process alone.
-func Open(ctx context.Context, path string) (*Store, error) {
-	files, err := fs.Sub(migrations, "migrations")
-	if err != nil {
-		return nil, err
-	}
-	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{ApplicationID: applicationID, Migrations: files, SecureDelete: true})
-	if err != nil {
-		return nil, translate("open state store", err)
-	}
-	s := &Store{db: db, gates: map[string]*semaphore.Weighted{}}
+// New makes the state store of an open file that has been migrated, with the ledger in the same file. The file stays the
+// caller's to close.
+func New(ctx context.Context, db *sqlitedb.DB, log *ledgersqlite.Log) (*Store, error) {
+	s := &Store{db: db, ledger: log, gates: map[string]*semaphore.Weighted{}}
+	var err error
 	if s.read, err = prepare(ctx, db.Reader, readQueries); err == nil {
 		s.write, err = prepare(ctx, db.Writer, readQueries, writeQueries)
 	}
 	if err != nil {
-		_ = db.Close()
 		return nil, translate("open state store", err)
 	}
 	s.stmt = func(_ context.Context, query string) *sql.Stmt { return s.read[query] }
@@ -84,18 +86,12 @@ func (s *Store) ID() string { return s.db.ID() }
 // Epoch implements state.Store.
 func (s *Store) Epoch() int64 { return s.db.Epoch() }
 
-// Close implements state.Store.
-func (s *Store) Close() error { return s.db.Close() }
-
-// Scrub waits until destroyed material has left the write-ahead log.
-func (s *Store) Scrub(ctx context.Context) error { return s.db.Scrub(ctx) }
-
 // Update implements state.Store.
 func (s *Store) Update(ctx context.Context, fn func(tx state.Tx) error) error {
-	t := &tx{}
+	t := &tx{log: s.ledger}
 	var refused error
-	err := s.db.Write(ctx, func(ctx context.Context, inner *sql.Tx) error {
-		t.ctx = ctx
+	err := s.db.Write(ctx, func(ctx context.Context, inner *sqlitedb.Tx) error {
+		t.ctx, t.inner = ctx, inner
 		t.stmt = func(ctx context.Context, query string) *sql.Stmt { return inner.StmtContext(ctx, s.write[query]) }
 		refused = fn(t)
 		return refused
@@ -124,8 +120,6 @@ func translate(doing string, err error) error {
 		return nil
 	case errors.Is(err, sqlitedb.ErrStaleEpoch):
 		return fmt.Errorf("%s: %w", doing, state.ErrStaleEpoch)
-	case errors.Is(err, sqlitedb.ErrLocked):
-		return fmt.Errorf("%s: %w: %w", doing, state.ErrLocked, err)
 	default:
 		return fmt.Errorf("%s: %w", doing, err)
 	}

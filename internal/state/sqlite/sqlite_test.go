@@ -14,7 +14,11 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	"golang.org/x/mod/sumdb/note"
 
+	"github.com/lethe-dev/lethe/internal/ledger"
+	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
+	"github.com/lethe-dev/lethe/internal/sqlitedb"
 	"github.com/lethe-dev/lethe/internal/state"
 )
 
@@ -28,9 +32,34 @@ func at(hours int) *time.Time {
 	return &t
 }
 
-func open(t testing.TB, path string) *Store {
+// opened is a state store with a file of its own, which has a ledger too.
+type opened struct {
+	*Store
+}
+
+func (o opened) Close() error { return o.db.Close() }
+
+func tryOpen(path string) (opened, error) {
+	db, err := sqlitedb.Open(ctx, path, sqlitedb.Options{ApplicationID: 1, SecureDelete: true,
+		Migrations: []sqlitedb.Migrations{ledgersqlite.Migrations(), Migrations()}})
+	if err != nil {
+		return opened{}, err
+	}
+	signer, err := ledger.NewSigner("lethe.dev/test", make([]byte, 32))
+	if err != nil {
+		return opened{}, err
+	}
+	log, err := ledgersqlite.New(ctx, db, ledgersqlite.Options{LogName: "lethe.dev/test", Signer: signer})
+	if err != nil {
+		return opened{}, err
+	}
+	s, err := New(ctx, db, log)
+	return opened{s}, err
+}
+
+func open(t testing.TB, path string) opened {
 	t.Helper()
-	s, err := Open(ctx, path)
+	s, err := tryOpen(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,12 +67,12 @@ func open(t testing.TB, path string) *Store {
 	return s
 }
 
-func newStore(t testing.TB) *Store {
+func newStore(t testing.TB) opened {
 	t.Helper()
 	return open(t, filepath.Join(t.TempDir(), "state.db"))
 }
 
-func put(g Gomega, s *Store, records ...any) {
+func put(g Gomega, s state.Store, records ...any) {
 	g.Expect(s.Update(ctx, func(tx state.Tx) error {
 		for _, r := range records {
 			var err error
@@ -373,12 +402,12 @@ func TestDestroyedMaterialLeavesTheFiles(t *testing.T) {
 		return n
 	}
 	g.Expect(traces()).To(BeNumerically(">", 2000))
-	g.Expect(s.Scrub(ctx)).To(Succeed()) // so that it is in the main file too
+	g.Expect(s.db.Scrub(ctx)).To(Succeed()) // so that it is in the main file too
 
 	r.Deactivation, run.Sealed, residue.Sealed, residue.State = nil, nil, nil, state.ResidueDone
 	put(g, s, run, residue, r)
 	g.Expect(s.Update(ctx, func(tx state.Tx) error { return errors.Join(tx.ReleaseClaims("1"), tx.DestroySubjectLink("1")) })).To(Succeed())
-	g.Eventually(traces).Should(BeZero())
+	g.Eventually(traces, "10s").Should(BeZero())
 
 	put(g, s, r) // still has the pseudonym in memory
 	stored, err := s.Request(ctx, "1")
@@ -399,38 +428,172 @@ func TestScrubIsRepeatedUntilNobodyReads(t *testing.T) {
 	g.Expect(reading.QueryRow("SELECT COUNT(*) FROM runs").Scan(&n)).To(Succeed())
 	run.Sealed = nil
 	put(g, s, run)
-	g.Expect(s.Scrub(ctx)).NotTo(Succeed())
+	g.Expect(s.db.Scrub(ctx)).NotTo(Succeed())
 	g.Expect(reading.Rollback()).To(Succeed())
 	put(g, s, request("other"))
 	g.Eventually(func() bool {
 		content, err := os.ReadFile(path + "-wal")
 		return err == nil && !bytes.Contains(content, []byte("CANARY"))
-	}).Should(BeTrue())
+	}, "10s").Should(BeTrue())
 }
 
-func TestTombstonesAndCheckpoints(t *testing.T) {
+func TestTombstones(t *testing.T) {
 	g := NewWithT(t)
 	s := newStore(t)
 	stone := state.Tombstone{Namespace: "hr", Store: "ats", Entity: "applicants", MAC: "t1.x", ErasedAt: start}
 	later, earlier := stone, stone
 	later.ErasedAt, earlier.ErasedAt = *at(5), *at(-5)
-	root, other := bytes.Repeat([]byte{1}, 32), bytes.Repeat([]byte{2}, 32)
-	g.Expect(s.Update(ctx, func(tx state.Tx) error {
-		return errors.Join(tx.PutTombstones([]state.Tombstone{stone, stone, later, earlier}), tx.PutCheckpoint("hr", 5, root), tx.PutCheckpoint("hr", 4, other),
-			tx.PutCheckpoint("hr", 5, root))
-	})).To(Succeed())
+	g.Expect(s.Update(ctx, func(tx state.Tx) error { return tx.PutTombstones([]state.Tombstone{stone, stone, later, earlier}) })).To(Succeed())
 	g.Expect(s.Tombstone(ctx, "hr", "ats", "applicants", "t1.x")).To(Equal(&later))
-	g.Expect(s.Checkpoint(ctx, "hr")).To(Equal(&state.Checkpoint{Origin: "hr", Size: 5, Root: root}))
-	g.Expect(s.Update(ctx, func(tx state.Tx) error { return tx.PutCheckpoint("hr", 5, other) })).To(MatchError(state.ErrConflict))
-	g.Expect(s.Update(ctx, func(tx state.Tx) error { return tx.PutCheckpoint("hr", 6, other) })).To(Succeed())
+}
+
+func verifierKey(g Gomega, origin string) string {
+	signer, err := ledger.NewSigner("lethe.dev/test", make([]byte, 32))
+	g.Expect(err).NotTo(HaveOccurred())
+	key, err := signer.VerifierKeyFor(origin)
+	g.Expect(err).NotTo(HaveOccurred())
+	return key
+}
+
+func entry(key string) ledger.Entry {
+	return ledger.Entry{Key: key, Time: start, Kind: ledger.KindErasureOutcome, Handle: "h"}
+}
+
+func TestChangesAndTheirEntriesLastTogether(t *testing.T) {
+	g := NewWithT(t)
+	path := filepath.Join(t.TempDir(), "state.db")
+	s := open(t, path)
+	no := errors.New("no")
+	both := func(uid string, err error, entries ...ledger.Entry) (receipt *ledger.Receipt, _ error) {
+		return receipt, s.Update(ctx, func(tx state.Tx) error {
+			if err := tx.PutRequest(request(uid)); err != nil {
+				return err
+			}
+			var appendErr error
+			receipt, appendErr = tx.Append("hr", entries...)
+			return errors.Join(appendErr, err)
+		})
+	}
+	_, err := both("0", no, entry("0"))
+	g.Expect(err).To(MatchError(no))
+	g.Expect(second(s.ledger.Checkpoint(ctx, "hr"))).To(MatchError(ledger.ErrNotFound), "what was refused leaves no entry, and no origin")
+	receipt, err := both("1", nil, entry("a"), entry("b"))
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = both("1", nil, entry("c")) // a new record that is there already
+	g.Expect(err).To(MatchError(state.ErrConflict))
+	_, err = both("2", no, entry("d"))
+	g.Expect(err).To(MatchError(no))
+	g.Expect(second(s.Request(ctx, "2"))).To(MatchError(state.ErrNotFound))
+	g.Expect(s.ledger.Checkpoint(ctx, "hr")).To(Equal(receipt.Checkpoint))
+	known := &state.Checkpoint{Origin: "hr", Size: 2, Root: receipt.Checkpoint.Root}
+	g.Expect(s.Checkpoint(ctx, "hr")).To(Equal(known))
+	again, err := both("3", nil, entry("b"))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(again).To(Equal(&ledger.Receipt{Indexes: []uint64{1}, Checkpoint: receipt.Checkpoint}))
+	g.Expect(s.Checkpoint(ctx, "hr")).To(Equal(known))
+}
+
+func TestNothingIsAppendedToALedgerThatWasCutShort(t *testing.T) {
+	g := NewWithT(t)
+	path := filepath.Join(t.TempDir(), "state.db")
+	s := open(t, path)
+	for _, key := range []string{"a", "b", "c"} {
+		g.Expect(s.Update(ctx, func(tx state.Tx) error { return second(tx.Append("hr", entry(key))) })).To(Succeed())
+	}
+	_, err := s.db.Writer.Exec("DROP TRIGGER entries_are_kept; DELETE FROM entries WHERE id % 1099511627776 > 0")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(s.Close()).To(Succeed())
+	s = open(t, path)
+	g.Expect(s.Update(ctx, func(tx state.Tx) error { return second(tx.Append("hr", entry("d"))) })).To(MatchError(ledger.ErrTruncated))
+	g.Expect(s.Update(ctx, func(tx state.Tx) error { return second(tx.Append("hr", entry("d"), entry("e"))) })).To(MatchError(ledger.ErrTruncated))
+}
+
+func TestWritesAtTheSameTimeStandOrFallAlone(t *testing.T) {
+	g := NewWithT(t)
+	s := newStore(t)
+	put(g, s, request("taken"))
+	no := errors.New("no")
+	begun, end := make(chan struct{}), make(chan struct{})
+	var first, others sync.WaitGroup
+	first.Go(func() { // all others come while this one has the store
+		_ = s.Update(ctx, func(state.Tx) error { close(begun); <-end; return nil })
+	})
+	<-begun
+	const n = 200
+	errs, receipts := make([]error, n), make([]*ledger.Receipt, n)
+	for i := range n {
+		others.Go(func() {
+			defer func() {
+				if recover() != nil {
+					errs[i] = errors.New("panic")
+				}
+			}()
+			errs[i] = s.Update(ctx, func(tx state.Tx) error {
+				uid := fmt.Sprint("r", i)
+				if i%4 == 1 {
+					uid = "taken"
+				}
+				var err error
+				if receipts[i], err = tx.Append(fmt.Sprint("ns", i%3), entry(uid)); err != nil {
+					return err
+				}
+				switch i % 4 {
+				case 2:
+					return no
+				case 3:
+					panic("a bug")
+				}
+				return tx.PutRequest(request(uid))
+			})
+		})
+	}
+	time.Sleep(50 * time.Millisecond) // for most of them to wait together
+	close(end)
+	first.Wait()
+	others.Wait()
+	var entries int
+	for i, err := range errs {
+		switch i % 4 {
+		case 0:
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(second(s.Request(ctx, fmt.Sprint("r", i)))).To(Succeed())
+			g.Expect(receipts[i].Checkpoint.Note).NotTo(BeEmpty())
+			g.Expect(receipts[i].Checkpoint.Size).To(BeNumerically(">", receipts[i].Indexes[0]))
+			entries++
+		case 1:
+			g.Expect(err).To(MatchError(state.ErrConflict))
+		case 2:
+			g.Expect(err).To(MatchError(no))
+		case 3:
+			g.Expect(err).To(MatchError("panic"))
+		}
+	}
+	for i := range 3 {
+		origin := fmt.Sprint("ns", i)
+		records, err := s.ledger.Entries(ctx, origin, 0, 0)
+		g.Expect(err).NotTo(HaveOccurred())
+		entries -= len(records)
+		last, err := s.ledger.Checkpoint(ctx, origin)
+		g.Expect(err).NotTo(HaveOccurred())
+		verifier, err := note.NewVerifier(verifierKey(g, origin))
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(ledger.VerifyRecords(ledger.Evidence{OriginLine: last.OriginLine, Verifier: verifier, Current: last.Note}, func(yield func(ledger.Record, error) bool) {
+			for _, r := range records {
+				if !yield(r, nil) {
+					return
+				}
+			}
+		})).To(Succeed())
+	}
+	g.Expect(entries).To(BeZero(), "what failed has left no entry, what succeeded has one")
 }
 
 func TestSecondProcessIsLockedOutAndTheOvertakenCannotWrite(t *testing.T) {
 	g := NewWithT(t)
 	path := filepath.Join(t.TempDir(), "state.db")
 	old := open(t, path)
-	_, err := Open(ctx, path)
-	g.Expect(err).To(MatchError(state.ErrLocked))
+	_, err := tryOpen(path)
+	g.Expect(err).To(MatchError(sqlitedb.ErrLocked))
 	g.Expect(os.Remove(path + ".lock")).To(Succeed())
 	open(t, path)
 	g.Expect(old.Update(ctx, func(tx state.Tx) error { return tx.PutRequest(request("1")) })).To(MatchError(state.ErrStaleEpoch))

@@ -11,6 +11,9 @@ import (
 	"math"
 	"time"
 
+	"github.com/lethe-dev/lethe/internal/ledger"
+	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
+	"github.com/lethe-dev/lethe/internal/sqlitedb"
 	"github.com/lethe-dev/lethe/internal/state"
 )
 
@@ -25,6 +28,8 @@ const (
 type tx struct {
 	reader
 	ctx       context.Context // in a struct, because it lives exactly as long as the transaction
+	inner     *sqlitedb.Tx
+	log       *ledgersqlite.Log
 	undo      []func()
 	destroyed bool // something that must leave the write-ahead log
 }
@@ -218,22 +223,17 @@ func (t *tx) PutTombstones(tombstones []state.Tombstone) error {
 	return nil
 }
 
-// PutCheckpoint implements state.Tx.
-func (t *tx) PutCheckpoint(origin string, size uint64, root []byte) error {
-	known, err := t.Checkpoint(t.ctx, origin)
-	switch {
-	case errors.Is(err, state.ErrNotFound):
-	case err != nil:
-		return err
-	case known.Size > size:
-		return nil // of two appends at once the later one may be quicker to say so
-	case known.Size == size && !bytes.Equal(known.Root, root):
-		return state.ErrConflict
-	case known.Size == size:
-		return nil
+// Append implements state.Tx.
+func (t *tx) Append(origin string, entries ...ledger.Entry) (*ledger.Receipt, error) {
+	receipt, err := t.log.AppendTx(t.ctx, t.inner, origin, entries...)
+	if err != nil || receipt.Appended == 0 {
+		return receipt, err
 	}
-	_, err = t.exec(upsertCheckpoint, origin, int64(size), root)
-	return err
+	newer, err := t.exec(upsertCheckpoint, origin, int64(receipt.Checkpoint.Size), receipt.Checkpoint.Root)
+	if err == nil && newer == 0 {
+		err = ledger.ErrTruncated // a longer log is known
+	}
+	return receipt, err
 }
 
 // DestroySubjectLink implements state.Tx.

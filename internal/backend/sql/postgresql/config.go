@@ -108,6 +108,9 @@ func (c Config) session() map[string]string {
 		"jit":             "off",
 		// Policies that hide rows make a statement fail instead of silently leaving the rows behind.
 		"row_security": "off",
+		// What is sent together is one transaction by itself: reads need no statement to begin or end it.
+		"default_transaction_isolation": "repeatable read",
+		"default_transaction_read_only": "on",
 	}
 }
 

@@ -1,7 +1,7 @@
 // Package postgresql is the backend for PostgreSQL 13 and later.
 //
-// Statements are pipelined: a Resolve is one round trip, an Execute two (all statements with the check of what is left,
-// then the commit). Values travel as text, which PostgreSQL reads and writes without loss for every type.
+// Statements are pipelined: a look is one round trip, an Execute two (all statements with the check of what is left, then
+// the commit). Values travel as text, which PostgreSQL reads and writes without loss for every type.
 package postgresql
 
 import (
@@ -32,6 +32,7 @@ type Backend struct {
 var (
 	_ backend.Backend       = (*Backend)(nil)
 	_ backend.Transactional = (*Backend)(nil)
+	_ backend.Looker        = (*Backend)(nil)
 	_ backend.Inspector     = (*Backend)(nil)
 )
 
@@ -70,7 +71,10 @@ func (*Backend) Text(v backend.Value) string {
 func (*Backend) FromText(text string) backend.Value { return &text }
 
 const (
-	beginRead  = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+	// beginRead needs no statement: the session's defaults make one snapshot of what is sent together.
+	beginRead = ""
+	// goOn stays in the transaction that is open.
+	goOn       = ""
 	beginWrite = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 	// beginGuarded: a foreign key's action fails where it meets rows that a guard, in the same snapshot, did not see.
 	beginGuarded = "BEGIN ISOLATION LEVEL REPEATABLE READ READ WRITE"
@@ -78,46 +82,81 @@ const (
 
 // Resolve reads all queries in one snapshot.
 func (b *Backend) Resolve(ctx context.Context, req backend.ResolveRequest) (*backend.Resolution, error) {
-	res := &backend.Resolution{Rows: make(map[string][]backend.Row, len(req.Queries))}
-	tables := make([]backend.Table, len(req.Queries))
-	for i, q := range req.Queries {
-		tables[i] = q.Table
+	_, found, err := b.Look(ctx, nil, req)
+	return found, err
+}
+
+// Verify counts what Execute would still have to do.
+func (b *Backend) Verify(ctx context.Context, ops []backend.Operation) ([]int64, error) {
+	left, _, err := b.Look(ctx, ops, backend.ResolveRequest{})
+	return left, err
+}
+
+// Look verifies and resolves in one snapshot.
+func (b *Backend) Look(ctx context.Context, ops []backend.Operation, req backend.ResolveRequest) ([]int64, *backend.Resolution, error) {
+	left := make([]int64, len(ops))
+	found := &backend.Resolution{Rows: make(map[string][]backend.Row, len(req.Queries))}
+	tables := backend.TablesOf(ops)
+	for _, q := range req.Queries {
+		tables = append(tables, q.Table)
 		if len(q.Paths) > 0 {
-			return nil, refused(q.Entity, "a database has no paths", "name a file store in the data map")
+			return nil, nil, refused(q.Entity, "a database has no paths", "name a file store in the data map")
 		}
 	}
-	if len(req.Queries) == 0 {
-		return res, nil
+	if len(tables) == 0 {
+		return left, found, nil
 	}
 	err := b.run(ctx, tables, func(conn *pgx.Conn, c *core.Compiler) error {
-		clear(res.Rows)
-		statements, err := c.Resolve(req)
+		clear(left)
+		clear(found.Rows)
+		statements, err := c.Check(ops)
 		if err != nil {
 			return err
 		}
-		left := req.MaxRows
-		entity := func(i int) string { return req.Queries[i].Entity }
-		return b.pipeline(ctx, conn, beginRead, statements, entity, func(s core.Statement, rows pgx.Rows) error {
-			defer rows.Close()
-			q := &req.Queries[s.Op]
-			for rows.Next() {
-				if left--; req.MaxRows > 0 && left < 0 {
-					_ = conn.Close(ctx) // rather than read what nobody wants
-					return &backend.TooManyRowsError{MaxRows: req.MaxRows}
-				}
-				row, err := decode(rows.RawValues(), q, c.Tables[q.Table])
-				if err != nil {
-					return err
-				}
-				res.Rows[q.Entity] = append(res.Rows[q.Entity], row)
+		queries, err := c.Resolve(req)
+		if err != nil || len(statements)+len(queries) == 0 {
+			return err
+		}
+		r := reader{conn: conn, tables: c.Tables, req: &req, found: found, room: req.MaxRows}
+		return b.pipeline(ctx, conn, beginRead, append(statements, queries...), r.entity, func(s core.Statement, rows pgx.Rows) error {
+			if s.Ops != nil {
+				return addCounts(rows, s, left)
 			}
-			return rows.Err()
+			return r.read(ctx, s, rows)
 		})
 	})
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
-	return res, nil
+	return left, found, nil
+}
+
+// reader takes the rows that resolving finds.
+type reader struct {
+	conn   *pgx.Conn
+	tables core.Tables
+	req    *backend.ResolveRequest
+	found  *backend.Resolution
+	room   int64 // for so many rows more
+}
+
+func (r *reader) entity(i int) string { return r.req.Queries[i].Entity }
+
+func (r *reader) read(ctx context.Context, s core.Statement, rows pgx.Rows) error {
+	defer rows.Close()
+	q := &r.req.Queries[s.Op]
+	for rows.Next() {
+		if r.room--; r.req.MaxRows > 0 && r.room < 0 {
+			_ = r.conn.Close(ctx) // rather than read what nobody wants
+			return &backend.TooManyRowsError{MaxRows: r.req.MaxRows}
+		}
+		row, err := decode(rows.RawValues(), q, r.tables[q.Table])
+		if err != nil {
+			return err
+		}
+		r.found.Rows[q.Entity] = append(r.found.Rows[q.Entity], row)
+	}
+	return rows.Err()
 }
 
 // Execute treats all operations in one transaction, and commits only if nothing is left to do.
@@ -127,33 +166,8 @@ func (b *Backend) Execute(ctx context.Context, batch backend.Batch) (*backend.Re
 	err := b.run(ctx, backend.TablesOf(ops), func(conn *pgx.Conn, c *core.Compiler) error {
 		clear(res.Affected)
 		c.Ignored = batch.Ignored
-		statements, err := c.Execute(ops)
-		if err != nil || len(statements) == 0 {
-			return err
-		}
-		checks, err := c.Check(ops)
-		if err != nil {
-			return err
-		}
-		changes := len(statements)
-		left := make([]int64, len(ops))
-		entity := func(i int) string { return ops[i].Entity }
-		err = b.pipeline(ctx, conn, begin(statements), append(statements, checks...), entity,
-			func(s core.Statement, rows pgx.Rows) error {
-				if changes--; changes < 0 {
-					return addCounts(rows, s, left)
-				}
-				if s.Guard != nil {
-					return judge(rows, &s, ops)
-				}
-				rows.Close()
-				res.Affected[s.Op] += rows.CommandTag().RowsAffected()
-				return rows.Err()
-			})
-		if err != nil {
-			return err
-		}
-		if err := stale(ops, left); err != nil {
+		done, err := b.change(ctx, conn, c, ops, res.Affected)
+		if done || err != nil {
 			return err
 		}
 		if err := batch.AwaitEffect(ctx); err != nil {
@@ -167,6 +181,62 @@ func (b *Backend) Execute(ctx context.Context, batch backend.Batch) (*backend.Re
 		return nil, err
 	}
 	return res, nil
+}
+
+// change does the operations' statements in a transaction that stays open, and makes sure that nothing is left to do. It
+// returns done where there was nothing to do in the first place. A deletion that removed as many rows as it has keys needs no
+// check.
+func (b *Backend) change(ctx context.Context, conn *pgx.Conn, c *core.Compiler, ops []backend.Operation, affected []int64) (done bool, err error) {
+	changes, err := c.Execute(ops)
+	if err != nil || len(changes) == 0 {
+		return true, err
+	}
+	updated, err := checks(c, ops, func(i int) bool { return ops[i].Action != backend.Delete })
+	if err != nil {
+		return false, err
+	}
+	entity := func(i int) string { return ops[i].Entity }
+	left := make([]int64, len(ops))
+	read := func(s core.Statement, rows pgx.Rows) error {
+		switch {
+		case s.Ops != nil:
+			return addCounts(rows, s, left)
+		case s.Guard != nil:
+			return judge(rows, &s, ops)
+		}
+		rows.Close()
+		affected[s.Op] += rows.CommandTag().RowsAffected()
+		return rows.Err()
+	}
+	if err := b.pipeline(ctx, conn, begin(changes), append(changes, updated...), entity, read); err != nil {
+		return false, err
+	}
+	missed, err := checks(c, ops, func(i int) bool { return ops[i].Action == backend.Delete && affected[i] < int64(len(ops[i].Keys)) })
+	if err == nil && len(missed) > 0 {
+		err = b.pipeline(ctx, conn, goOn, missed, entity, read)
+	}
+	if err != nil {
+		return false, err
+	}
+	return false, stale(ops, left)
+}
+
+// checks are those of some of the operations.
+func checks(c *core.Compiler, ops []backend.Operation, of func(i int) bool) ([]core.Statement, error) {
+	var some []backend.Operation
+	var index []int
+	for i := range ops {
+		if of(i) {
+			some, index = append(some, ops[i]), append(index, i)
+		}
+	}
+	statements, err := c.Check(some)
+	for _, s := range statements {
+		for i := range s.Ops {
+			s.Ops[i] = index[s.Ops[i]]
+		}
+	}
+	return statements, err
 }
 
 // begin starts a transaction for the statements.
@@ -213,26 +283,6 @@ func commit(ctx context.Context, conn *pgx.Conn) error {
 	return err
 }
 
-// Verify counts what Execute would still have to do.
-func (b *Backend) Verify(ctx context.Context, ops []backend.Operation) ([]int64, error) {
-	left := make([]int64, len(ops))
-	err := b.run(ctx, backend.TablesOf(ops), func(conn *pgx.Conn, c *core.Compiler) error {
-		clear(left)
-		checks, err := c.Check(ops)
-		if err != nil || len(checks) == 0 {
-			return err
-		}
-		entity := func(int) string { return "" }
-		return b.pipeline(ctx, conn, beginRead, checks, entity, func(s core.Statement, rows pgx.Rows) error {
-			return addCounts(rows, s, left)
-		})
-	})
-	if err != nil {
-		return nil, err
-	}
-	return left, nil
-}
-
 func addCounts(rows pgx.Rows, s core.Statement, left []int64) error {
 	counts := make([]int64, len(s.Ops))
 	into := make([]any, len(s.Ops))
@@ -250,7 +300,8 @@ func addCounts(rows pgx.Rows, s core.Statement, left []int64) error {
 	return nil
 }
 
-// pipeline sends begin and the statements in one round trip and leaves the transaction open; release ends it.
+// pipeline sends begin and the statements in one round trip and leaves the transaction open, unless it only reads; release
+// ends it.
 //
 // The server bounds each statement, but one that hangs answers nothing at all: silence for longer than that ends the
 // connection, so that nobody waits for ever.
@@ -263,16 +314,17 @@ func (b *Backend) pipeline(
 	silence := clock.RealClock{}.AfterFunc(b.config.silence(), cancel)
 	defer silence.Stop()
 	batch := &pgx.Batch{}
-	batch.Queue(begin)
+	if begin != "" {
+		batch.Queue(begin)
+	}
 	for _, s := range statements {
 		batch.Queue(s.Text, s.Args...)
 	}
-	readOnly := begin == beginRead
-	if readOnly {
-		batch.Queue("COMMIT")
-	}
 	br := conn.SendBatch(ctx, batch)
-	_, err := br.Exec()
+	var err error
+	if begin != "" {
+		_, err = br.Exec()
+	}
 	for i := 0; err == nil && i < len(statements); i++ {
 		var rows pgx.Rows
 		if rows, err = br.Query(); err == nil {
