@@ -39,7 +39,8 @@ func (r *run) verify(ctx context.Context) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	check := r.check()
+	// The second look asks for planned records by their keys too, so that it tells which deletions have left something.
+	check := r.check(func(op *backend.Operation) bool { return op.Action != backend.Delete })
 	plan, facts, err := r.refresh(ctx, holds, check)
 	if err == nil {
 		err = check.verify(ctx, r.task.Namespace, r.stores())
@@ -47,7 +48,13 @@ func (r *run) verify(ctx context.Context) (changed bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	left := r.left(check)
+	left := check.found()
+	for i, step := range r.material.Plan.Steps {
+		there := func(op backend.Operation) bool { return op.Action == backend.Delete && len(op.Keys) > 0 }
+		if slices.ContainsFunc(r.graph.Present(step.Operations, facts), there) {
+			left = append(left, i)
+		}
+	}
 	if len(left) > 0 || r.differs(plan) {
 		// Now it is known what is gone, and so what of the rest is still to be done.
 		r.adopt(plan, facts, holds, ledger.KindErasureAmended)
@@ -65,31 +72,35 @@ func (r *run) verify(ctx context.Context) (changed bool, err error) {
 
 // remaining asks the stores which steps of the plan have left something as it should not be.
 func (r *run) remaining(ctx context.Context) (left []int, err error) {
-	check := r.check()
+	check := r.check(func(*backend.Operation) bool { return true })
 	if err := check.verify(ctx, r.task.Namespace, r.stores()); err != nil {
 		return nil, err
 	}
-	return r.left(check), nil
+	return check.found(), nil
 }
 
-// check is all that the plan does.
-func (r *run) check() *Check {
-	check := &Check{Ops: map[string][]backend.Operation{}, Left: map[string][]int64{}}
-	for _, step := range r.material.Plan.Steps {
-		check.Ops[step.Store] = append(check.Ops[step.Store], r.present(step).Operations...)
+// check is of those operations of the plan.
+func (r *run) check(of func(*backend.Operation) bool) *Check {
+	check := &Check{Ops: map[string][]backend.Operation{}, Left: map[string][]int64{}, steps: map[string][]int{}}
+	for i, step := range r.material.Plan.Steps {
+		for _, op := range r.present(step).Operations {
+			if of(&op) {
+				check.Ops[step.Store] = append(check.Ops[step.Store], op)
+				check.steps[step.Store] = append(check.steps[step.Store], i)
+			}
+		}
 	}
 	return check
 }
 
-// left are the steps of which a check has found something.
-func (r *run) left(check *Check) (steps []int) {
-	counts := maps.Clone(check.Left)
-	for i, step := range r.material.Plan.Steps {
-		n := len(r.present(step).Operations)
-		if slices.ContainsFunc(counts[step.Store][:n], func(n int64) bool { return n > 0 }) {
-			steps = append(steps, i)
+// found are the steps of which something is left.
+func (c *Check) found() (steps []int) {
+	for store, counts := range c.Left {
+		for k, n := range counts {
+			if n > 0 {
+				steps = append(steps, c.steps[store][k])
+			}
 		}
-		counts[step.Store] = counts[step.Store][n:]
 	}
 	return steps
 }

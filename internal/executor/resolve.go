@@ -34,8 +34,9 @@ type Query struct {
 
 // Check are operations to verify, and what is left of each, by store.
 type Check struct {
-	Ops  map[string][]backend.Operation
-	Left map[string][]int64
+	Ops   map[string][]backend.Operation
+	Left  map[string][]int64
+	steps map[string][]int // of the plan that the operations belong to
 }
 
 // look resolves in a store and, if it can do both from one look, verifies what has not been verified.

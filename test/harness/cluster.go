@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"sync/atomic"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -58,6 +59,8 @@ func StartCluster() (_ *Cluster, err error) {
 	c := &Cluster{folder: folder, environment: &envtest.Environment{
 		CRDDirectoryPaths:     []string{filepath.Join(Root(), "config", "crd", "bases")},
 		ErrorIfCRDPathMissing: true,
+		// A machine that has other work to do starts slowly; a start that failed is noticed at once.
+		ControlPlaneStartTimeout: 2 * time.Minute,
 	}}
 	defer func() {
 		if err != nil {

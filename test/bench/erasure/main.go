@@ -46,7 +46,7 @@ func run(ctx context.Context, o subject.Options) (err error) {
 	if err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, hand.close(ctx)) }()
+	defer hand.close(ctx)
 	b, err := postgresql.Open(ctx, postgresql.Config{Host: server.Host, Port: server.Port, Database: database, User: server.User})
 	if err != nil {
 		return err
@@ -84,8 +84,4 @@ func report(ms map[string]float64) {
 	}
 	fmt.Printf("BENCH erasure_ratio_to_keys_first %.2f\n", ms["erasure"]/ms["floor_keys_first"])
 	fmt.Printf("BENCH erasure_ratio_to_statements %.2f\n", ms["erasure"]/ms["floor_statements"])
-	fmt.Printf("BENCH erasure_ratio_to_recorded %.2f\n", ms["erasure"]/ms["floor_recorded"])
-	fmt.Printf("BENCH erasure_verified_ratio_to_recorded_verified %.2f\n", ms["erasure_verified"]/ms["floor_recorded_verified"])
-	fmt.Printf("BENCH floor_recorded_ratio_to_batch %.2f\n", ms["floor_recorded"]/batch)
-	fmt.Printf("BENCH floor_recorded_verified_ratio_to_batch %.2f\n", ms["floor_recorded_verified"]/batch)
 }
