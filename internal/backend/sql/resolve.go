@@ -38,60 +38,6 @@ func (c *Compiler) Resolve(req backend.ResolveRequest) ([]Statement, error) {
 	return statements, nil
 }
 
-// ResolveTogether makes one statement for all queries, in which what leads to several of them is found once. Its rows are the
-// query's index, the array of the texts of key, Columns and Clocks, and the array of Flags and Shared; those of a query are
-// ordered by key. For databases that have arrays.
-func (c *Compiler) ResolveTogether(req backend.ResolveRequest) (Statement, error) {
-	r := resolver{Compiler: c, queries: req.Queries, index: make(map[string]int, len(req.Queries)), needed: map[int][]string{}}
-	for i, q := range req.Queries {
-		if _, twice := r.index[q.Entity]; twice {
-			return Statement{}, &backend.RefusedError{Entity: q.Entity, Problem: "two queries have this name"}
-		}
-		if err := r.need(i, map[int]bool{}); err != nil {
-			return Statement{}, withEntity(err, q.Entity)
-		}
-		r.index[q.Entity] = i
-	}
-	with, err := r.with(len(req.Queries) - 1)
-	if err != nil {
-		return Statement{}, err
-	}
-	parts := make([]string, len(req.Queries))
-	for i, q := range req.Queries {
-		found, part, err := r.part(i)
-		if err != nil {
-			return Statement{}, withEntity(err, q.Entity)
-		}
-		with, parts[i] = with+found+", ", part
-	}
-	limit := r.Dialect.Placeholder(r.b.Bind(r.limit(req.MaxRows)))
-	return Statement{Text: strings.TrimSuffix(with, ", ") + " " + strings.Join(parts, " UNION ALL ") + " LIMIT " + limit, Args: r.b.args}, r.b.err
-}
-
-// part is the expression that finds the records of a query, and the select that reads it.
-func (r *resolver) part(i int) (found, part string, err error) {
-	q := r.queries[i]
-	table, _, err := r.table(q.Table)
-	if err != nil {
-		return "", "", err
-	}
-	list, order, err := r.selectList(q)
-	if err != nil {
-		return "", "", err
-	}
-	where, err := r.found(i, q, table)
-	if err != nil {
-		return "", "", err
-	}
-	values, keys := numbered("v", len(list)), numbered("k", len(order))
-	texts := len(q.KeyColumns) + len(q.Columns) + len(q.Clocks)
-	found = fmt.Sprintf("found_%d AS %s (SELECT %s FROM %s AS %s WHERE %s)", i, r.Dialect.Materialized(),
-		strings.Join(append(named(list, values), named(order, keys)...), ", "), table, self, where)
-	part = fmt.Sprintf("(SELECT %d, ARRAY[%s]::text[], ARRAY[%s]::boolean[] FROM found_%d ORDER BY %s)", i,
-		strings.Join(values[:texts], ", "), strings.Join(values[texts:], ", "), i, strings.Join(keys, ", "))
-	return found, part, nil
-}
-
 // SplitFlags takes the tests at the end of a row apart.
 func SplitFlags(all []bool, q *backend.Query) (flags, shared []bool) {
 	return all[:len(q.Flags):len(q.Flags)], all[len(q.Flags):]
@@ -146,10 +92,6 @@ func (r *resolver) statement(i int, maxRows int64) (Statement, error) {
 	q := r.queries[i]
 	table, _, err := r.table(q.Table)
 	if err != nil {
-		return Statement{}, err
-	}
-	r.needed = map[int][]string{}
-	if err := r.need(i, map[int]bool{}); err != nil {
 		return Statement{}, err
 	}
 	with, err := r.with(i)
@@ -264,9 +206,13 @@ func equal(left, right []string) []string {
 	return terms
 }
 
-// with defines a common table expression for every parent that is needed, up to the i-th, so that the text grows with their
-// number and not with the number of ways that lead to them.
+// with defines a common table expression for every parent, so that the text grows with their number and not with the
+// number of ways that lead to them.
 func (r *resolver) with(i int) (string, error) {
+	r.needed = map[int][]string{}
+	if err := r.need(i, map[int]bool{}); err != nil {
+		return "", err
+	}
 	var ctes []string
 	recursive := ""
 	for p := range i + 1 {

@@ -13,7 +13,6 @@ import (
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/jackc/pgx/v5/pgconn"
 	"k8s.io/utils/clock"
 
 	"github.com/lethe-dev/lethe/internal/backend"
@@ -114,50 +113,22 @@ func (b *Backend) Look(ctx context.Context, ops []backend.Operation, req backend
 		if err != nil {
 			return err
 		}
-		if len(req.Queries) > 0 {
-			together, err := c.ResolveTogether(req)
-			if err != nil {
-				return err
-			}
-			statements = append(statements, together)
-		}
-		if len(statements) == 0 {
-			return nil
+		queries, err := c.Resolve(req)
+		if err != nil || len(statements)+len(queries) == 0 {
+			return err
 		}
 		r := reader{conn: conn, tables: c.Tables, req: &req, found: found, room: req.MaxRows}
-		err = b.pipeline(ctx, conn, beginRead, statements, nobody, func(s core.Statement, rows pgx.Rows) error {
+		return b.pipeline(ctx, conn, beginRead, append(statements, queries...), r.entity, func(s core.Statement, rows pgx.Rows) error {
 			if s.Ops != nil {
 				return addCounts(rows, s, left)
 			}
-			return r.read(ctx, rows)
+			return r.read(ctx, s, rows)
 		})
-		if refused := b.blame(ctx, conn, c, req, err); refused != nil {
-			return refused
-		}
-		return err
 	})
 	if err != nil {
 		return nil, nil, err
 	}
 	return left, found, nil
-}
-
-// nobody is whose statement one is that serves several entities.
-func nobody(int) string { return "" }
-
-// blame asks for each query alone where the server did not like them together: its error then tells whose it is. It returns nil
-// where that finds nothing.
-func (b *Backend) blame(ctx context.Context, conn *pgx.Conn, c *core.Compiler, req backend.ResolveRequest, err error) error {
-	var server *pgconn.PgError
-	if !errors.As(err, &server) || len(req.Queries) == 0 {
-		return nil
-	}
-	statements, compileErr := c.Resolve(req)
-	if compileErr != nil {
-		return nil
-	}
-	return b.pipeline(ctx, conn, beginRead, statements, func(i int) string { return req.Queries[i].Entity },
-		func(_ core.Statement, rows pgx.Rows) error { rows.Close(); return rows.Err() })
 }
 
 // reader takes the rows that resolving finds.
@@ -169,22 +140,17 @@ type reader struct {
 	room   int64 // for so many rows more
 }
 
-func (r *reader) read(ctx context.Context, rows pgx.Rows) error {
+func (r *reader) entity(i int) string { return r.req.Queries[i].Entity }
+
+func (r *reader) read(ctx context.Context, s core.Statement, rows pgx.Rows) error {
 	defer rows.Close()
-	var query int
-	var texts []*string
-	var tests []bool
+	q := &r.req.Queries[s.Op]
 	for rows.Next() {
 		if r.room--; r.req.MaxRows > 0 && r.room < 0 {
 			_ = r.conn.Close(ctx) // rather than read what nobody wants
 			return &backend.TooManyRowsError{MaxRows: r.req.MaxRows}
 		}
-		texts, tests = nil, nil // a row keeps them
-		if err := rows.Scan(&query, &texts, &tests); err != nil {
-			return err
-		}
-		q := &r.req.Queries[query]
-		row, err := decode(texts, tests, q, r.tables[q.Table])
+		row, err := decode(rows.RawValues(), q, r.tables[q.Table])
 		if err != nil {
 			return err
 		}
@@ -428,12 +394,18 @@ func (b *Backend) once(
 		Schema: b.config.Schema, BatchSize: b.config.BatchSize})
 }
 
-// decode makes a row of key, columns and clocks, and of what was tested.
-func decode(texts []backend.Value, tests []bool, q *backend.Query, facts core.Facts) (backend.Row, error) {
-	for _, text := range texts {
-		if text != nil && !utf8.ValidString(*text) { // a plan is JSON and would not bring such a value back as it was
+// decode makes a row of its values, in the order of the resolving statement's columns.
+func decode(raw [][]byte, q *backend.Query, facts core.Facts) (backend.Row, error) {
+	texts := make([]backend.Value, len(q.KeyColumns)+len(q.Columns)+len(q.Clocks))
+	for i := range texts {
+		if raw[i] == nil {
+			continue
+		}
+		if !utf8.Valid(raw[i]) { // a plan is JSON and would not bring such a value back as it was
 			return backend.Row{}, refused(q.Entity, "a value is not valid UTF-8", "convert the database to the encoding UTF8")
 		}
+		s := string(raw[i])
+		texts[i] = &s
 	}
 	row := backend.Row{Key: make(backend.Key, len(q.KeyColumns))}
 	for i := range row.Key {
@@ -456,6 +428,10 @@ func decode(texts []backend.Value, tests []bool, q *backend.Query, facts core.Fa
 			row.Clocks[i] = core.ParseClock(*text)
 		}
 	}
-	row.Flags, row.Shared = core.SplitFlags(tests, q)
+	var flags []bool
+	for _, flag := range raw[len(q.KeyColumns)+len(q.Columns)+len(q.Clocks):] {
+		flags = append(flags, len(flag) == 1 && (flag[0] == 1 || flag[0] == 't')) // binary or text
+	}
+	row.Flags, row.Shared = core.SplitFlags(flags, q)
 	return row, nil
 }
