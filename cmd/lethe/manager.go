@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/go-logr/logr"
 	"github.com/spf13/cobra"
@@ -46,6 +47,7 @@ func newManagerCommand() *cobra.Command {
 	flags.BoolVar(&f.LeaderElection, "leader-elect", false, "elect a leader by a Lease; the embedded ledger has one process anyway")
 	flags.StringVar(&f.Admission, "admission", operator.AdmissionOff, "admission webhooks: off, or loopback (served on 127.0.0.1 for an API server on this machine)")
 	flags.StringVar(&f.AdmissionAddress, "admission-bind-address", "127.0.0.1:9443", "address of the webhooks when --admission is loopback")
+	flags.DurationVar(&f.AnchorInterval, "anchor-interval", 10*time.Minute, "how often new checkpoints of the ledger are kept in a ConfigMap of the operator's namespace; 0 turns it off")
 	flags.BoolVar(&f.AdoptState, "adopt-state", false, "take over a cluster that another state store was used with; only after that store was lost for good")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log more")
 	return cmd

@@ -23,17 +23,22 @@ type Journal struct {
 	Ledger ledger.Log
 	State  state.Store
 	Clock  clock.PassiveClock
+	// Problem, if set, says what else keeps a namespace's log from being trusted.
+	Problem func(namespace string) error
 }
 
 // Check compares the namespace's log with the newest checkpoint that the state store knows. A log that is away, shorter or
 // another one is a *fault.Waiting: nothing may be deleted until that is mended.
 func (j *Journal) Check(ctx context.Context, namespace string) error {
 	known, err := j.State.Checkpoint(ctx, namespace)
-	if errors.Is(err, state.ErrNotFound) {
-		return nil
-	}
-	if err == nil {
+	switch {
+	case errors.Is(err, state.ErrNotFound):
+		err = nil
+	case err == nil:
 		err = j.Ledger.Check(ctx, namespace, known.Size, known.Root)
+	}
+	if err == nil && j.Problem != nil {
+		err = j.Problem(namespace)
 	}
 	if err == nil {
 		return nil

@@ -55,6 +55,8 @@ type Options struct {
 	LeaderElection               bool
 	Admission, AdmissionAddress  string
 	AdoptState                   bool
+	// AnchorInterval is how often checkpoints of the ledger are kept outside of it; 0 for never.
+	AnchorInterval time.Duration
 
 	// Clock of the process. Default: the real one.
 	Clock clock.PassiveClock
@@ -92,7 +94,7 @@ func Run(ctx context.Context, restConfig *rest.Config, o Options) error {
 	if o.Witness == nil {
 		o.Witness = controller.APIServerClock{Client: direct}
 	}
-	vault, keyStore, err := waitForVault(ctx, direct, o)
+	vault, keyStore, signer, err := waitForVault(ctx, direct, o)
 	if err != nil {
 		return err
 	}
@@ -108,9 +110,24 @@ func Run(ctx context.Context, restConfig *rest.Config, o Options) error {
 	if err != nil {
 		return err
 	}
+	anchors := &controller.Anchors{Client: direct, Reader: direct, Namespace: o.Namespace, Ledger: vault.Ledger, Signer: signer,
+		Clock: clock.RealClock{}, Log: o.Log.WithName("anchors"), Interval: o.AnchorInterval}
+	if o.AdoptState {
+		if err := anchors.Supersede(ctx); err != nil {
+			return err
+		}
+	}
+	if err := anchors.Load(ctx); err != nil {
+		return err
+	}
+	if o.AnchorInterval > 0 {
+		if err := mgr.Add(anchors); err != nil {
+			return err
+		}
+	}
 	pool := stores.NewPool(mgr.GetClient(), mgr.GetAPIReader(), o.Openers, o.LocalRoots, o.Clock, o.Log.WithName("stores"))
 	defer func() { _ = pool.Close() }()
-	if err := register(ctx, mgr, o, vault, keyStore, pool); err != nil {
+	if err := register(ctx, mgr, o, vault, keyStore, pool, anchors); err != nil {
 		return err
 	}
 	if err := setupAdmission(ctx, mgr, o); err != nil {
@@ -144,9 +161,9 @@ func newManager(restConfig *rest.Config, o Options) (ctrl.Manager, error) {
 }
 
 // register adds the controllers.
-func register(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, keyStore keys.Store, pool *stores.Pool) error {
+func register(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, keyStore keys.Store, pool *stores.Pool, anchors *controller.Anchors) error {
 	c, recorder := mgr.GetClient(), mgr.GetEventRecorder("lethe")
-	entries := &journal.Journal{Ledger: vault.Ledger, State: vault.State, Clock: o.Clock}
+	entries := &journal.Journal{Ledger: vault.Ledger, State: vault.State, Clock: o.Clock, Problem: anchors.Problem}
 	pseudonyms := &controller.Pseudonyms{Keys: keyStore}
 	exec := &executor.Executor{Stores: pool, State: vault.State, Journal: entries, Keys: keyStore, Clock: o.Clock}
 	err := errors.Join(

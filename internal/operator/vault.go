@@ -26,11 +26,11 @@ const (
 )
 
 // waitForVault opens the vault, and waits, alive but not ready, while another process has it.
-func waitForVault(ctx context.Context, c client.Client, o Options) (*Vault, keys.Store, error) {
+func waitForVault(ctx context.Context, c client.Client, o Options) (*Vault, keys.Store, *ledger.Signer, error) {
 	keyStore := keyskubernetes.New(c, c, o.Namespace)
 	opts, err := vaultOptions(ctx, c, keyStore, o)
 	if err != nil {
-		return nil, nil, err
+		return nil, nil, nil, err
 	}
 	var probes *http.Server
 	defer func() {
@@ -41,20 +41,20 @@ func waitForVault(ctx context.Context, c client.Client, o Options) (*Vault, keys
 	for {
 		vault, err := o.OpenVault(ctx, opts)
 		if err == nil {
-			return vault, keyStore, nil
+			return vault, keyStore, opts.Signer, nil
 		}
 		if !errors.Is(err, ErrLocked) {
-			return nil, nil, fmt.Errorf("the ledger and state store: %w", err)
+			return nil, nil, nil, fmt.Errorf("the ledger and state store: %w", err)
 		}
 		if probes == nil {
 			o.Log.Info("another process has the ledger; this one waits and is not ready", "ledger", o.LedgerPath)
 			if probes, err = serveUnready(ctx, o.ProbeAddress); err != nil {
-				return nil, nil, err
+				return nil, nil, nil, err
 			}
 		}
 		select {
 		case <-ctx.Done():
-			return nil, nil, ctx.Err()
+			return nil, nil, nil, ctx.Err()
 		case <-clock.RealClock{}.After(lockRetry): // an injected clock tells what time it is, not how fast it passes
 		}
 	}

@@ -39,6 +39,8 @@ type OperatorOptions struct {
 	Namespace string
 	// MayFail is set by tests in which the operator is expected to end with an error.
 	MayFail bool
+	// AnchorInterval is how often checkpoints are kept outside the ledger; 0 for never.
+	AnchorInterval time.Duration
 	// AdoptState takes over a cluster that another state store was used with.
 	AdoptState bool
 }
@@ -58,7 +60,7 @@ func StartOperator(t testing.TB, config *rest.Config, o OperatorOptions) *Operat
 		Scheme: wiring.NewScheme(), Log: log, Openers: wiring.Openers(), OpenVault: wiring.OpenVault, LocalRoots: o.LocalRoots,
 		LedgerPath: filepath.Join(o.Folder, "ledger.db"), Namespace: o.Namespace,
 		MetricsAddress: "0", ProbeAddress: "0", Admission: operator.AdmissionOff, Clock: o.Clock, Witness: o.Witness,
-		ResidueInterval: 200 * time.Millisecond, SkipNameValidation: true, AdoptState: o.AdoptState,
+		ResidueInterval: 200 * time.Millisecond, SkipNameValidation: true, AdoptState: o.AdoptState, AnchorInterval: o.AnchorInterval,
 	}
 	go func() { op.done <- operator.Run(ctx, rest.CopyConfig(config), options) }()
 	t.Cleanup(func() {

@@ -138,7 +138,7 @@ func (w *world) mapProblems(reason string) []string {
 			messages = append(messages, p.Entity+": "+p.Message)
 		}
 	}
-	if c := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionReady); c.Reason == reason {
+	if c := meta.FindStatusCondition(m.Status.Conditions, v1alpha1.ConditionReady); c != nil && c.Reason == reason {
 		messages = append(messages, c.Message)
 	}
 	return messages

@@ -100,7 +100,11 @@ func (w *world) mapReady() {
 }
 
 func (w *world) mapProblem() string {
-	return meta.FindStatusCondition(w.get(&v1alpha1.PersonalDataMap{}, "ats").(*v1alpha1.PersonalDataMap).Status.Conditions, v1alpha1.ConditionReady).Message
+	ready := meta.FindStatusCondition(w.get(&v1alpha1.PersonalDataMap{}, "ats").(*v1alpha1.PersonalDataMap).Status.Conditions, v1alpha1.ConditionReady)
+	if ready == nil {
+		return "the map was not looked at"
+	}
+	return ready.Message
 }
 
 func (w *world) create(objects ...client.Object) {
@@ -212,6 +216,8 @@ func (w *world) keySecrets() []string {
 var (
 	ada = harness.Person{ID: "app-1", Email: "ada@example.org", Name: "Ada Canary", Phone: "+49 555 0101"}
 	bob = harness.Person{ID: "app-10", Email: "bob@example.org", Name: "Bob Other", Phone: "+49 555 0102"}
+
+	carol = harness.Person{ID: "app-2", Email: "carol@example.org", Name: "Carol Third", Phone: "+49 555 0103"}
 )
 
 // ledgerReasons are kind and reason of the entries of the namespace; the operator must have been stopped.

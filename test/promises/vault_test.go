@@ -2,6 +2,7 @@ package promises
 
 import (
 	"database/sql"
+	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -27,6 +28,14 @@ func (w *world) cutLedger() {
 	Expect(err).NotTo(HaveOccurred())
 }
 
+// restartWith starts the operator anew with other options.
+func (w *world) restartWith(change func(*harness.OperatorOptions)) {
+	GinkgoHelper()
+	Expect(w.operator.Stop()).To(Succeed())
+	change(&w.options)
+	w.startOperator()
+}
+
 var _ = Describe("The vault", func() {
 	It("starts no effect with a ledger that was cut short, and still takes holds", func() {
 		w := newWorld(ada, bob)
@@ -43,6 +52,31 @@ var _ = Describe("The vault", func() {
 		Consistently(func() map[string]int { return w.ats.Rows(bob) }).Should(HaveKeyWithValue("notes", 2))
 		w.create(&v1alpha1.LegalHold{ObjectMeta: metav1.ObjectMeta{Name: "anyway", Namespace: w.ns}, Spec: v1alpha1.LegalHoldSpec{Subjects: []string{bob.ID}, Reason: "matter 9"}})
 		Eventually(w.conditionOf(&v1alpha1.LegalHold{}, "anyway", v1alpha1.ConditionReady)).Should(Equal("True/InForce"))
+	})
+
+	It("goes on with no older copy of itself once its checkpoints are kept outside", func() {
+		w := newWorld(ada, bob)
+		w.restartWith(func(o *harness.OperatorOptions) { o.AnchorInterval = 100 * time.Millisecond })
+		w.create(harness.Request(w.ns, "first", ada, harness.Immediate)...)
+		Eventually(w.stage("first")).Should(Equal("Completed/Erased"))
+		Expect(w.operator.Stop()).To(Succeed())
+		file := filepath.Join(w.folder, "ledger.db")
+		old, err := os.ReadFile(file)
+		Expect(err).NotTo(HaveOccurred())
+		w.startOperator()
+		w.create(harness.Request(w.ns, "second", bob, harness.Immediate)...)
+		Eventually(w.stage("second")).Should(Equal("Completed/Erased"))
+		Expect(w.operator.Stop()).To(Succeed())
+		Expect(os.WriteFile(file, old, 0o600)).To(Succeed())
+		w.ats.Add(carol)
+		w.startOperator()
+		w.create(harness.Request(w.ns, "third", carol, harness.Immediate)...)
+		Eventually(w.stage("third")).Should(Equal("Pending/LedgerUnavailable"))
+		Consistently(func() map[string]int { return w.ats.Rows(carol) }).Should(HaveKeyWithValue("notes", 2))
+
+		w.restartWith(func(o *harness.OperatorOptions) { o.AdoptState = true })
+		w.poke("third")
+		Eventually(w.stage("third")).Should(Equal("Completed/Erased"), "a person has decided to go on")
 	})
 
 	It("has one operator at a time: a second one waits and does nothing until the first has ended", func() {
