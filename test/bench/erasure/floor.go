@@ -2,7 +2,7 @@ package main
 
 import (
 	"context"
-	"database/sql" //nolint:depguard // the journal by hand
+	"database/sql"
 	"encoding/json"
 	"errors"
 	"fmt"
