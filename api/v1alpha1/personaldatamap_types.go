@@ -90,7 +90,8 @@ const (
 	// RelationShallow means that only the link goes: its columns are set to NULL, the child stays.
 	RelationShallow ParentRelation = "Shallow"
 	// RelationRefCount means that this record is shared: the parent's records refer to it, and it goes with the last of them.
-	// It stays while a record of the parent that does not go refers to it.
+	// It stays while a record of the parent's table that does not go refers to it, also one that the parent's conditions leave
+	// out, such as another tenant's: only the conditions of the reference say which count.
 	RelationRefCount ParentRelation = "RefCount"
 )
 
@@ -124,8 +125,8 @@ type Parent struct {
 	// +kubebuilder:validation:MaxItems=8
 	Columns []ColumnPair `json:"columns,omitempty"`
 
-	// conditions on this entity under which the columns refer to the parent, for polymorphic references such as
-	// item_type = 100.
+	// conditions under which the columns refer, for polymorphic references such as item_type = 100. They are on the records
+	// that refer: this entity's, or for the relation RefCount the parent's.
 	// +optional
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=8

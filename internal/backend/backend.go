@@ -127,9 +127,8 @@ type Query struct {
 	AnyOf []Match
 	// Self leads from the records found to others of the same table, and from these to further ones, in any of the ways.
 	Self []ParentMatch
-	// Shared asks, in the order of Row.Shared, whether records of an earlier query's table that the query did not find, and that
-	// its scope allows, have in ParentColumns what this record has in Columns.
-	Shared []ParentMatch
+	// Shared asks, in the order of Row.Shared, whether other records refer to this one.
+	Shared []SharedMatch
 	// Paths to look up in a path store.
 	Paths []Path
 }
@@ -199,6 +198,17 @@ type ParentMatch struct {
 	Columns       []string // of this table
 	ParentColumns []string // of the parent's table, in the same order
 	Conditions    []Condition
+	// ParentConditions are on the parent's table: only parents that meet them are referred to. Not for Query.Self.
+	ParentConditions []Condition
+}
+
+// SharedMatch asks whether a record of a table that none of the queries finds has in ParentColumns what this record has in
+// Columns. What the queries look for besides, their scope for example, makes no difference.
+type SharedMatch struct {
+	Entities      []string    // of earlier queries, all for the same table; at least one
+	Columns       []string    // of this table
+	ParentColumns []string    // of the queries' table, in the same order
+	Conditions    []Condition // on the queries' table
 }
 
 // ValuesMatch finds records whose columns equal one of the rows of plain-text values, for references to other stores

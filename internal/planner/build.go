@@ -90,7 +90,8 @@ func (g *Graph) fits(f *Facts) error {
 		}
 		for i := range ef.Rows {
 			r := &ef.Rows[i]
-			if len(r.Key) != len(e.spec.Key) || len(r.Values) != len(e.columns) || len(r.Clocks) != len(e.clocks) || len(r.Held) != len(e.holds) {
+			if len(r.Key) != len(e.spec.Key) || len(r.Values) != len(e.columns) || len(r.Clocks) != len(e.clocks) || len(r.Held) != len(e.holds) ||
+				len(r.Refers) != len(e.counts) {
 				return fmt.Errorf("planner: entity %s: %w", e.name, errStaleFacts)
 			}
 		}

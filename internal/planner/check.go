@@ -168,10 +168,13 @@ func (e *entity) uses() []use {
 	}
 	for _, ed := range e.edges {
 		add("the reference to "+ed.parent.name, ed.columns...)
-		conds("the conditions of the reference to "+ed.parent.name, e.spec.Parents[ed.index].Conditions)
+		add("the conditions of the reference to "+ed.parent.name, columnsOf(ed.own())...)
 	}
 	for _, ed := range e.children {
 		add("the reference from "+ed.child.name, ed.parentColumns...)
+		if ed.shared {
+			add("the conditions of the reference from "+ed.child.name, columnsOf(ed.conditions)...)
+		}
 	}
 	conds("conditions", e.spec.Conditions)
 	conds("activeWhen", e.spec.ActiveWhen)
@@ -434,15 +437,17 @@ func (c *checker) warn(e *entity, info *backend.TableInfo) {
 	warn := func(column, format string, args ...any) {
 		c.warnings = append(c.warnings, e.problem(v1alpha1.ReasonSchemaMismatch, column, format, args...))
 	}
-	for _, ed := range e.edges {
-		if ed.shared && len(ed.parent.scope) > 0 && !sameConditions(e.scope, ed.parent.scope) {
-			warn(ed.columns[0], "only references of %s that meet its conditions keep a record of %s: where the conditions name a tenant, the references of others do not count; give %s the same conditions", ed.parent.name, e.name, e.name)
-		}
-	}
 	for _, ed := range e.selfEdges() {
 		for _, name := range ed.ownColumns() {
 			if col := column(info, name); e.deletes() && col != nil && (!col.Nullable || !col.UpdatePrivilege && !info.Privileges.Update) {
 				warn(name, "column %s of table %s cannot be set to NULL (it is NOT NULL, or UPDATE is not granted), so records that refer to each other in a circle, or more than %d levels deep, cannot be erased", name, tableText(info.Table), maxLevels)
+			}
+		}
+	}
+	for _, s := range e.sharings() {
+		for _, twin := range c.g.entities {
+			if twin.spec.Store == e.spec.Store && twin.table == s.parent.table && !slices.Contains(s.parents, twin) {
+				warn(s.columns[0], "%s maps table %s too, and its records count as those of others: what they refer to stays; name it as a RefCount parent as well", twin.name, tableText(info.Table))
 			}
 		}
 	}

@@ -45,6 +45,8 @@ type RowFacts struct {
 	Legal []string `json:"legal,omitempty"`
 	// Parents are the records that this one refers to.
 	Parents []ParentRef `json:"parents,omitempty"`
+	// Refers tells for each RefCount reference to the entity that has conditions whether the record meets them.
+	Refers []bool `json:"refers,omitempty"`
 	// Shared is true where records that are not the subject's refer to it by a RefCount reference.
 	Shared bool `json:"shared,omitempty"`
 	// Identified is true where an identity says that it is the subject's.
@@ -201,7 +203,7 @@ func (e *entity) sameReferred(a, b *RowFacts) bool {
 			}
 		}
 	}
-	return true
+	return slices.Equal(a.Refers, b.Refers)
 }
 
 func mergeEntity(prior, fresh *EntityFacts) *EntityFacts {
@@ -224,6 +226,7 @@ func mergeEntity(prior, fresh *EntityFacts) *EntityFacts {
 			r.Values = p.Values
 			r.Parents = mergeParents(p.Parents, r.Parents)
 			r.Identified, r.Own = r.Identified || p.Identified, r.Own || p.Own
+			r.Refers = mergeRefers(p.Refers, r.Refers)
 		}
 		out.Rows = append(out.Rows, r)
 	}
@@ -236,6 +239,15 @@ func mergeEntity(prior, fresh *EntityFacts) *EntityFacts {
 	}
 	out.Links = mergeLinks(prior.Links, fresh.Links, rows)
 	out.sort()
+	return out
+}
+
+// mergeRefers keeps what either look says, as mergeParents does.
+func mergeRefers(a, b []bool) []bool {
+	out := slices.Clone(b)
+	for i := range min(len(a), len(b)) {
+		out[i] = a[i] || b[i]
+	}
 	return out
 }
 

@@ -136,7 +136,7 @@ func (f *fakeStore) resolve(req backend.ResolveRequest) *backend.Resolution {
 			if in[i] {
 				out := readRow(row, q)
 				for _, m := range q.Shared {
-					out.Shared = append(out.Shared, f.othersRefer(row, m, req.Queries, found[m.Entity]))
+					out.Shared = append(out.Shared, f.othersRefer(row, m, req.Queries, found))
 				}
 				res.Rows[q.Entity] = append(res.Rows[q.Entity], out)
 			}
@@ -153,14 +153,16 @@ func leadsOn(row map[string]*string, q backend.Query, found map[string][]map[str
 	})
 }
 
-// othersRefer tells whether rows of the match's table that its query did not find refer to the row.
-func (f *fakeStore) othersRefer(row map[string]*string, m backend.ParentMatch, queries []backend.Query, own []map[string]*string) bool {
-	i := slices.IndexFunc(queries, func(q backend.Query) bool { return q.Entity == m.Entity })
+// othersRefer tells whether rows that none of the match's queries found refer to the row.
+func (f *fakeStore) othersRefer(row map[string]*string, m backend.SharedMatch, queries []backend.Query, found map[string][]map[string]*string) bool {
+	i := slices.IndexFunc(queries, func(q backend.Query) bool { return q.Entity == m.Entities[0] })
 	key, ok := tupleOf(row, m.Columns)
 	for _, by := range f.rowsOf(queries[i].Table.Name) {
 		ref, isRef := tupleOf(by, m.ParentColumns)
-		mine := slices.ContainsFunc(own, func(o map[string]*string) bool { return *o["id"] == *by["id"] })
-		if ok && isRef && ref == key && !mine && meets(by, queries[i].Scope) {
+		mine := slices.ContainsFunc(m.Entities, func(e string) bool {
+			return slices.ContainsFunc(found[e], func(o map[string]*string) bool { return *o["id"] == *by["id"] })
+		})
+		if ok && isRef && ref == key && !mine && meets(by, m.Conditions) {
 			return true
 		}
 	}
@@ -209,7 +211,7 @@ func matches(row map[string]*string, m backend.Match, found map[string][]map[str
 	t, ok := tupleOf(row, m.Parent.Columns)
 	return ok && meets(row, m.Parent.Conditions) && slices.ContainsFunc(parents, func(p map[string]*string) bool {
 		pt, ok := tupleOf(p, m.Parent.ParentColumns)
-		return ok && pt == t
+		return ok && pt == t && meets(p, m.Parent.ParentConditions)
 	})
 }
 

@@ -92,8 +92,10 @@ func (c *checker) checkCovered(child, parent *entity, from backend.Table, fk bac
 		return
 	}
 	ed := covering(child, parent, fk)
-	switch {
-	case ed == nil && counting(child, parent, fk):
+	switch counted, always := counting(child, parent, fk); {
+	case ed == nil && always:
+	case ed == nil && counted:
+		uncovered("%s refers to %s always, the RefCount reference of %s counts it only under conditions; remove the conditions", where, parent.name, parent.name)
 	case ed == nil:
 		uncovered("%s refers to %s, which is deleted from, and %s has no parent with the same columns; add it", where, parent.name, child.name)
 	case len(ed.conditions) > 0:
@@ -124,11 +126,15 @@ func covering(child, parent *entity, fk backend.ForeignKey) *edge {
 	return found
 }
 
-// counting tells whether the parent goes only when none of the child's records refers to it by the constraint's columns.
-func counting(child, parent *entity, fk backend.ForeignKey) bool {
-	return slices.ContainsFunc(parent.edges, func(ed *edge) bool {
-		return ed.shared && ed.parent == child && samePairs(ed.parentColumns, ed.columns, fk.Columns, fk.RefColumns)
-	})
+// counting tells whether the parent goes only when none of the child's records refers to it by the constraint's columns:
+// some of them, or always all of them.
+func counting(child, parent *entity, fk backend.ForeignKey) (counted, always bool) {
+	for _, ed := range parent.edges {
+		if ed.shared && ed.parent == child && samePairs(ed.parentColumns, ed.columns, fk.Columns, fk.RefColumns) {
+			counted, always = true, always || len(ed.conditions) == 0
+		}
+	}
+	return counted, always
 }
 
 func samePairs(columns, parents, fkColumns, fkParents []string) bool {

@@ -73,6 +73,9 @@ type entity struct {
 	holds      []hold
 	references []reference
 
+	// counts are the RefCount references of children to which only records count that meet conditions.
+	counts []*edge
+
 	keyAt    map[string]int
 	columns  []string // read besides the key
 	columnAt map[string]int
@@ -92,8 +95,10 @@ type edge struct {
 	// shared is a RefCount reference: the child goes with the last record of the parent that refers to it.
 	shared                 bool
 	columns, parentColumns []string
-	conditions             []backend.Condition
-	flag                   int // of the child's flags, -1 without conditions
+	// conditions are on the records that refer: the child's, of a RefCount reference the parent's.
+	conditions []backend.Condition
+	flag       int // of the flags of the entity that refers, -1 without conditions
+	counts     int // of a RefCount reference with conditions: its place in the parent's counts
 	// unlink are the columns that lose their value when the link goes.
 	unlink []string
 	wave   int // of the query for records that are reached by a Shallow edge
@@ -196,7 +201,7 @@ func (c *compiler) link() {
 				continue
 			}
 			ed := &edge{index: i, child: e, parent: parent, deep: p.Relation == v1alpha1.RelationDeep, shared: p.Relation == v1alpha1.RelationRefCount,
-				conditions: conditions(p.Conditions), flag: -1}
+				conditions: conditions(p.Conditions), flag: -1, counts: -1}
 			for _, pair := range p.Columns {
 				ed.columns = append(ed.columns, pair.Column)
 				ed.parentColumns = append(ed.parentColumns, pair.ParentColumn)
@@ -368,9 +373,22 @@ func (e *entity) layOutFlags() {
 		}
 	}
 	for _, ed := range e.edges {
-		ed.flag = flag(ed.conditions)
+		if !ed.shared {
+			ed.flag = flag(ed.conditions)
+		}
 		ed.unlink = ed.unlinkColumns()
 	}
+	for _, ed := range e.children {
+		if ed.shared && len(ed.conditions) > 0 {
+			ed.flag, ed.counts = flag(ed.conditions), len(e.counts)
+			e.counts = append(e.counts, ed)
+		}
+	}
+}
+
+// refers tells whether a record of the parent meets the conditions under which it refers by a RefCount reference.
+func (ed *edge) refers(row *RowFacts) bool {
+	return ed.counts < 0 || ed.counts < len(row.Refers) && row.Refers[ed.counts]
 }
 
 // unlinkColumns are the columns of a Shallow edge that are set to NULL. Columns that say more than the link stay: those of

@@ -30,25 +30,24 @@ func (c *checker) checkIndexes(e *entity, info *backend.TableInfo) {
 				"column %s of table %s is searched for a text that contains an identity: each request reads the whole table", m.Column, tableText(info.Table)))
 			continue
 		}
-		c.checkLookup(e, info, lookup{what: "identifiedBy", columns: []string{m.Column}, normalize: backend.Normalization(m.Normalize), fixed: fixed(e.spec.Conditions)})
+		c.checkLookup(e, info, lookup{what: "identifiedBy", columns: []string{m.Column}, normalize: backend.Normalization(m.Normalize), fixed: fixed(e.scope)})
 	}
 	for _, ed := range e.edges {
-		parent := e.spec.Parents[ed.index]
-		c.checkLookup(e, info, lookup{what: "the reference to " + ed.parent.name, columns: ed.columns, fixed: fixed(e.spec.Conditions, parent.Conditions)})
+		c.checkLookup(e, info, lookup{what: "the reference to " + ed.parent.name, columns: ed.columns, fixed: fixed(e.scope, ed.own())})
 	}
 	for _, ed := range e.children {
-		if ed.child.spec.Parents[ed.index].Relation == v1alpha1.RelationRefCount {
-			c.checkLookup(e, info, lookup{what: "the shared records of " + ed.child.name, columns: ed.parentColumns, fixed: fixed(e.spec.Conditions)})
+		if ed.shared {
+			c.checkLookup(e, info, lookup{what: "the shared records of " + ed.child.name, columns: ed.parentColumns, fixed: fixed(ed.conditions)})
 		}
 	}
 }
 
 // fixed lists the columns that conditions compare with given values.
-func fixed(lists ...[]v1alpha1.Condition) map[string]bool {
+func fixed(lists ...[]backend.Condition) map[string]bool {
 	out := map[string]bool{}
 	for _, list := range lists {
 		for _, cond := range list {
-			if cond.Operator == v1alpha1.OperatorIn {
+			if cond.Operator == backend.In {
 				out[cond.Column] = true
 			}
 		}

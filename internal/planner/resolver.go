@@ -192,13 +192,11 @@ func (r *Resolver) self(e *entity) []backend.ParentMatch {
 	return ways
 }
 
-// shared asks for each RefCount reference whether others refer to the record.
-func (r *Resolver) shared(e *entity) []backend.ParentMatch {
-	var list []backend.ParentMatch
-	for _, ed := range e.edges {
-		if ed.shared {
-			list = append(list, backend.ParentMatch{Entity: r.referring(ed.parent), Columns: ed.columns, ParentColumns: ed.parentColumns})
-		}
+// shared asks for each way in which the record is counted whether others refer to it.
+func (r *Resolver) shared(e *entity) []backend.SharedMatch {
+	var list []backend.SharedMatch
+	for _, s := range e.sharings() {
+		list = append(list, s.match(r.referring))
 	}
 	return list
 }
@@ -282,12 +280,11 @@ func (r *Resolver) matchParent(ed *edge, wave int) []backend.Match {
 	var known []*RowFacts
 	if ed.sameStore() && ed.parent.wave == wave {
 		if r.asked(ed.parent) && !r.opts.KnownParents {
-			match = append(match, backend.Match{Parent: &backend.ParentMatch{Entity: ed.parent.name, Columns: ed.columns,
-				ParentColumns: ed.parentColumns, Conditions: ed.conditions}})
+			match = append(match, backend.Match{Parent: ed.parentMatch()})
 		}
 	} else {
 		for _, row := range r.rows[ed.parent.name] {
-			known = append(known, &RowFacts{Key: row.Key, Values: row.Values})
+			known = append(known, ed.parent.known(row))
 		}
 	}
 	if p := r.priorOf(ed.parent); p != nil {
@@ -297,7 +294,7 @@ func (r *Resolver) matchParent(ed *edge, wave int) []backend.Match {
 	}
 	seen := map[string][]string{}
 	for _, row := range known {
-		if texts, ok := r.texts(ed.parent, row, ed.parentColumns); ok {
+		if texts, ok := r.texts(ed.parent, row, ed.parentColumns); ok && ed.refers(row) {
 			seen[tuple(texts)] = texts
 		}
 	}
@@ -306,9 +303,34 @@ func (r *Resolver) matchParent(ed *edge, wave int) []backend.Match {
 		for _, id := range sortedKeys(seen) {
 			rows = append(rows, seen[id])
 		}
-		match = append(match, backend.Match{Values: &backend.ValuesMatch{Columns: ed.columns, Rows: rows, Conditions: ed.conditions}})
+		match = append(match, backend.Match{Values: &backend.ValuesMatch{Columns: ed.columns, Rows: rows, Conditions: ed.own()}})
 	}
 	return match
+}
+
+// own are the reference's conditions on the child's records.
+func (ed *edge) own() []backend.Condition {
+	if ed.shared {
+		return nil
+	}
+	return ed.conditions
+}
+
+func (ed *edge) parentMatch() *backend.ParentMatch {
+	m := &backend.ParentMatch{Entity: ed.parent.name, Columns: ed.columns, ParentColumns: ed.parentColumns, Conditions: ed.own()}
+	if ed.shared {
+		m.ParentConditions = ed.conditions
+	}
+	return m
+}
+
+// known is what a row says that a query of the entity found, as far as others refer to it.
+func (e *entity) known(row backend.Row) *RowFacts {
+	f := &RowFacts{Key: row.Key, Values: row.Values}
+	for _, ed := range e.counts {
+		f.Refers = append(f.Refers, ed.flag < len(row.Flags) && row.Flags[ed.flag])
+	}
+	return f
 }
 
 func (r *Resolver) priorOf(e *entity) *EntityFacts {
@@ -459,7 +481,8 @@ func (r *Resolver) tableFacts() *Facts {
 
 func (r *Resolver) rowFacts(e *entity, row backend.Row, parents parentIndex) RowFacts {
 	flag := func(i int) bool { return i < 0 || i < len(row.Flags) && row.Flags[i] }
-	f := RowFacts{Key: row.Key, Values: row.Values, Clocks: row.Clocks}
+	f := *e.known(row)
+	f.Clocks = row.Clocks
 	f.Active = e.activeFlag >= 0 && flag(e.activeFlag)
 	for _, i := range e.holdFlags {
 		f.Held = append(f.Held, flag(i))
@@ -472,7 +495,7 @@ func (r *Resolver) rowFacts(e *entity, row backend.Row, parents parentIndex) Row
 	sort.Strings(f.Legal)
 	f.Legal = slices.Compact(f.Legal)
 	for _, ed := range e.edges {
-		if !flag(ed.flag) {
+		if !ed.shared && !flag(ed.flag) {
 			continue
 		}
 		if texts, ok := r.texts(e, &f, ed.columns); ok {
@@ -524,7 +547,11 @@ func (r *Resolver) linkFacts(ed *edge, mine map[string]bool, parents parentIndex
 type parentIndex map[string]map[string][]string
 
 func (ed *edge) parentID() string {
-	return tuple(append([]string{ed.parent.name}, ed.parentColumns...))
+	id := append([]string{ed.parent.name}, ed.parentColumns...)
+	if ed.counts >= 0 {
+		id = append(id, "", ed.child.name, strconv.Itoa(ed.index))
+	}
+	return tuple(id)
 }
 
 func (r *Resolver) parentIndex() parentIndex {
@@ -537,7 +564,7 @@ func (r *Resolver) parentIndex() parentIndex {
 			}
 			index[id] = map[string][]string{}
 			for _, row := range r.knownRows(e) {
-				if texts, ok := r.texts(e, &row, ed.parentColumns); ok {
+				if texts, ok := r.texts(e, &row, ed.parentColumns); ok && ed.refers(&row) {
 					index[id][tuple(texts)] = append(index[id][tuple(texts)], keyID(row.Key))
 				}
 			}
@@ -549,14 +576,15 @@ func (r *Resolver) parentIndex() parentIndex {
 // knownRows are the rows found, and those that only an earlier look found.
 func (r *Resolver) knownRows(e *entity) []RowFacts {
 	var out []RowFacts
-	values := map[string][]backend.Value{}
+	now := map[string]*RowFacts{}
 	for _, row := range r.rows[e.name] {
-		out = append(out, RowFacts{Key: row.Key, Values: row.Values})
-		values[keyID(row.Key)] = row.Values
+		f := e.known(row)
+		out = append(out, *f)
+		now[keyID(row.Key)] = f
 	}
 	if p := r.priorOf(e); p != nil {
 		for _, row := range p.Rows {
-			if now, ok := values[keyID(row.Key)]; !ok || !slices.EqualFunc(now, row.Values, sameValue) {
+			if f := now[keyID(row.Key)]; f == nil || !slices.EqualFunc(f.Values, row.Values, sameValue) || !slices.Equal(f.Refers, row.Refers) {
 				out = append(out, row)
 			}
 		}

@@ -252,17 +252,18 @@ func (g *Graph) EvidenceRequests(ev Evidence, codec Codec) map[string]backend.Re
 		req := out[e.spec.Store]
 		q := backend.Query{Entity: e.name, Table: e.table, KeyColumns: e.spec.Key, Columns: known.Columns,
 			AnyOf: []backend.Match{{Values: &backend.ValuesMatch{Columns: e.spec.Key, Rows: rows}}}}
-		for _, ed := range e.edges {
-			if ed.shared {
-				referring := backend.Query{Entity: ed.parent.name + "#known", Table: ed.parent.table, KeyColumns: ed.parent.spec.Key, Scope: ed.parent.scope}
-				if at := slices.IndexFunc(req.Queries, func(q backend.Query) bool { return q.Entity == ed.parent.name }); at >= 0 {
-					referring.AnyOf = req.Queries[at].AnyOf
-				}
-				if !slices.ContainsFunc(req.Queries, func(q backend.Query) bool { return q.Entity == referring.Entity }) {
-					req.Queries = append(req.Queries, referring)
-				}
-				q.Shared = append(q.Shared, backend.ParentMatch{Entity: referring.Entity, Columns: ed.columns, ParentColumns: ed.parentColumns})
+		referring := func(parent *entity) string {
+			own := backend.Query{Entity: parent.name + "#known", Table: parent.table, KeyColumns: parent.spec.Key, Scope: parent.scope}
+			if at := slices.IndexFunc(req.Queries, func(q backend.Query) bool { return q.Entity == parent.name }); at >= 0 {
+				own.AnyOf = req.Queries[at].AnyOf
 			}
+			if !slices.ContainsFunc(req.Queries, func(q backend.Query) bool { return q.Entity == own.Entity }) {
+				req.Queries = append(req.Queries, own)
+			}
+			return own.Entity
+		}
+		for _, s := range e.sharings() {
+			q.Shared = append(q.Shared, s.match(referring))
 		}
 		req.Queries = append(req.Queries, q)
 		out[e.spec.Store] = req

@@ -3,6 +3,7 @@ package planner
 import (
 	"maps"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -169,5 +170,106 @@ func TestOneEntityCountsAllReferencesToItsRecords(t *testing.T) {
 	_, problems := Compile([]MapSource{maps}, "")
 	if diff := cmp.Diff([]string{"InvalidSpec letter"}, reasons(problems)); diff != "" {
 		t.Errorf("two entities count references to the same records (-want +got):\n%s", diff)
+	}
+}
+
+func in(column string, values ...string) []v1alpha1.Condition {
+	return []v1alpha1.Condition{{Column: column, Operator: v1alpha1.OperatorIn, Values: values}}
+}
+
+func TestReferencesThatTheMapLeavesOutCount(t *testing.T) {
+	source, f := sharedDocuments()
+	source.Spec.Entities[1].Conditions = in("tenant", "a")
+	for _, row := range f.rowsOf("links") {
+		row["tenant"] = text("a")
+	}
+	f.insert("links", map[string]*string{"id": text("6"), "applicant_id": text("2"), "doc": text("mine"), "tenant": text("b")})
+	plan, _ := erase(t, mustCompile(t, source), map[string]*fakeStore{"ats": f}, inputFor(me, nil))
+	if diff := cmp.Diff([]string{"mine", "ours", "yours"}, ids(f, "docs")); diff != "" {
+		t.Errorf("documents (-want +got):\n%s\n%s", diff, strings.Join(describe(plan.Steps), "\n"))
+	}
+	if left := ids(f, "links"); !slices.Contains(left, "6") {
+		t.Errorf("another tenant's link is gone: %v", left)
+	}
+}
+
+func TestOnlyReferencesThatMeetTheConditionsCount(t *testing.T) {
+	source, f := sharedDocuments()
+	source.Spec.Entities[2].Parents[0].Conditions = in("kind", "doc")
+	for _, row := range f.rowsOf("links") {
+		row["kind"] = text("doc")
+	}
+	// The same number means something else: neither does the first keep a document, nor does the second lead to one.
+	f.insert("links", map[string]*string{"id": text("6"), "applicant_id": text("2"), "doc": text("mine"), "kind": text("other")})
+	f.insert("links", map[string]*string{"id": text("7"), "applicant_id": text("1"), "doc": text("yours"), "kind": text("other")})
+	f.insert("docs", map[string]*string{"id": text("nobody's")})
+	f.insert("links", map[string]*string{"id": text("8"), "applicant_id": text("1"), "doc": text("nobody's"), "kind": nil})
+	f.fks = f.fks[1:]
+	g := mustCompile(t, source)
+	stores := map[string]*fakeStore{"ats": f}
+	plan, facts := erase(t, g, stores, inputFor(me, nil))
+	want := []string{"nobody's", "ours", "yours"}
+	if diff := cmp.Diff(want, ids(f, "docs")); diff != "" {
+		t.Errorf("documents (-want +got):\n%s\n%s", diff, strings.Join(describe(plan.Steps), "\n"))
+	}
+	// Neither does a second look, by what is known or by everything, find more.
+	for _, known := range []bool{true, false} {
+		again := MergeFacts(facts, resolveAll(g, stores, me, nil, facts, ResolveOptions{Deletes: plan.Deletes(), KnownParents: known}))
+		after := mustBuild(t, g, again, inputFor(me, nil))
+		if diff := cmp.Diff(describe(plan.Steps), describe(after.Steps)); diff != "" {
+			t.Errorf("the second look plans otherwise (-first +second):\n%s", diff)
+		}
+	}
+}
+
+func TestReferencesOfTwoEntitiesOfOneTableCountTogether(t *testing.T) {
+	source, f := sharedDocuments()
+	mine := source.Spec.Entities[1]
+	mine.Conditions = in("kind", "a")
+	second := child("second", deep("applicant", "applicant_id"))
+	second.Table, second.Conditions = mine.Table, in("kind", "b")
+	source.Spec.Entities[1] = mine
+	source.Spec.Entities = append(source.Spec.Entities, second)
+	for _, row := range f.rowsOf("links") {
+		row["kind"] = text(map[string]string{"1": "a", "2": "b", "3": "a", "4": "b", "5": "a"}[*row["id"]])
+	}
+	left := func(source MapSource) []string {
+		f := f.clone()
+		erase(t, mustCompile(t, source), map[string]*fakeStore{"ats": f}, inputFor(me, nil))
+		return ids(f, "docs")
+	}
+	if diff := cmp.Diff([]string{"mine", "ours", "yours"}, left(source)); diff != "" {
+		t.Errorf("the second is not named as a parent: documents (-want +got):\n%s", diff)
+	}
+	source.Spec.Entities[2].Parents = append(source.Spec.Entities[2].Parents, refCount("second", "id", "doc"))
+	if diff := cmp.Diff([]string{"ours", "yours"}, left(source)); diff != "" {
+		t.Errorf("both are named as parents: documents (-want +got):\n%s", diff)
+	}
+}
+
+func TestConstraintOnWhatIsCounted(t *testing.T) {
+	for name, tt := range map[string]struct {
+		conditions []v1alpha1.Condition
+		want       []string
+	}{
+		"always":           {nil, nil},
+		"under conditions": {in("kind", "doc"), []string{"ForeignKeyUncovered link doc"}},
+	} {
+		source, _ := sharedDocuments()
+		source.Spec.Entities[2].Parents[0].Conditions = tt.conditions
+		g := mustCompile(t, source)
+		s := schemaOf(g, "ats")
+		for i := range s.Tables {
+			if s.Tables[i].Table.Name == "links" {
+				s.Tables[i].ForeignKeys = []backend.ForeignKey{{Name: "f", Columns: []string{"doc"}, References: backend.Table{Schema: "public", Name: "docs"}, RefColumns: []string{"id"}}}
+				if tt.conditions != nil && column(&s.Tables[i], "kind") == nil {
+					t.Error("the condition's column is not one of the parent's table")
+				}
+			}
+		}
+		got := g.Check(map[string]StoreFacts{"ats": {Kind: TableStore, DefaultSchema: "public", Schema: s}})
+		if diff := cmp.Diff(tt.want, reasons(got)); diff != "" {
+			t.Errorf("%s (-want +got):\n%s\n%+v", name, diff, got)
+		}
 	}
 }

@@ -182,8 +182,14 @@ func (c *compiler) checkDeactivate(e *entity) {
 			finds[pair.Column] = true
 		}
 	}
+	for _, ed := range e.edges {
+		addAll(finds, columnsOf(ed.own()))
+	}
 	for _, ed := range e.children {
 		addAll(finds, ed.parentColumns)
+		if ed.shared {
+			addAll(finds, columnsOf(ed.conditions))
+		}
 	}
 	seen := map[string]bool{}
 	for _, d := range e.spec.Deactivate {
@@ -195,6 +201,14 @@ func (c *compiler) checkDeactivate(e *entity) {
 		}
 		seen[d.Column] = true
 	}
+}
+
+func columnsOf(list []backend.Condition) []string {
+	var columns []string
+	for _, c := range list {
+		columns = append(columns, c.Column)
+	}
+	return columns
 }
 
 func (c *compiler) checkParents(e *entity) {
@@ -218,9 +232,6 @@ func (c *compiler) checkParents(e *entity) {
 	for _, ed := range e.edges {
 		if ed.shared && !ed.sameStore() {
 			c.add(e.problem(v1alpha1.ReasonInvalidSpec, ed.columns[0], "the RefCount reference to %s leads to another store, where nothing can count it in one transaction; map both in one store, or make it Deep or Shallow", ed.parent.name))
-		}
-		if ed.shared && len(ed.conditions) > 0 {
-			c.add(e.problem(v1alpha1.ReasonInvalidSpec, ed.columns[0], "the RefCount reference to %s has conditions, which belong to the records that refer: give them to %s", ed.parent.name, ed.parent.name))
 		}
 		if ed.shared && ed.parent.final() && slices.ContainsFunc(ed.parentColumns, ed.parent.nulls) {
 			c.add(e.problem(v1alpha1.ReasonInvalidSpec, ed.columns[0], "%s forgets its RefCount reference only at the very end (order Final), when %s is to be gone already; give it order Main, or keep the column", ed.parent.name, e.name))

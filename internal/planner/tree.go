@@ -1,7 +1,5 @@
 package planner
 
-import "github.com/lethe-dev/lethe/internal/backend"
-
 // A Deep reference of a table to itself makes trees of records. Children are deleted before their parents, level by
 // level, for not every database checks its constraints at the end of a statement; where records refer to each other in a
 // circle, the links between them are cut first.
@@ -111,15 +109,4 @@ func (b *buckets) cutCircles(e *entity, to *bucket) {
 			b.addCut(to, cutID{e: e, edge: index}, l)
 		}
 	}
-}
-
-// referrers are the tables whose records must not refer to what is deleted: those of the RefCount parents.
-func (e *entity) referrers() []backend.Referrer {
-	var out []backend.Referrer
-	for _, ed := range e.edges {
-		if ed.shared {
-			out = append(out, backend.Referrer{Table: ed.parent.table, Columns: ed.parentColumns, References: ed.columns, Conditions: ed.parent.scope})
-		}
-	}
-	return out
 }

@@ -176,7 +176,7 @@ func TestErasureOfRandomDatabases(t *testing.T) {
 		t.Errorf("of %d worlds only %d had a map that fits, and %d a subject to erase", total, accepted, erased)
 	}
 	for _, what := range []string{string(gone), string(changed), string(retained), string(pinned), string(kept), others, "cut", "cut of others", "file",
-		"main on postgresql", "main on sqlite", "two stores", "interrupted", "tree", "circle", "own parent", "long chain", "shared gone", "shared stays", "shared pinned", "member", "redaction",
+		"main on postgresql", "main on sqlite", "two stores", "interrupted", "tree", "circle", "own parent", "long chain", "shared gone", "shared stays", "shared by some", "shared pinned", "member", "redaction",
 		"later", "another subject"} {
 		if seen[what] == 0 {
 			t.Errorf("no case had: %s", what)

@@ -128,7 +128,7 @@ func (w *world) lastGoes(i int, r *row, mine map[*row]bool) bool {
 	for _, tb := range w.tables {
 		for _, f := range tb.refs {
 			for _, l := range tb.rows {
-				if !f.counted || f.to != i || !w.covered(tb, l) || !f.leads(l, r) {
+				if !f.counted || f.to != i || !f.leads(l, r) {
 					continue
 				}
 				if !mine[l] || !tb.letsGo(f) {

@@ -24,8 +24,7 @@ func (w *world) drawSharing(t *rapid.T, i int) bool {
 	tb := w.tables[i]
 	var from []int
 	for j, l := range w.tables[:i] {
-		// Rows of another tenant must not refer to what has none: no map could count them.
-		if l.store == tb.store && (tb.hasTenant || !l.hasTenant) {
+		if l.store == tb.store {
 			from = append(from, j)
 		}
 	}
@@ -41,6 +40,10 @@ func (w *world) drawSharing(t *rapid.T, i int) bool {
 func (w *world) drawSharer(t *rapid.T, from, i int) {
 	l, tb := w.tables[from], w.tables[i]
 	r := ref{to: i, counted: true, fk: rapid.Bool().Draw(t, "constraint")}
+	if chance(t, 3, "polymorphic sharing") { // the column means something else in other rows, so no constraint can be on it
+		r.fk, r.whenColumn, r.whenHas = false, fmt.Sprintf("kind%d", len(l.refs)), "10"
+		l.add(r.whenColumn, "small", false)
+	}
 	parents := tb.key
 	if tb.unique != nil && chance(t, 4, "shared by code") {
 		parents = tb.unique
@@ -77,10 +80,19 @@ func (w *world) sharers(i int) []v1alpha1.Parent {
 			for c := range r.columns {
 				p.Columns = append(p.Columns, v1alpha1.ColumnPair{Column: r.parents[c], ParentColumn: r.columns[c]})
 			}
+			p.Conditions = r.conditions()
 			list = append(list, p)
 		}
 	}
 	return list
+}
+
+// conditions under which the reference is one.
+func (f ref) conditions() []v1alpha1.Condition {
+	if f.whenColumn == "" {
+		return nil
+	}
+	return []v1alpha1.Condition{{Column: f.whenColumn, Operator: v1alpha1.OperatorIn, Values: []string{f.whenHas}}}
 }
 
 // drawForgotten lets rows that are overwritten lose their links to what is shared, now and then.
@@ -155,6 +167,8 @@ func (w *world) tallyRelations(e *expectation, seen map[string]int) {
 					tb.tallyTree(r, f, seen)
 				case f.counted && e.fates[r] != "":
 					w.tallyShared(e, r, f, seen)
+				case f.counted && !w.covered(tb, r) && w.sharedWith(e, r, f):
+					seen["shared by another tenant"]++
 				}
 			}
 		}
@@ -193,8 +207,22 @@ func (tb *table) tallyTree(r *row, f ref, seen map[string]int) {
 	}
 }
 
+// sharedWith tells whether the row and one of the subject refer to the same row.
+func (w *world) sharedWith(e *expectation, r *row, f ref) bool {
+	return slices.ContainsFunc(w.tables[f.to].rows, func(s *row) bool {
+		return f.leads(r, s) && slices.ContainsFunc(w.tables, func(tb *table) bool {
+			return slices.ContainsFunc(tb.rows, func(l *row) bool {
+				return e.fates[l] != "" && slices.ContainsFunc(tb.refs, func(o ref) bool { return o.counted && o.to == f.to && o.leads(l, s) })
+			})
+		})
+	})
+}
+
 func (w *world) tallyShared(e *expectation, r *row, f ref, seen map[string]int) {
 	for _, s := range w.tables[f.to].rows {
+		if f.whenColumn != "" {
+			seen["shared by some"]++
+		}
 		if f.leads(r, s) {
 			fate := e.fates[s]
 			if fate == "" {

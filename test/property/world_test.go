@@ -364,9 +364,7 @@ func (w *world) drawTreatment(t *rapid.T, i int) {
 		for c := range r.columns {
 			p.Columns = append(p.Columns, v1alpha1.ColumnPair{Column: r.columns[c], ParentColumn: r.parents[c]})
 		}
-		if r.whenColumn != "" {
-			p.Conditions = []v1alpha1.Condition{{Column: r.whenColumn, Operator: v1alpha1.OperatorIn, Values: []string{r.whenHas}}}
-		}
+		p.Conditions = r.conditions()
 		e.Parents = append(e.Parents, p)
 	}
 }
@@ -498,7 +496,7 @@ func (w *world) drawValue(t *rapid.T, tb *table, c column, k int) *string {
 		return ptr(pick(t, w.tenants, "tenant"))
 	case c.name == "file":
 		return nil
-	case c.name == "item_type":
+	case c.name == "item_type" || strings.HasPrefix(c.name, "kind"):
 		return pick(t, []*string{ptr("1"), ptr("10"), ptr("11"), nil}, "item type")
 	case c.name == "sort":
 		return pick(t, []*string{ptr("1"), ptr("10"), ptr("a_b"), ptr("a%b"), nil}, "sort")

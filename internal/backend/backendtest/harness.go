@@ -82,6 +82,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 		{"finds each record once by any of several ways", testAnyOf},
 		{"finds along references of a table to itself", testSelf},
 		{"tells what others have too", testShared},
+		{"follows references of parents that meet conditions", testParentConditions},
 		{"finds a word in a text", testContains},
 		{"changes members of documents and nothing else of them", testDocumentMembers},
 		{"a record that others refer to makes the batch stale", testReferrers},

@@ -48,23 +48,42 @@ func (e *env) makeDocuments(t *testing.T) (link, doc backend.Query) {
 	e.Exec(t, `INSERT INTO doc VALUES (1, 'mine'), (2, 'ours'), (3, 'mine twice'), (4, 'theirs'), (5, 'mine, and of another kind')`)
 	e.Exec(t, `INSERT INTO link VALUES (11, 1, '1', 1), (12, 1, '1', 2), (13, 1, '10', 2), (14, 1, '1', 3), (15, 1, '1', 3), (16, 1, '10', 4),
 		(17, 1, '1', 5), (18, 2, '10', 5), (19, 1, '10', NULL)`)
-	kind := []backend.Condition{{Column: "kind", Operator: backend.In, Values: []string{"1"}}}
-	link = backend.Query{Entity: "link", Table: table("link"), KeyColumns: []string{"id"}, Scope: kind,
+	link = backend.Query{Entity: "link", Table: table("link"), KeyColumns: []string{"id"}, Scope: ofKind("1"),
 		AnyOf: []backend.Match{identity("person", backend.None, "1")}}
 	doc = backend.Query{Entity: "doc", Table: table("doc"), KeyColumns: []string{"id"}, AnyOf: []backend.Match{child("link", "id", "doc")},
 		Flags:  [][]backend.Condition{{{Column: "title", Operator: backend.In, Values: []string{"ours"}}}},
-		Shared: []backend.ParentMatch{{Entity: "link", Columns: []string{"id"}, ParentColumns: []string{"doc"}}}}
+		Shared: []backend.SharedMatch{{Entities: []string{"link"}, Columns: []string{"id"}, ParentColumns: []string{"doc"}}}}
 	return link, doc
+}
+
+func ofKind(values ...string) []backend.Condition {
+	return []backend.Condition{{Column: "kind", Operator: backend.In, Values: values}}
 }
 
 func testShared(t *testing.T, e *env) {
 	link, doc := e.makeDocuments(t)
 	res := resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{link, doc}})
 	wantEqual(t, "documents", found(e.b, res, "doc"), []string{"1", "2", "3", "5"})
-	for i, want := range []bool{false, true, false, false} {
+	for i, want := range []bool{false, true, false, true} { // whatever kind the query looks for
 		wantEqual(t, "others have the document", res.Rows["doc"][i].Shared, []bool{want})
 		wantEqual(t, "its flag", res.Rows["doc"][i].Flags, []bool{i == 1})
 	}
+	doc.Shared = append(doc.Shared, doc.Shared[0], doc.Shared[0])
+	doc.Shared[1].Conditions, doc.Shared[2].Conditions = ofKind("1"), ofKind("2")
+	res = resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{link, doc}})
+	for i, want := range [][]bool{{false, false, false}, {true, true, false}, {false, false, false}, {true, false, true}} {
+		wantEqual(t, "others have the document, by kind of link", res.Rows["doc"][i].Shared, want)
+	}
+	// What any of several queries finds is not of others.
+	second := link
+	second.Entity, second.Scope, second.AnyOf = "second", ofKind("2"), []backend.Match{identity("person", backend.None, "10")}
+	doc.Shared[0].Entities = []string{"link", "second"}
+	res = resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{link, second, doc}})
+	for i, want := range []bool{false, true, false, false} {
+		wantEqual(t, "others than those of two queries have the document", res.Rows["doc"][i].Shared[0], want)
+	}
+	doc.Shared = doc.Shared[:1]
+	doc.Shared[0].Entities = []string{"link"}
 	// Nobody's links are found: whoever has one shares the document.
 	link.AnyOf = nil
 	doc.AnyOf = []backend.Match{identity("id", backend.None, "1", "4")}
@@ -75,6 +94,30 @@ func testShared(t *testing.T, e *env) {
 	}
 	_, err := e.b.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{doc}})
 	wantError[*backend.RefusedError](t, err, "doc", "link")
+	doc.Shared[0].Entities = nil
+	_, err = e.b.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{link, doc}})
+	wantError[*backend.RefusedError](t, err, "doc")
+}
+
+func testParentConditions(t *testing.T, e *env) {
+	link, doc := e.makeDocuments(t)
+	link.Scope, doc.Shared = nil, nil
+	e.Exec(t, `INSERT INTO link VALUES (20, 2, '1', 4), (21, 2, '1', 1)`)
+	for kind, want := range map[string][]string{"1": {"1", "2", "3", "5"}, "2": {"1", "4"}, "3": nil} {
+		doc.AnyOf = []backend.Match{child("link", "id", "doc")}
+		doc.AnyOf[0].Parent.ParentConditions = ofKind(kind)
+		res := resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{link, doc}})
+		wantEqual(t, "documents of links of kind "+kind, found(e.b, res, "doc"), want)
+	}
+	// Two ways with conditions of their own, and a tree above them.
+	e.Exec(t, `ALTER TABLE link ADD COLUMN parent BIGINT`)
+	e.Exec(t, `INSERT INTO link VALUES (30, 2, '10', 2, 11), (31, 1, '10', 4, 30)`)
+	link.Self = []backend.ParentMatch{{Columns: []string{"parent"}, ParentColumns: []string{"id"}}}
+	doc.AnyOf = []backend.Match{child("link", "id", "doc"), child("link", "id", "doc")}
+	doc.AnyOf[0].Parent.ParentConditions, doc.AnyOf[1].Parent.ParentConditions = ofKind("3"), ofKind("2")
+	doc.AnyOf[1].Parent.Conditions = []backend.Condition{{Column: "id", Operator: backend.NotIn, Values: []string{"4"}}}
+	res := resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{link, doc}})
+	wantEqual(t, "documents", found(e.b, res, "doc"), []string{"1", "2"})
 }
 
 func testReferrers(t *testing.T, e *env) {
@@ -82,8 +125,7 @@ func testReferrers(t *testing.T, e *env) {
 	req := backend.ResolveRequest{Queries: []backend.Query{link, doc}}
 	ops := deletion(req, resolve(t, e.b, req))
 	docs, links := ops[0], ops[1]
-	docs.Referrers = []backend.Referrer{{Table: table("link"), Columns: []string{"doc"}, References: []string{"id"},
-		Conditions: []backend.Condition{{Column: "kind", Operator: backend.In, Values: []string{"1"}}}}}
+	docs.Referrers = []backend.Referrer{{Table: table("link"), Columns: []string{"doc"}, References: []string{"id"}, Conditions: ofKind("1")}}
 	before := e.Dump(t, "SELECT * FROM doc ORDER BY id")
 	_, err := e.b.Execute(ctx, backend.Batch{Operations: []backend.Operation{links, docs}})
 	wantError[*backend.StaleError](t, err, "doc") // somebody else has 2

@@ -59,13 +59,19 @@ func named(exprs, names []string) []string {
 	return list
 }
 
-// references are the columns of a parent that its children refer to, under the names that parent gives them.
+// references are the columns of a parent that its children refer to, and its tests, under the names that parent gives them.
 func (r *resolver) references(p int) ([]string, error) {
 	exprs, _, err := r.columns(self, r.queries[p].Table, r.needed[p])
 	if err != nil {
 		return nil, err
 	}
-	return named(exprs, numbered("r", len(exprs))), nil
+	tests := make([]string, len(r.tests[p]))
+	for i, conds := range r.tests[p] {
+		if tests[i], err = r.conditions(&r.b, self, r.queries[p].Table, conds); err != nil {
+			return nil, err
+		}
+	}
+	return append(named(exprs, numbered("r", len(exprs))), named(tests, numbered("f", len(tests)))...), nil
 }
 
 func reference(i int) string { return fmt.Sprintf("r%d", i+1) }
@@ -86,6 +92,17 @@ type resolver struct {
 	b       Builder
 	// needed are the columns of each parent, direct or further up, that the statement refers to.
 	needed map[int][]string
+	// tests are conditions on parents that the statement tells apart.
+	tests map[int][][]backend.Condition
+}
+
+// test finds the conditions among the tests of a parent.
+func (r *resolver) test(p int, conds []backend.Condition) int {
+	return slices.IndexFunc(r.tests[p], func(t []backend.Condition) bool {
+		return slices.EqualFunc(t, conds, func(a, b backend.Condition) bool {
+			return a.Column == b.Column && a.Operator == b.Operator && slices.Equal(a.Values, b.Values)
+		})
+	})
 }
 
 func (r *resolver) statement(i int, maxRows int64) (Statement, error) {
@@ -148,32 +165,36 @@ func (r *resolver) selectList(q backend.Query) (list, order []string, err error)
 	return list, exprs[:len(q.KeyColumns)], nil
 }
 
-// shared is true where records that the match's query did not find have in ParentColumns what this one has in Columns.
-func (r *resolver) shared(t backend.Table, m *backend.ParentMatch) (string, error) {
-	p := r.index[m.Entity] // need has checked it
-	q := r.queries[p]
-	table, _, err := r.table(q.Table)
+// shared is true where records that none of the match's queries finds have in ParentColumns what this one has in Columns.
+func (r *resolver) shared(t backend.Table, m *backend.SharedMatch) (string, error) {
+	from := r.queries[r.index[m.Entities[0]]].Table // need has checked it
+	table, _, err := r.table(from)
 	if err != nil {
 		return "", err
 	}
-	on, err := r.pairs(self, t, m.Columns, other, q.Table, m.ParentColumns)
+	terms, err := r.pairs(self, t, m.Columns, other, from, m.ParentColumns)
 	if err != nil {
 		return "", err
 	}
-	scope, err := r.conditions(&r.b, other, q.Table, q.Scope)
+	conds, err := r.conditions(&r.b, other, from, m.Conditions)
 	if err != nil {
 		return "", err
 	}
-	keys, _, err := r.columns(other, q.Table, q.KeyColumns)
-	if err != nil {
-		return "", err
+	terms = append(terms, conds)
+	for _, name := range m.Entities {
+		p := r.index[name]
+		q := r.queries[p]
+		keys, _, err := r.columns(other, from, q.KeyColumns)
+		if err != nil {
+			return "", err
+		}
+		found := make([]string, len(keys))
+		for i, k := range q.KeyColumns {
+			found[i] = parent + "." + reference(slices.Index(r.needed[p], k))
+		}
+		terms = append(terms, fmt.Sprintf("%s NOT IN (SELECT %s FROM %s AS %s)", tuple(keys), strings.Join(found, ", "), cte(p), parent))
 	}
-	found := make([]string, len(keys))
-	for i, k := range q.KeyColumns {
-		found[i] = parent + "." + reference(slices.Index(r.needed[p], k))
-	}
-	return fmt.Sprintf("EXISTS (SELECT 1 FROM %s AS %s WHERE %s AND %s AND %s NOT IN (SELECT %s FROM %s AS %s))", table, other, and(on), scope,
-		tuple(keys), strings.Join(found, ", "), cte(p), parent), nil
+	return fmt.Sprintf("EXISTS (SELECT 1 FROM %s AS %s WHERE %s)", table, other, strings.Join(terms, " AND ")), nil
 }
 
 // pairs are comparisons of the columns of one table with those of another.
@@ -209,7 +230,7 @@ func equal(left, right []string) []string {
 // with defines a common table expression for every parent, so that the text grows with their number and not with the
 // number of ways that lead to them.
 func (r *resolver) with(i int) (string, error) {
-	r.needed = map[int][]string{}
+	r.needed, r.tests = map[int][]string{}, map[int][][]backend.Condition{}
 	if err := r.need(i, map[int]bool{}); err != nil {
 		return "", err
 	}
@@ -307,30 +328,57 @@ func (r *resolver) need(i int, seen map[int]bool) error {
 		if m.Parent == nil {
 			continue
 		}
-		if err := r.needParent(i, m.Parent, m.Parent.ParentColumns, seen); err != nil {
+		if err := r.needParent(i, m.Parent, seen); err != nil {
 			return err
 		}
 	}
 	for k := range q.Shared {
-		m := &q.Shared[k]
-		if p, ok := r.index[m.Entity]; ok && p < i {
-			if err := r.needParent(i, m, r.queries[p].KeyColumns, seen); err != nil {
-				return err
-			}
-			continue
+		if err := r.needShared(i, &q.Shared[k], seen); err != nil {
+			return err
 		}
-		return r.needParent(i, m, nil, seen)
 	}
 	return nil
 }
 
-func (r *resolver) needParent(i int, m *backend.ParentMatch, columns []string, seen map[int]bool) error {
-	p, ok := r.index[m.Entity]
-	if !ok || p >= i {
-		return &backend.RefusedError{Problem: fmt.Sprintf("its parent %s is not an earlier query", m.Entity)}
+func (r *resolver) needShared(i int, m *backend.SharedMatch, seen map[int]bool) error {
+	if len(m.Entities) == 0 {
+		return &backend.RefusedError{Problem: "nothing tells which table shares its records"}
 	}
-	r.refer(p, columns)
+	for _, name := range m.Entities {
+		p, err := r.earlier(i, name)
+		if err != nil {
+			return err
+		}
+		if first := r.queries[r.index[m.Entities[0]]].Table; r.queries[p].Table != first {
+			return &backend.RefusedError{Problem: fmt.Sprintf("%s and %s share its records and are queries for different tables", m.Entities[0], name)}
+		}
+		r.refer(p, r.queries[p].KeyColumns)
+		if err := r.need(p, seen); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *resolver) needParent(i int, m *backend.ParentMatch, seen map[int]bool) error {
+	p, err := r.earlier(i, m.Entity)
+	if err != nil {
+		return err
+	}
+	r.refer(p, m.ParentColumns)
+	if len(m.ParentConditions) > 0 && r.test(p, m.ParentConditions) < 0 {
+		r.tests[p] = append(r.tests[p], m.ParentConditions)
+	}
 	return r.need(p, seen)
+}
+
+// earlier is the index of a query that stands before the i-th.
+func (r *resolver) earlier(i int, name string) (int, error) {
+	p, ok := r.index[name]
+	if !ok || p >= i {
+		return 0, &backend.RefusedError{Problem: fmt.Sprintf("its parent %s is not an earlier query", name)}
+	}
+	return p, nil
 }
 
 func (r *resolver) refer(p int, columns []string) {
@@ -544,7 +592,11 @@ func (r *resolver) parent(alias string, t backend.Table, m *backend.ParentMatch)
 		children, parents := r.Dialect.Pair(own[i], ownCols[i], theirs[i], theirCols[i])
 		left, right = append(left, children...), append(right, parents...)
 	}
-	term := fmt.Sprintf("%s IN (SELECT %s FROM %s AS %s)", tuple(left), strings.Join(right, ", "), cte(p), parent)
+	where := ""
+	if len(m.ParentConditions) > 0 {
+		where = fmt.Sprintf(" WHERE %s.f%d", parent, r.test(p, m.ParentConditions)+1)
+	}
+	term := fmt.Sprintf("%s IN (SELECT %s FROM %s AS %s%s)", tuple(left), strings.Join(right, ", "), cte(p), parent, where)
 	return r.conditioned(term, alias, t, m.Conditions)
 }
 
