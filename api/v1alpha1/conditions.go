@@ -43,6 +43,7 @@ const (
 	ReasonPrivilegesSufficient  = "PrivilegesSufficient"
 	ReasonLocalRootMissing      = "LocalRootMissing"
 	ReasonPathOutsideRoot       = "PathOutsideRoot"
+	ReasonNameAmbiguous         = "NameAmbiguous"
 	ReasonStoreNotReady         = "StoreNotReady"
 	ReasonStoreNotFound         = "StoreNotFound"
 	ReasonMapIncomplete         = "MapIncomplete"

@@ -217,6 +217,8 @@ type ValuesMatch struct {
 	Columns    []string
 	Rows       [][]string
 	Conditions []Condition
+	// Loose rows may hold what no value of the column's type is: they equal nothing. Else they are an error.
+	Loose bool
 }
 
 // Resolution holds the records found, by Query.Entity, ordered by key.
@@ -234,6 +236,9 @@ type Row struct {
 	Shared []bool
 	// Paths are the indexes of those of the query's Paths that lead to the record; only path stores set it.
 	Paths []int
+	// Name is what was found, in the terms in which a Path names it; only path stores with kinds of paths that lead to many
+	// set it.
+	Name string
 }
 
 // Clock is a column read as a point in time.

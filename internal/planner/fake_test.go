@@ -180,14 +180,15 @@ func (f *fakeStore) resolvePaths(paths []backend.Path) []backend.Row {
 	set := map[string][]int{}
 	for i, p := range paths {
 		for file := range f.files {
-			if file == p.Path || p.Kind == backend.Directory && strings.HasPrefix(file, p.Path+"/") {
+			if file == p.Path || p.Kind == backend.Directory && strings.HasPrefix(file, p.Path+"/") ||
+				p.Kind == backend.Prefix && strings.HasPrefix(file, p.Path) {
 				set[file] = append(set[file], i)
 			}
 		}
 	}
 	var rows []backend.Row
 	for _, p := range sortedKeys(set) {
-		rows = append(rows, backend.Row{Key: backend.Key{p}, Paths: set[p]})
+		rows = append(rows, backend.Row{Key: backend.Key{p}, Paths: set[p], Name: p})
 	}
 	return rows
 }

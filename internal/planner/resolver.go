@@ -82,10 +82,12 @@ type Resolver struct {
 	legal   map[*entity][]legalFlag
 
 	wave     int
-	files    bool
+	after    int // what was asked when all tables had answered: files, then names
 	open     map[string]backend.ResolveRequest
 	rows     map[string][]backend.Row // by query
 	wanted   map[string][][]Owner     // by query, for each of its paths
+	paths    map[string][]backend.Path
+	doubts   map[string]*doubt // by query
 	problems []Problem
 }
 
@@ -99,19 +101,23 @@ type legalFlag struct {
 // to them, even where their parents are gone.
 func (g *Graph) NewResolver(subject Subject, holds []Hold, prior *Facts, opts ResolveOptions) *Resolver {
 	return &Resolver{g: g, subject: subject, prior: prior, opts: opts, holds: holds, legal: map[*entity][]legalFlag{},
-		open: map[string]backend.ResolveRequest{}, rows: map[string][]backend.Row{}, wanted: map[string][][]Owner{}}
+		open: map[string]backend.ResolveRequest{}, rows: map[string][]backend.Row{}, wanted: map[string][][]Owner{}, paths: map[string][]backend.Path{}}
 }
 
 // Next returns, by store, what can be asked now; it is the same until all of it was answered. Empty means finished.
 func (r *Resolver) Next() map[string]backend.ResolveRequest {
-	for len(r.open) == 0 && !r.files {
-		if r.wave < r.g.waves {
+	for len(r.open) == 0 && r.after < 2 {
+		switch {
+		case r.wave < r.g.waves:
 			r.askTables(r.wave)
 			r.wave++
-			continue
+		case r.after == 0:
+			r.askFiles()
+			r.after++
+		default:
+			r.askNames()
+			r.after++
 		}
-		r.askFiles()
-		r.files = true
 	}
 	return maps.Clone(r.open)
 }
@@ -401,6 +407,7 @@ func (r *Resolver) askFiles() {
 				paths = append(paths, named[id])
 				r.wanted[name] = append(r.wanted[name], owners[id])
 			}
+			r.paths[name] = paths
 			r.ask(ref.store, backend.Query{Entity: name, KeyColumns: []string{"path"}, Paths: paths})
 		}
 	}
@@ -425,7 +432,7 @@ func (r *Resolver) path(e *entity, ref reference, row *RowFacts) (backend.Path, 
 func (r *Resolver) Facts() *Facts {
 	f := r.tableFacts()
 	f.Files = r.foundFiles()
-	f.Problems = sortProblems(slices.Clone(r.problems))
+	f.Problems = sortProblems(append(slices.Clone(r.problems), r.nameProblems()...))
 	return f
 }
 

@@ -292,6 +292,39 @@ var _ = Describe("Stores that a row leads to", func() {
 		Entry("whenStoreUnavailable: Wait", v1alpha1.UnavailableWait),
 		Entry("whenStoreUnavailable: Proceed", v1alpha1.UnavailableProceed))
 
+	It("are left alone while a name that a person chose makes them another person's too", func() {
+		c := newChain(false)
+		c.ats.Exec(`ALTER TABLE accounts ADD COLUMN nick TEXT`)
+		c.ats.Exec(`CREATE UNIQUE INDEX accounts_nick ON accounts(nick)`)
+		c.ats.Exec(`UPDATE accounts SET nick = CASE applicant_id WHEN ? THEN 'ann' ELSE 'ann:marie' END`, ada.ID)
+		m := c.get(&v1alpha1.PersonalDataMap{}, "accounts").(*v1alpha1.PersonalDataMap)
+		e := &m.Spec.Entities[0]
+		e.Keys = append(e.Keys, v1alpha1.KeyReference{Store: "cache", Key: "nick:{nick}:*"})
+		e.Files = append(e.Files, v1alpha1.FileReference{Store: "media", Path: "avatars/{nick}:", Kind: v1alpha1.FileKindPrefix})
+		Expect(cluster.Client.Update(c, m)).To(Succeed())
+		Eventually(func() any {
+			m := c.get(&v1alpha1.PersonalDataMap{}, "accounts").(*v1alpha1.PersonalDataMap)
+			return m.Status.ObservedGeneration == m.Generation
+		}).Should(BeTrue())
+		Eventually(c.conditionOf(&v1alpha1.PersonalDataMap{}, "accounts", v1alpha1.ConditionReady), "30s").Should(Equal("True/Ready"))
+		Expect(c.redis.MSet(c, "nick:ann:1", "hers", "nick:ann:marie:1", "his").Err()).To(Succeed())
+		c.put("people/avatars/ann:1.png", "people/avatars/ann:marie:1.png")
+		before := c.left()
+		c.create(harness.Request(c.ns, "alike", ada, harness.Immediate)...)
+		Eventually(c.stage("alike"), "30s").Should(Equal("Pending/NameAmbiguous"), func() string { return c.message("alike") })
+		Expect(c.message("alike")).To(And(ContainSubstring("accounts"), ContainSubstring("{nick}"), Not(ContainSubstring("marie"))))
+		Expect(c.left()).To(Equal(before))
+		Expect(c.ats.Rows(ada)).To(HaveKeyWithValue("notes", 2))
+		// Bob gets another name, and his things with it.
+		c.ats.Exec(`UPDATE accounts SET nick = 'bob' WHERE nick = 'ann:marie'`)
+		Expect(c.redis.Rename(c, "nick:ann:marie:1", "nick:bob:1").Err()).To(Succeed())
+		Expect(c.objects.RemoveObject(c, c.bucket, "people/avatars/ann:marie:1.png", minio.RemoveObjectOptions{})).To(Succeed())
+		c.put("people/avatars/bob:1.png")
+		c.poke("alike")
+		Eventually(c.stage("alike"), "30s").Should(Equal("Completed/Erased"), func() string { return c.message("alike") })
+		Expect(c.left()).To(Equal(sorted(append(withoutAda(), "key nick:bob:1", "object people/avatars/bob:1.png")...)))
+	})
+
 	It("keep what an object lock keeps, say until when, and give it up then", func() {
 		c := newChain(true)
 		until := time.Now().Add(4 * time.Second).UTC().Truncate(time.Second)

@@ -101,6 +101,15 @@ func unlink(names ...string) []backend.Operation {
 	return []backend.Operation{op}
 }
 
+// foundNames are the names of rows, each as the row stands.
+func foundNames(rows []backend.Row) []string {
+	var list []string
+	for _, r := range rows {
+		list = append(list, r.Name)
+	}
+	return list
+}
+
 func testFindFiles(t *testing.T, f Files) {
 	res := resolve(t, f.Backend, paths(file("docs/10/cv.pdf"), file("docs/./1/cv.pdf"), file("docs/1/cv.pdf"), file("docs/2/cv.pdf"),
 		file("docs/1.txt/below"), file("nowhere")))
@@ -114,6 +123,7 @@ func testFindFolder(t *testing.T, f Files) {
 	for _, p := range []string{"docs/1", "docs/1/"} {
 		res := resolve(t, f.Backend, paths(folder(p), file("docs/1/cv.pdf"), folder("docs/1/deep"), folder("docs/2")))
 		wantEqual(t, "folder", found(f.Backend, res, "files"), want)
+		wantEqual(t, "names", foundNames(res.Rows["files"]), want)
 	}
 	res := resolve(t, f.Backend, paths(folder("docs/2"), folder("docs/1"), file("docs/1/cv.pdf")))
 	for i, leads := range [][]int{{1, 2}, {1}, {1}, {1}, {1}} {

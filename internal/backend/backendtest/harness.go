@@ -79,6 +79,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 		{"finds by identity", testIdentity},
 		{"finds along parents", testParents},
 		{"finds by values of other stores", testValues},
+		{"values that a column cannot have find nothing", testLoose},
 		{"finds each record once by any of several ways", testAnyOf},
 		{"finds along references of a table to itself", testSelf},
 		{"tells what others have too", testShared},

@@ -174,6 +174,7 @@ func testKeyPatterns(t *testing.T, k *keys) {
 		res := resolve(t, k.b, keyPaths(ps...))
 		wantEqual(t, "keys", found(k.b, res, "keys"), wholeKeys("canary:session:1:a", "canary:session:1:b"))
 		wantEqual(t, "paths", [][]int{res.Rows["keys"][0].Paths, res.Rows["keys"][1].Paths}, [][]int{{0, 1, 2, 3}, {0, 3}})
+		wantEqual(t, "names", foundNames(res.Rows["keys"]), []string{"canary:session:1:a", "canary:session:1:b"})
 	}
 	res := resolve(t, k.b, backend.ResolveRequest{Queries: []backend.Query{
 		{Entity: "sessions", Paths: []backend.Path{keyPattern("canary:session:1:*")}, Columns: []string{"x"}},

@@ -184,6 +184,7 @@ func testFindObjects(t *testing.T, o bucket) {
 		})
 	}
 	rows := o.find(t, o.b, folder("docs/2"), folder("docs/1"), file("docs/1/cv.pdf"), prefix("docs/1/c"))
+	wantEqual(t, "names", slices.Sorted(slices.Values(foundNames(rows))), []string{"docs/1/cv.pdf", "docs/1/deep/er/letter.txt"})
 	leads := map[string][]int{}
 	for _, r := range rows {
 		leads[holds(t, []backend.Row{r})[0]] = r.Paths
@@ -428,6 +429,11 @@ func testObjectPrefix(t *testing.T, o bucket) {
 		b := o.Open(t, ObjectsOptions{Prefix: p})
 		rows := o.find(t, b, file("cv.pdf"), prefix("deep"), file(".txt"), file("/cv.pdf"), prefix("0"), file("../10/cv.pdf"))
 		wantEqual(t, "found", holds(t, rows), versions("docs/1/cv.pdf", "docs/1/deep/er/letter.txt"))
+		for _, name := range foundNames(rows) {
+			if name == "" || !slices.Contains(o.All(t), "version docs/1/"+strings.TrimPrefix(name, "/")) || strings.HasPrefix(name, "docs") {
+				t.Errorf("the name %q is not in terms of the store's paths", name)
+			}
+		}
 		for _, path := range []backend.Path{prefix(""), folder(""), file("")} {
 			_, err := b.Resolve(ctx, paths(path))
 			wantError[*backend.RefusedError](t, err, "files")

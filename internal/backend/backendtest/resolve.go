@@ -99,6 +99,39 @@ func testValues(t *testing.T, e *env) {
 	}
 }
 
+func testLoose(t *testing.T, e *env) {
+	d := e.Dialect()
+	e.Exec(t, fmt.Sprintf(`CREATE TABLE odd (id BIGINT PRIMARY KEY, code TEXT, small SMALLINT, price %s, at %s, day DATE, raw %s, yes BOOLEAN)`,
+		d.Numeric, d.Timestamp, e.BlobType()))
+	e.Exec(t, `INSERT INTO odd VALUES (1, 'a', 5, 1.50, '2024-01-02 03:04:05', '2024-01-02', `+e.Blob("01ff")+`, TRUE), (2, 'a/b', 6, 2, NULL, NULL, NULL, NULL)`)
+	q := backend.Query{Entity: "odd", Table: table("odd"), KeyColumns: []string{"id"}, Columns: []string{"code", "small", "price", "at", "day", "raw", "yes"}}
+	q.AnyOf = []backend.Match{identity("id", backend.None, "1")}
+	row := resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{q}}).Rows["odd"][0]
+	junk := []string{"", "5/2024", "x", "'", "1e1000", "99999999999999999999", "2024-02-30", "\\x", "2024-01-02 25:00:00", "ä", "{", "0x5", " "}
+	search := func(columns []string, rows [][]string) []string {
+		m := backend.Match{Values: &backend.ValuesMatch{Columns: columns, Rows: rows, Loose: true}}
+		return found(e.b, resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{{Entity: "odd", Table: table("odd"), KeyColumns: []string{"id"}, AnyOf: []backend.Match{m}}}}), "odd")
+	}
+	for i, column := range q.Columns {
+		var rows [][]string
+		for _, v := range junk {
+			rows = append(rows, []string{v})
+		}
+		wantEqual(t, "junk for "+column, search([]string{column}, rows), []string(nil))
+		own := e.b.Text(row.Values[i])
+		wantEqual(t, "junk and the value of "+column, search([]string{column}, append(rows, []string{own})), []string{"1"})
+		var pairs [][]string
+		for _, v := range junk {
+			pairs = append(pairs, []string{"a", v}, []string{"a/b", own})
+		}
+		if column != "code" {
+			wantEqual(t, "pairs of junk for "+column, search([]string{"code", column}, pairs), []string(nil))
+			wantEqual(t, "pairs with the value of "+column, search([]string{"code", column}, append(pairs, []string{"a", own})), []string{"1"})
+		}
+	}
+	wantEqual(t, "key", search([]string{"id", "code"}, [][]string{{"1", "a/b"}, {"2", "a/b"}, {"2/a", "b"}}), []string{"2"})
+}
+
 func testAnyOf(t *testing.T, e *env) {
 	q := persons(identity("email", backend.LowerCase, "ann@example.com"), identity("alias", backend.LowerCase, "ann@example.com"),
 		identity("id", backend.None, "1"))

@@ -312,7 +312,7 @@ func (w *walk) rows(q backend.Query) []backend.Row {
 	add := func(name string, paths []int) {
 		rows = append(rows, backend.Row{
 			Key: backend.Key{name}, Values: make([]backend.Value, len(q.Columns)), Clocks: make([]backend.Clock, len(q.Clocks)),
-			Flags: make([]bool, len(q.Flags)), Paths: paths,
+			Flags: make([]bool, len(q.Flags)), Paths: paths, Name: name,
 		})
 	}
 	for _, name := range slices.Sorted(maps.Keys(w.files)) {

@@ -143,7 +143,7 @@ func (l *lookup) resolution(req backend.ResolveRequest) (*backend.Resolution, er
 			slices.Sort(paths)
 			rows = append(rows, backend.Row{
 				Key: backend.Key{key}, Values: make([]backend.Value, len(q.Columns)), Clocks: make([]backend.Clock, len(q.Clocks)),
-				Flags: make([]bool, len(q.Flags)), Paths: paths,
+				Flags: make([]bool, len(q.Flags)), Paths: paths, Name: t.key,
 			})
 		}
 		slices.SortFunc(rows, func(a, b backend.Row) int { return strings.Compare(a.Key[0], b.Key[0]) })

@@ -57,11 +57,12 @@ func (b *Backend) Resolve(ctx context.Context, req backend.ResolveRequest) (*bac
 // lookup is what the paths of one query name, with the paths' indexes.
 type lookup struct {
 	files, prefixes map[string][]int
-	lengths         []int // of the prefixes
+	lengths         []int  // of the prefixes
+	base            string // the store's prefix
 }
 
 func (b *Backend) lookup(paths []backend.Path) (*lookup, error) {
-	l := &lookup{files: map[string][]int{}, prefixes: map[string][]int{}}
+	l := &lookup{files: map[string][]int{}, prefixes: map[string][]int{}, base: b.prefix}
 	for i, p := range paths {
 		at, err := b.place(p)
 		if err != nil {
@@ -116,7 +117,7 @@ func (l *lookup) rows(q backend.Query, found *entries) []backend.Row {
 	for _, e := range slices.SortedFunc(maps.Keys(found.found), inOrder) {
 		rows = append(rows, backend.Row{
 			Key: backend.Key{e.text()}, Values: make([]backend.Value, len(q.Columns)), Clocks: make([]backend.Clock, len(q.Clocks)),
-			Flags: make([]bool, len(q.Flags)), Paths: l.leading(e.key),
+			Flags: make([]bool, len(q.Flags)), Paths: l.leading(e.key), Name: strings.TrimPrefix(e.key, l.base),
 		})
 	}
 	return rows

@@ -613,7 +613,11 @@ func (r *resolver) values(alias string, t backend.Table, m *backend.ValuesMatch)
 	if len(m.Rows) == 0 {
 		return or(nil), nil
 	}
-	return r.conditioned(r.Dialect.InText(&r.b, exprs, cols, m.Rows), alias, t, m.Conditions)
+	in := r.Dialect.InText
+	if m.Loose {
+		in = r.Dialect.InLoose
+	}
+	return r.conditioned(in(&r.b, exprs, cols, m.Rows), alias, t, m.Conditions)
 }
 
 func (r *resolver) conditioned(term, alias string, t backend.Table, conds []backend.Condition) (string, error) {

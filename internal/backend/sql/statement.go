@@ -62,6 +62,9 @@ type Dialect interface {
 	TextOf(expr string, c *Column) string
 	// InText tests whether the columns equal one of the rows of plain text.
 	InText(b *Builder, exprs []string, cols []*Column, rows [][]string) string
+	// InLoose is InText for rows that may hold what is no value of the column's type, which equals nothing. It may find a little
+	// more than what equals as text.
+	InLoose(b *Builder, exprs []string, cols []*Column, rows [][]string) string
 	// InFolded tests whether the normalised column equals one of the values, normalised too. ascii is true where no value has
 	// a letter outside ASCII; look-alikes of ASCII text do not equal it.
 	InFolded(b *Builder, expr string, c *Column, values []string, n backend.Normalization, ascii bool) string

@@ -86,6 +86,22 @@ func (dialect) InText(b *core.Builder, exprs []string, cols []*core.Column, rows
 	return in(b, exprs, cols, rows)
 }
 
+func (dialect) InLoose(b *core.Builder, exprs []string, cols []*core.Column, rows [][]string) string {
+	fits := func(row []string) bool {
+		for i, v := range row {
+			if _, err := operand(cols[i], v); err != nil {
+				return false
+			}
+		}
+		return true
+	}
+	rows = slices.DeleteFunc(slices.Clone(rows), func(row []string) bool { return !fits(row) })
+	if len(rows) == 0 {
+		return never
+	}
+	return in(b, exprs, cols, rows)
+}
+
 func (dialect) InKeys(b *core.Builder, exprs []string, cols []*core.Column, keys []backend.Key) string {
 	rows := make([][]string, len(keys))
 	for i, k := range keys {

@@ -2,6 +2,9 @@ package postgresql
 
 import (
 	"fmt"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/lethe-dev/lethe/internal/backend"
@@ -86,6 +89,33 @@ func (d dialect) InText(b *core.Builder, exprs []string, cols []*core.Column, ro
 		}
 	}
 	return in(b, exprs, cols, lists)
+}
+
+var (
+	integerTypes = map[string]int{"smallint": 16, "integer": 32, "bigint": 64}
+	uuidText     = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+)
+
+// InLoose compares as text but for the types of which it is plain what is a value of theirs, so that their indexes serve.
+func (d dialect) InLoose(b *core.Builder, exprs []string, cols []*core.Column, rows [][]string) string {
+	exprs, cols, rows = slices.Clone(exprs), slices.Clone(cols), slices.Clone(rows)
+	for i, c := range cols {
+		bits := integerTypes[c.Type]
+		fits := func(string) bool { return true }
+		switch {
+		case bits > 0:
+			fits = func(v string) bool { _, err := strconv.ParseInt(v, 10, bits); return err == nil }
+		case c.Type == "uuid":
+			fits = uuidText.MatchString
+		case c.Type != "text" && c.Type != "character varying":
+			exprs[i], cols[i] = exprs[i]+"::text", &core.Column{Name: c.Name, Type: "text", Category: "S"}
+		}
+		rows = slices.DeleteFunc(rows, func(row []string) bool { return !fits(row[i]) })
+	}
+	if len(rows) == 0 {
+		return "(1 = 0)"
+	}
+	return d.InText(b, exprs, cols, rows)
 }
 
 // wordSeparators as a literal; it has no quote.

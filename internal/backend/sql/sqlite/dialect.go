@@ -3,6 +3,7 @@ package sqlite
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -122,6 +123,18 @@ func (dialect) InText(b *core.Builder, exprs []string, cols []*core.Column, rows
 	}
 	return fmt.Sprintf("%s IN (SELECT %s FROM json_each(%s) AS x)", core.Tuple(left), strings.Join(right, ", "),
 		bindJSON(b, rows))
+}
+
+// InLoose needs care for blobs alone, of which the text is their digits: text that is no number does not become one.
+func (d dialect) InLoose(b *core.Builder, exprs []string, cols []*core.Column, rows [][]string) string {
+	exprs, cols = slices.Clone(exprs), slices.Clone(cols)
+	for i, c := range cols {
+		if c.Category == none {
+			exprs[i] = fmt.Sprintf("CASE typeof(%s) WHEN 'blob' THEN lower(hex(%s)) ELSE CAST(%s AS TEXT) END", exprs[i], exprs[i], exprs[i])
+			cols[i] = &core.Column{Name: c.Name, Category: text}
+		}
+	}
+	return d.InText(b, exprs, cols, rows)
 }
 
 func (d dialect) NotInKeys(b *core.Builder, exprs []string, cols []*core.Column, keys []backend.Key) string {
