@@ -44,6 +44,7 @@ const (
 	ReasonLocalRootMissing      = "LocalRootMissing"
 	ReasonPathOutsideRoot       = "PathOutsideRoot"
 	ReasonNameAmbiguous         = "NameAmbiguous"
+	ReasonDocumentUnreadable    = "DocumentUnreadable"
 	ReasonStoreNotReady         = "StoreNotReady"
 	ReasonStoreNotFound         = "StoreNotFound"
 	ReasonMapIncomplete         = "MapIncomplete"

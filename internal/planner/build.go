@@ -320,6 +320,10 @@ func (b *builder) operations(e *entity, rows []*rowState, action backend.Action,
 		set := make([]backend.Value, len(fields))
 		for i, f := range fields {
 			v, err := b.newValue(e, f, s.row)
+			var unreadable documentError
+			if errors.As(err, &unreadable) {
+				return nil, &ProblemError{e.documentProblem(f, err)}
+			}
 			if err != nil {
 				return nil, &ProblemError{e.problem(v1alpha1.ReasonInvalidSpec, f.Column, "entity %s, column %s: %s", e.name, f.Column, err.Error())}
 			}

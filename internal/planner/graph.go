@@ -315,6 +315,9 @@ func (e *entity) layOut() {
 		addAll(need, r.columns())
 	}
 	for _, f := range e.written() {
+		if f.Path != "" {
+			need[f.Column] = true // whether it is a document has to be known before anything is changed
+		}
 		switch f.Strategy {
 		case v1alpha1.StrategyPseudonym, v1alpha1.StrategyHash, v1alpha1.StrategyTruncateDate, v1alpha1.StrategyRedact:
 			need[f.Column] = true

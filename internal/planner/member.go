@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"strings"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 )
 
 var errMemberPath = errors.New(`the path must lead from $ through names of object members, for example $.contact.email or $["birth date"].year; positions in arrays and wildcards are not supported`)
@@ -43,6 +45,85 @@ func parseMemberPath(s string) ([]string, error) {
 		names = append(names, name)
 	}
 	return names, nil
+}
+
+var (
+	errNoDocument = errors.New("a record holds a text that is no JSON document, so that its members cannot be told; correct the text, or overwrite the column as a whole, without a path")
+	errTwice      = errors.New("a document names a member of the path twice, of which databases change one alone; leave one of them, or overwrite the column as a whole, without a path")
+)
+
+// documentError is what is wrong with the content of a record, not with a map.
+type documentError struct{ error }
+
+// checkDocument refuses a text of which no database could change the member alone. A blank text is no document and stays as it
+// is.
+func checkDocument(text string, path []string) error {
+	if strings.Trim(text, " \t\n\v\f\r") == "" {
+		return nil
+	}
+	if !json.Valid([]byte(text)) {
+		return documentError{errNoDocument}
+	}
+	raw := json.RawMessage(text)
+	for _, name := range path {
+		values, err := membersNamed(raw, name)
+		switch {
+		case err != nil:
+			return documentError{errNoDocument}
+		case len(values) == 0:
+			return nil
+		case len(values) > 1:
+			return documentError{errTwice}
+		}
+		raw = values[0]
+	}
+	return nil
+}
+
+// membersNamed are the values of all members of an object with the name.
+func membersNamed(raw json.RawMessage, name string) ([]json.RawMessage, error) {
+	d := json.NewDecoder(bytes.NewReader(raw))
+	if t, err := d.Token(); err != nil || t != json.Delim('{') {
+		return nil, err
+	}
+	var values []json.RawMessage
+	for d.More() {
+		key, err := d.Token()
+		if err != nil {
+			return nil, err
+		}
+		var value json.RawMessage
+		if err := d.Decode(&value); err != nil {
+			return nil, err
+		}
+		if key == name {
+			values = append(values, value)
+		}
+	}
+	return values, nil
+}
+
+// documentProblems are the documents among the record's columns that an erasure could not treat.
+func (r *Resolver) documentProblems(e *entity, row *RowFacts) []Problem {
+	var problems []Problem
+	if !e.updates() {
+		return nil
+	}
+	for _, f := range e.spec.Fields {
+		path, err := parseMemberPath(f.Path)
+		v := e.value(row, f.Column)
+		if f.Path == "" || err != nil || v == nil {
+			continue
+		}
+		if err := checkDocument(r.opts.text(e.spec.Store, v), path); err != nil {
+			problems = append(problems, e.documentProblem(f, err))
+		}
+	}
+	return problems
+}
+
+func (e *entity) documentProblem(f v1alpha1.FieldChange, err error) Problem {
+	return e.problem(v1alpha1.ReasonDocumentUnreadable, f.Column, "entity %s, column %s, member %s: %s", e.name, f.Column, f.Path, err.Error())
 }
 
 // memberOf is the JSON of a document's member; false means that there is none, or null.

@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -227,6 +228,43 @@ func TestMemberPaths(t *testing.T) {
 		names, _ := parseMemberPath(path)
 		if got, ok := memberText(doc, names); ok {
 			t.Errorf("memberText(%q) = %q, want none", path, got)
+		}
+	}
+}
+
+func TestUnreadableDocumentsArePlannedByNobody(t *testing.T) {
+	for doc, want := range map[string]string{
+		"": "", " \n": "", `{"contact": {"email": "x"}}`: "", `{"contact": 1, "n": 1, "n": 2}`: "", `[{"contact": 1}]`: "", `{"contact": {"n": 1, "n": 2}}`: "", "null": "",
+		`{"contact": {"email": "x", "email": "y"}}`: "twice", `{"contact": {"email": "x", "em\u0061il": "y"}}`: "twice", `{"contact": {}, "contact": {}}`: "twice",
+		"ann@example.com": "no JSON", `{"contact": `: "no JSON", `{'contact': 1}`: "no JSON", `{} {}`: "no JSON",
+	} {
+		path := []string{"contact", "email"}
+		err := checkDocument(doc, path)
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("checkDocument(%q) = %v, want %q", doc, err, want)
+		}
+	}
+	e := with(child("profile", deep("applicant", "applicant_id")), func(e *v1alpha1.Entity) {
+		e.Action, e.Fields = v1alpha1.ActionAnonymize, []v1alpha1.FieldChange{{Column: "doc", Path: "$.contact.email", Strategy: v1alpha1.StrategyRemove}}
+	})
+	pinned := with(child("profile", deep("applicant", "applicant_id")), func(p *v1alpha1.Entity) { p.Pinned = &v1alpha1.Pinned{Fields: e.Fields} })
+	for name, tt := range map[string]struct {
+		entity v1alpha1.Entity
+		want   string
+	}{"anonymized": {e, v1alpha1.ReasonDocumentUnreadable}, "deleted": {pinned, ""}} {
+		f := newFake()
+		f.insert("applicants", map[string]*string{"id": text("1"), "app_id": text("me")})
+		f.insert("profiles", map[string]*string{"id": text("1"), "applicant_id": text("1"), "doc": text("ann@example.com")})
+		g := mustCompile(t, source(applicant(), tt.entity))
+		facts := resolveAll(g, map[string]*fakeStore{"ats": f}, me, nil, nil, ResolveOptions{})
+		_, err := g.Build(facts, inputFor(me, nil))
+		var p *ProblemError
+		got := ""
+		if errors.As(err, &p) {
+			got = p.Reason
+		}
+		if got != tt.want || tt.want != "" && (p.Column != "doc" || strings.Contains(err.Error(), "ann@") || !strings.Contains(err.Error(), "ats/profile")) {
+			t.Errorf("%s: %v, want %q", name, err, tt.want)
 		}
 	}
 }

@@ -89,6 +89,8 @@ type Resolver struct {
 	paths    map[string][]backend.Path
 	doubts   map[string]*doubt // by query
 	problems []Problem
+	// unreadable are documents of records found.
+	unreadable []Problem
 }
 
 // legalFlag is a condition of a legal hold on records.
@@ -430,9 +432,10 @@ func (r *Resolver) path(e *entity, ref reference, row *RowFacts) (backend.Path, 
 
 // Facts returns what was found; complete once Next is empty.
 func (r *Resolver) Facts() *Facts {
+	r.unreadable = nil
 	f := r.tableFacts()
 	f.Files = r.foundFiles()
-	f.Problems = sortProblems(append(slices.Clone(r.problems), r.nameProblems()...))
+	f.Problems = sortProblems(slices.Concat(r.problems, r.unreadable, r.nameProblems()))
 	return f
 }
 
@@ -512,6 +515,7 @@ func (r *Resolver) rowFacts(e *entity, row backend.Row, parents parentIndex) Row
 		}
 	}
 	f.Parents = sortParents(f.Parents)
+	r.unreadable = append(r.unreadable, r.documentProblems(e, &f)...)
 	f.Shared = slices.Contains(row.Shared, true)
 	f.Identified = r.identified(e, &f)
 	f.Own = f.Identified || slices.ContainsFunc(f.Parents, func(ref ParentRef) bool { return e.edgeAt(ref.Edge).deep })

@@ -98,12 +98,6 @@ func (b *builder) newValue(e *entity, f v1alpha1.FieldChange, row *RowFacts) (ba
 // memberValue is the new value of a member. Where the document has none, whatever it returns changes nothing.
 func (b *builder) memberValue(e *entity, f v1alpha1.FieldChange, row *RowFacts) (backend.Value, error) {
 	store := e.spec.Store
-	switch f.Strategy {
-	case v1alpha1.StrategyRemove:
-		return nil, nil
-	case v1alpha1.StrategyNull:
-		return b.in.Codec.value(store, "null"), nil
-	}
 	path, err := parseMemberPath(f.Path)
 	if err != nil {
 		return nil, err
@@ -111,6 +105,15 @@ func (b *builder) memberValue(e *entity, f v1alpha1.FieldChange, row *RowFacts) 
 	document := "null"
 	if v := e.value(row, f.Column); v != nil {
 		document = b.in.Codec.text(store, v)
+		if err := checkDocument(document, path); err != nil {
+			return nil, err
+		}
+	}
+	switch f.Strategy {
+	case v1alpha1.StrategyRemove:
+		return nil, nil
+	case v1alpha1.StrategyNull:
+		return b.in.Codec.value(store, "null"), nil
 	}
 	if raw, ok := memberOf(document, path); ok && f.Strategy == v1alpha1.StrategyRedact {
 		words := b.values.words(e, f.Column)

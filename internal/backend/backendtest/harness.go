@@ -86,6 +86,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 		{"follows references of parents that meet conditions", testParentConditions},
 		{"finds a word in a text", testContains},
 		{"changes members of documents and nothing else of them", testDocumentMembers},
+		{"a text that is no document is refused by name, and a blank one stays", testNoDocument},
 		{"a record that others refer to makes the batch stale", testReferrers},
 		{"reads columns, clocks and flags", testReads},
 		{"conditions hold as in the API", testConditions},

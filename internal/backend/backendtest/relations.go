@@ -242,3 +242,34 @@ func testDocumentMembers(t *testing.T, e *env) {
 	_, err := e.b.Execute(ctx, backend.Batch{Operations: []backend.Operation{op}})
 	wantError[*backend.RefusedError](t, err, "profile", "member")
 }
+
+func testNoDocument(t *testing.T, e *env) {
+	e.Exec(t, `CREATE TABLE letter (id BIGINT PRIMARY KEY, state VARCHAR(50), doc TEXT NOT NULL)`)
+	docs := []string{"", " \n\t\r", `{"email": "ann@example.com", "n": 1}`, `{"n": 1}`}
+	for i, doc := range docs {
+		e.Exec(t, `INSERT INTO letter VALUES ($1, 'old', $2)`, i+1, doc)
+	}
+	op := backend.Operation{Entity: "letter", Action: backend.Update, Table: table("letter"), KeyColumns: []string{"id"},
+		Columns: []string{"doc", "state", "doc"}, Members: [][]string{{"email"}, nil, {"n"}}, Keys: e.keys("1", "2", "3", "4")}
+	for range docs {
+		op.Set = append(op.Set, []backend.Value{nil, e.value("new"), e.value("2")})
+	}
+	ops := []backend.Operation{op}
+	wantLeft(t, e.b, ops, 4)
+	wantEqual(t, "affected", execute(t, e.b, ops), []int64{4})
+	wantLeft(t, e.b, ops, 0)
+	wantEqual(t, "blank texts", e.Dump(t, "SELECT doc FROM letter WHERE id < 3 ORDER BY id"), docs[:2])
+	wantEqual(t, "states", e.Dump(t, "SELECT DISTINCT state FROM letter"), []string{"new"})
+	for _, doc := range e.Dump(t, "SELECT doc FROM letter WHERE id > 2 ORDER BY id") {
+		var parsed map[string]int
+		if err := json.Unmarshal([]byte(doc), &parsed); err != nil || len(parsed) != 1 || parsed["n"] != 2 {
+			t.Errorf("a document is now %s", doc)
+		}
+	}
+	for _, doc := range []string{"canary", `{"email": "canary@example.com"`, `{'email': 'canary'}x`} {
+		e.Exec(t, `UPDATE letter SET doc = $1, state = 'old'`, doc)
+		_, err := e.b.Execute(ctx, backend.Batch{Operations: ops})
+		wantError[*backend.RefusedError](t, err, "letter", "JSON", "overwrite")
+		wantEqual(t, "states", e.Dump(t, "SELECT DISTINCT state FROM letter"), []string{"old"})
+	}
+}

@@ -176,31 +176,26 @@ func (c *Compiler) update(b *Builder, table string, op *backend.Operation) (stri
 
 // assignments of an update; those to members of one column are one.
 func (c *Compiler) assignments(b *Builder, op *backend.Operation) (columns, exprs []string, err error) {
-	var order []string
-	values := map[string]string{}
+	members := map[string][]Member{}
+	for i, name := range op.Columns {
+		if path := op.Member(i); len(path) > 0 {
+			members[name] = append(members[name], Member{path, valueColumn(len(op.KeyColumns) + i)})
+		}
+	}
 	for i, name := range op.Columns {
 		expr, col, err := c.column(self, op.Table, name)
 		if err != nil {
 			return nil, nil, err
 		}
-		v := valueColumn(len(op.KeyColumns) + i)
-		path := op.Member(i)
-		before, again := values[name]
-		switch {
-		case !again:
-			order = append(order, name)
-			before = expr
-		case len(path) == 0:
-			return nil, nil, &backend.RefusedError{Problem: fmt.Sprintf("column %q is set as a whole and in part", name), Remedy: "correct the data map"}
+		first := slices.Index(op.Columns, name) == i
+		switch whole := len(op.Member(i)) == 0; {
+		case whole && (!first || len(members[name]) > 0):
+			return nil, nil, &backend.RefusedError{Problem: fmt.Sprintf("column %q is set twice, or as a whole and in part", name), Remedy: "correct the data map"}
+		case whole:
+			columns, exprs = append(columns, c.Dialect.Quote(name)), append(exprs, c.Dialect.Assign(valueColumn(len(op.KeyColumns)+i), col))
+		case first:
+			columns, exprs = append(columns, c.Dialect.Quote(name)), append(exprs, c.Dialect.AssignMembers(b, expr, members[name], col))
 		}
-		if len(path) == 0 {
-			values[name] = c.Dialect.Assign(v, col)
-		} else {
-			values[name] = c.Dialect.AssignMember(b, before, path, v, col)
-		}
-	}
-	for _, name := range order {
-		columns, exprs = append(columns, c.Dialect.Quote(name)), append(exprs, values[name])
 	}
 	return columns, exprs, nil
 }
@@ -273,7 +268,7 @@ func (c *Compiler) pending(b *Builder, op *backend.Operation) (values, where str
 	for i, e := range exprs {
 		v := valueColumn(len(keys) + i)
 		if path := op.Member(i); len(path) > 0 {
-			same = append(same, c.Dialect.SameMember(b, e, path, v, cols[i]))
+			same = append(same, c.Dialect.SameMember(b, e, Member{path, v}, cols[i]))
 		} else {
 			same = append(same, c.Dialect.Same(e, v, cols[i]))
 		}

@@ -40,6 +40,18 @@ type Column struct {
 	Collation string
 }
 
+// Member of a JSON document: the names that lead to it, and the column of Values that has its new JSON text.
+type Member struct {
+	Path  []string
+	Value string
+}
+
+// NoDocument is what a backend says of a column that holds text where the data map names members.
+const NoDocument = "a column of which the data map names members holds a text that is no JSON document, or none that the server can take apart"
+
+// NoDocumentRemedy is what to do about it.
+const NoDocumentRemedy = "correct the text, or let the data map overwrite the column as a whole, without a path"
+
 // Facts are the columns of a table by name.
 type Facts map[string]*Column
 
@@ -73,11 +85,11 @@ type Dialect interface {
 	// ContainsWord tests whether a text has one of the words between the characters of backend.WordSeparators and its ends. A
 	// fold compares in lower case: letters of ASCII alone where the word has no others.
 	ContainsWord(b *Builder, text string, words []string, fold bool) string
-	// AssignMember is the JSON document in base with the member at the path replaced by the JSON text v, or without it where v
-	// is NULL; a document without the member stays as it is. base is a column or the result of another AssignMember.
-	AssignMember(b *Builder, base string, path []string, v string, c *Column) string
-	// SameMember tests whether AssignMember would leave the column's document as it is.
-	SameMember(b *Builder, expr string, path []string, v string, c *Column) string
+	// AssignMembers is the JSON document in a column with members replaced by JSON texts, or without those that are NULL. A
+	// document without a member stays as it is, and so does a blank text, which is no document.
+	AssignMembers(b *Builder, expr string, members []Member, c *Column) string
+	// SameMember tests whether AssignMembers would leave the column's document as it is.
+	SameMember(b *Builder, expr string, m Member, c *Column) string
 	// InKeys tests whether the key columns equal one of the keys.
 	InKeys(b *Builder, exprs []string, cols []*Column, keys []backend.Key) string
 	// NotInKeys tests whether the key columns equal none of the keys; it holds for NULL too.

@@ -87,22 +87,27 @@ func (dialect) Same(expr, v string, c *core.Column) string {
 
 func (d dialect) SameAsRead(expr, v string, c *core.Column) string { return d.Same(expr, v, c) }
 
-// AssignMember fails, by a subquery of two rows, for text that is no document: the server's functions would make NULL of
-// it. Members of one column are nested, so what is inside stands only once in what is around it. A value is put in as null
-// before the member is taken out.
-func (dialect) AssignMember(b *core.Builder, base string, path []string, v string, _ *core.Column) string {
-	const change, nowhere = "JSON_REMOVE(JSON_REPLACE(", "[2147483647]"
-	at := bind(b, core.MemberPath(path))
-	if !strings.HasPrefix(base, change) {
-		base = fmt.Sprintf("CASE WHEN %s IS NULL OR JSON_VALID(%s) THEN %s ELSE (SELECT %s UNION ALL SELECT %s) END", base, base, base, base, base)
+// AssignMembers fails, by a subquery of two rows, for text that is no document: the server's functions would make NULL of
+// it. A value is put in as null before the member is taken out.
+func (dialect) AssignMembers(b *core.Builder, expr string, members []core.Member, _ *core.Column) string {
+	const nowhere = "[2147483647]"
+	doc := fmt.Sprintf("CASE WHEN JSON_VALID(%s) THEN %s ELSE (SELECT %s UNION ALL SELECT %s) END", expr, expr, expr, expr)
+	for _, m := range members {
+		at := bind(b, core.MemberPath(m.Path))
+		doc = fmt.Sprintf("JSON_REMOVE(JSON_REPLACE(%s, %s, JSON_EXTRACT(%s, '$')), IF(%s IS NULL, %s, CONCAT(%s, '%s')))", doc, at, m.Value, m.Value, at, at, nowhere)
 	}
-	return fmt.Sprintf("%s%s, %s, JSON_EXTRACT(%s, '$')), IF(%s IS NULL, %s, CONCAT(%s, '%s')))", change, base, at, v, v, at, at, nowhere)
+	return fmt.Sprintf("CASE WHEN %s THEN %s ELSE %s END", blank(expr), expr, doc)
 }
 
-func (d dialect) SameMember(b *core.Builder, expr string, path []string, v string, _ *core.Column) string {
-	at := bind(b, core.MemberPath(path))
+func (d dialect) SameMember(b *core.Builder, expr string, m core.Member, _ *core.Column) string {
+	at := bind(b, core.MemberPath(m.Path))
 	compact := func(s string) string { return bytesOf(fmt.Sprintf(d.compact, s)) }
-	return fmt.Sprintf("CASE WHEN %s IS NULL THEN TRUE WHEN NOT JSON_VALID(%s) THEN FALSE WHEN NOT JSON_CONTAINS_PATH(%s, 'one', %s) THEN TRUE "+
-		"WHEN %s IS NULL THEN FALSE ELSE %s = %s END", expr, expr, expr, at, v,
-		compact("JSON_EXTRACT("+expr+", "+at+")"), compact("JSON_EXTRACT("+v+", '$')"))
+	return fmt.Sprintf("CASE WHEN %s THEN TRUE WHEN NOT JSON_VALID(%s) THEN FALSE WHEN NOT JSON_CONTAINS_PATH(%s, 'one', %s) THEN TRUE "+
+		"WHEN %s IS NULL THEN FALSE ELSE %s = %s END", blank(expr), expr, expr, at, m.Value,
+		compact("JSON_EXTRACT("+expr+", "+at+")"), compact("JSON_EXTRACT("+m.Value+", '$')"))
+}
+
+// blank tests for NULL and for a text that is no document. A document of the server's own type is never blank.
+func blank(expr string) string {
+	return fmt.Sprintf("(%s IS NULL OR CAST(%s AS CHAR) REGEXP '^[[:space:]]*$')", expr, expr)
 }

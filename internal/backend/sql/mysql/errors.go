@@ -145,7 +145,7 @@ func fromServer(e *mysql.MySQLError, entity string) error {
 		return refuse("a value does not fit its column",
 			"compare columns, identities and conditions of the data map with the types of the table")
 	case 1242:
-		return refuse("a column that the data map takes for a JSON document holds another text", "correct the data map")
+		return refuse(core.NoDocument, core.NoDocumentRemedy)
 	case 1644, 1441, 1442, 1336, 1415, 1422:
 		return refuse("a trigger of the table refuses the change", "correct the trigger")
 	case 1153, 1301:

@@ -138,18 +138,35 @@ func foldWord(text string, ascii bool) string {
 	return "pg_catalog.lower(" + text + ")"
 }
 
-// AssignMember: OFFSET 0 keeps the planner from putting the document into every place that names it, over and over where
-// members of one column are nested.
-func (dialect) AssignMember(b *core.Builder, base string, path []string, v string, c *core.Column) string {
-	at := fmt.Sprintf("$%d::text[]", b.Bind(path))
-	return fmt.Sprintf("(SELECT CASE WHEN m.doc #> %s IS NULL THEN m.doc WHEN %s IS NULL THEN m.doc #- %s ELSE pg_catalog.jsonb_set(m.doc, %s, %s::jsonb, false) END::%s "+
-		"FROM (SELECT (%s)::jsonb AS doc OFFSET 0) AS m)", at, v, at, at, v, c.Type, base)
+// AssignMembers: OFFSET 0 keeps the planner from putting a document into every place that names it, over and over where
+// members are nested.
+func (dialect) AssignMembers(b *core.Builder, expr string, members []core.Member, c *core.Column) string {
+	doc := documentOf(expr, c)
+	for _, m := range members {
+		at := fmt.Sprintf("$%d::text[]", b.Bind(m.Path))
+		doc = fmt.Sprintf("(SELECT CASE WHEN m.doc #> %s IS NULL THEN m.doc WHEN %s IS NULL THEN m.doc #- %s ELSE pg_catalog.jsonb_set(m.doc, %s, %s::jsonb, false) END "+
+			"FROM (SELECT %s AS doc OFFSET 0) AS m)", at, m.Value, at, at, m.Value, doc)
+	}
+	if isJSON(c) {
+		return doc + "::" + c.Type
+	}
+	return fmt.Sprintf("COALESCE(%s::text, %s::text)::%s", doc, expr, c.Type)
 }
 
-func (dialect) SameMember(b *core.Builder, expr string, path []string, v string, _ *core.Column) string {
-	member := fmt.Sprintf("(%s::jsonb #> $%d::text[])", expr, b.Bind(path))
-	return fmt.Sprintf("(%s IS NULL OR %s IS NOT NULL AND %s = %s::jsonb)", member, v, member, v)
+func (dialect) SameMember(b *core.Builder, expr string, m core.Member, c *core.Column) string {
+	member := fmt.Sprintf("(%s #> $%d::text[])", documentOf(expr, c), b.Bind(m.Path))
+	return fmt.Sprintf("(%s IS NULL OR %s IS NOT NULL AND %s = %s::jsonb)", member, m.Value, member, m.Value)
 }
+
+// documentOf a column; a blank text has none.
+func documentOf(expr string, c *core.Column) string {
+	if isJSON(c) {
+		return expr + "::jsonb"
+	}
+	return fmt.Sprintf(`(CASE WHEN pg_catalog.btrim(%s::text, E' \t\n\x0B\f\r') <> '' THEN %s::text::jsonb END)`, expr, expr)
+}
+
+func isJSON(c *core.Column) bool { return c.Type == "json" || c.Type == "jsonb" }
 
 func (d dialect) InKeys(b *core.Builder, exprs []string, cols []*core.Column, keys []backend.Key) string {
 	lists := make([][]string, len(cols))

@@ -6,6 +6,7 @@ import (
 	"crypto/x509"
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
 
@@ -121,6 +122,9 @@ func fromServerClass(pg *pgconn.PgError, entity string) error {
 		return refused(entity, fmt.Sprintf("constraint %q of table %q refuses the change (SQLSTATE %s)%s",
 			pg.ConstraintName, pg.TableName, pg.Code, onColumn(pg)), "choose another strategy for the column in the data map")
 	case "22":
+		if strings.HasPrefix(pg.File, "json") { // the part of the server that parses documents
+			return refused(entity, core.NoDocument+" (SQLSTATE "+pg.Code+")", core.NoDocumentRemedy)
+		}
 		return refused(entity, fmt.Sprintf("a value does not fit its column%s (SQLSTATE %s)", onColumn(pg), pg.Code),
 			"compare columns, identities and conditions of the data map with the types of the table")
 	case "42", "0A":

@@ -164,16 +164,24 @@ func (dialect) ContainsWord(b *core.Builder, text string, words []string, fold b
 	return fmt.Sprintf("%s(%s, %s, %t)", wordFunction, text, bindJSON(b, words), fold)
 }
 
-func (dialect) AssignMember(b *core.Builder, base string, path []string, v string, _ *core.Column) string {
-	at := bindPath(b, path)
-	return fmt.Sprintf("(SELECT CASE WHEN %s IS NULL THEN json_remove(m.doc, %s) ELSE json_replace(m.doc, %s, json(%s)) END FROM (SELECT %s AS doc LIMIT 1) AS m)",
-		v, at, at, v, base)
+func (dialect) AssignMembers(b *core.Builder, expr string, members []core.Member, _ *core.Column) string {
+	doc := expr
+	for _, m := range members {
+		at := bindPath(b, m.Path)
+		doc = fmt.Sprintf("(SELECT CASE WHEN %s IS NULL THEN json_remove(m.doc, %s) ELSE json_replace(m.doc, %s, json(%s)) END FROM (SELECT %s AS doc LIMIT 1) AS m)",
+			m.Value, at, at, m.Value, doc)
+	}
+	return fmt.Sprintf("CASE WHEN %s THEN %s ELSE %s END", blank(expr), expr, doc)
 }
 
-func (dialect) SameMember(b *core.Builder, expr string, path []string, v string, _ *core.Column) string {
-	at := bindPath(b, path)
-	return fmt.Sprintf("(json_type(%s, %s) IS NULL OR %s IS NOT NULL AND (%s -> %s) IS json(%s))", expr, at, v, expr, at, v)
+func (dialect) SameMember(b *core.Builder, expr string, m core.Member, _ *core.Column) string {
+	at := bindPath(b, m.Path)
+	return fmt.Sprintf("CASE WHEN %s THEN 1 ELSE (json_type(%s, %s) IS NULL OR %s IS NOT NULL AND (%s -> %s) IS json(%s)) END",
+		blank(expr), expr, at, m.Value, expr, at, m.Value)
 }
+
+// blank tests for a text that is no document.
+func blank(expr string) string { return "trim(" + expr + ", char(9, 10, 11, 12, 13, 32)) = ''" }
 
 func bindPath(b *core.Builder, path []string) string {
 	return fmt.Sprintf("?%d", b.Bind(core.MemberPath(path)))

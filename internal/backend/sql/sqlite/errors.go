@@ -10,6 +10,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/lethe-dev/lethe/internal/backend"
+	core "github.com/lethe-dev/lethe/internal/backend/sql"
 )
 
 // translate makes an error of package backend of any other; SQLite's message may quote the schema and values and is not
@@ -31,6 +32,9 @@ func translate(err error, entity string) error {
 	}
 	if s.Code() == sqlite3.SQLITE_CONSTRAINT_TRIGGER && strings.Contains(s.Error(), "FOREIGN KEY constraint failed") {
 		return fromCode(sqlite3.SQLITE_CONSTRAINT_FOREIGNKEY, entity) // SQLite enforces ON DELETE RESTRICT with a trigger of its own
+	}
+	if s.Code() == sqlite3.SQLITE_ERROR && strings.Contains(s.Error(), "malformed JSON") {
+		return &backend.RefusedError{Entity: entity, Problem: core.NoDocument, Remedy: core.NoDocumentRemedy}
 	}
 	return fromCode(s.Code(), entity)
 }
