@@ -51,7 +51,7 @@ func (r *run) verify(ctx context.Context) (changed bool, err error) {
 	left := check.found()
 	for i, step := range r.material.Plan.Steps {
 		there := func(op backend.Operation) bool { return op.Action == backend.Delete && len(op.Keys) > 0 }
-		if slices.ContainsFunc(r.graph.Present(step.Operations, facts), there) {
+		if slices.ContainsFunc(r.graph.Present(step, facts), there) {
 			left = append(left, i)
 		}
 	}
@@ -314,12 +314,10 @@ func (r *run) tellApart(ctx context.Context) error {
 		maps.Copy(found, res.Rows)
 	}
 	r.material.Facts = r.graph.Strangers(r.material.Evidence, r.material.Plan.Steps, found)
-	for _, step := range r.material.Plan.Steps {
-		for _, op := range step.Operations {
-			if op.Action == backend.Unlink && r.material.Facts.Entities[op.Entity] != nil {
-				return fault.Waitingf(v1alpha1.ReasonStoreChanged, policy.MaxRequeue,
-					"entity %s: other records have the keys of retained ones by now, and may name their files; a person has to look", op.Entity)
-			}
+	for _, file := range r.material.Facts.Files {
+		if !file.Stays {
+			return fault.Waitingf(v1alpha1.ReasonStoreChanged, policy.MaxRequeue,
+				"entity %s: other records have the keys of retained ones by now, and may name their files; a person has to look", file.Owners[0].Entity)
 		}
 	}
 	return nil
@@ -365,7 +363,7 @@ func (r *run) finishResidue(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	counts := r.material.Plan.Counts
+	counts := r.graph.CountsWithout(r.material.Plan.Counts, r.material.Plan.Steps, r.material.Evidence, r.material.Facts)
 	r.note(ledger.Entry{Key: "completed", Kind: ledger.KindRunCompleted, Counts: ledgerCounts(counts, nil), Reason: v1alpha1.ReasonErased})
 	if err := r.complete(Outcome{Counts: counts}); err != nil {
 		return err

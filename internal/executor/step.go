@@ -80,8 +80,8 @@ func (r *run) step(ctx context.Context, i int) error {
 	record := &r.record.Steps[i]
 	before, pending := *record, len(r.pending)
 	r.note(ledger.Entry{Key: "outcome/" + step.Name + "/" + record.Digest, Kind: ledger.KindErasureOutcome, Step: step.Name,
-		Attributes: map[string]string{"records": fmt.Sprint(step.Planned)}})
-	record.State, record.Done, record.Cursor = string(v1alpha1.StepDone), step.Planned, 0
+		Attributes: map[string]string{"records": fmt.Sprint(r.treated(step))}})
+	record.State, record.Done, record.Cursor = string(v1alpha1.StepDone), r.treated(step), 0
 	// That of the last step is saved with the end of the run or with what is in its way: one write less. Before that the
 	// step would be done again, which changes nothing.
 	if i+1 < len(r.material.Plan.Steps) {
@@ -92,6 +92,14 @@ func (r *run) step(ctx context.Context, i int) error {
 	}
 	crashOutcome.Hit()
 	return nil
+}
+
+// treated is the number of records of a step, without those of a residue that are left alone.
+func (r *run) treated(step planner.Step) int64 {
+	if r.task.ResidueID != "" {
+		return keysIn(r.present(step).Operations)
+	}
+	return step.Planned
 }
 
 // settle saves what waits although the run stopped. Where the ledger does not take it, the last step counts as not done, so
@@ -112,8 +120,8 @@ func (r *run) settle(ctx context.Context) error {
 
 // present leaves out of a step what is gone: its key may be another record's by now.
 func (r *run) present(step planner.Step) planner.Step {
-	if r.material.Facts != nil && step.Records() {
-		step.Operations = r.graph.Present(step.Operations, r.material.Facts)
+	if r.material.Facts != nil && (step.Records() || r.task.ResidueID != "") {
+		step.Operations = r.graph.Present(step, r.material.Facts)
 	}
 	return step
 }

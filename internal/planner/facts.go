@@ -79,6 +79,8 @@ type FileFacts struct {
 	Store  string  `json:"store"`
 	Path   string  `json:"path"`
 	Owners []Owner `json:"owners"`
+	// Stays means that it stays because a record that names it is shared by now.
+	Stays bool `json:"stays,omitempty"`
 	// Locked says that the store itself keeps the file for now.
 	Locked *Lock `json:"locked,omitempty"`
 }

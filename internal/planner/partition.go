@@ -82,6 +82,11 @@ type rowState struct {
 	open    uint32   // bit i: hold i did not select the record, which must still be so when it is treated
 }
 
+// left tells whether the record stays as it is, without an end.
+func (s *rowState) left() bool {
+	return s.fate == fateKeep || s.fate == fateOutside || s.fate == fateShared || s.fate == fateAbsent
+}
+
 // partition decides on all records.
 type partition struct {
 	g       *Graph

@@ -114,8 +114,9 @@ func sameIdentity(text, identity string, n v1alpha1.Normalization) bool {
 	return text == identity
 }
 
-// Present keeps of a step's operations what the facts do not know to be gone, in the same order.
-func (g *Graph) Present(ops []backend.Operation, f *Facts) []backend.Operation {
+// Present keeps of a step's operations what the facts do not know to be gone, or to stay with a shared record, in the same
+// order.
+func (g *Graph) Present(step Step, f *Facts) []backend.Operation {
 	gone := map[string]map[string]bool{}
 	for name, ef := range f.Entities {
 		gone[name] = map[string]bool{}
@@ -125,10 +126,18 @@ func (g *Graph) Present(ops []backend.Operation, f *Facts) []backend.Operation {
 			}
 		}
 	}
-	out := make([]backend.Operation, len(ops))
-	for i, op := range ops {
+	stay := map[string]bool{}
+	for _, file := range f.Files {
+		stay[file.id()] = stay[file.id()] || file.Stays
+	}
+	out := make([]backend.Operation, len(step.Operations))
+	for i, op := range step.Operations {
 		out[i] = op
-		if op.Action == backend.Unlink || len(gone[op.Entity]) == 0 {
+		if op.Action == backend.Unlink {
+			out[i].Keys = slices.DeleteFunc(slices.Clone(op.Keys), func(k backend.Key) bool { return stay[FileFacts{Store: step.Store, Path: k[0]}.id()] })
+			continue
+		}
+		if len(gone[op.Entity]) == 0 {
 			continue
 		}
 		out[i].Keys, out[i].Set, out[i].Expect = nil, nil, nil
@@ -157,6 +166,17 @@ type EntityEvidence struct {
 	Columns []string                   `json:"columns"`
 	Keys    map[string]backend.Key     `json:"keys"`
 	Values  map[string][]backend.Value `json:"values"`
+	// Files that go with the records, by key.
+	Files map[string][]EvidenceFile `json:"files,omitempty"`
+}
+
+// EvidenceFile is what a record names in a path store, with how it is counted.
+type EvidenceFile struct {
+	Store    string `json:"store"`
+	Path     string `json:"path"`
+	Category string `json:"category"`
+	// File is true for a file, false for a key or a remote record; a folder is not counted.
+	File bool `json:"file,omitempty"`
 }
 
 // Evidence gathers, for the records that later steps treat, what they hold once the plan's own steps are done.
@@ -179,15 +199,15 @@ func (g *Graph) Evidence(later, now []Step, f *Facts) Evidence {
 	for _, e := range g.entities {
 		columns := e.evidenceColumns()
 		treated := keysOf(later, e.name)
-		if ef := f.Entities[e.name]; ef != nil && len(columns) > 0 && len(treated) > 0 {
-			ev := EntityEvidence{Columns: columns, Keys: map[string]backend.Key{}, Values: map[string][]backend.Value{}}
+		if ef := f.Entities[e.name]; ef != nil && len(treated) > 0 {
+			ev := EntityEvidence{Columns: columns, Keys: map[string]backend.Key{}, Values: map[string][]backend.Value{}, Files: g.filesOf(e, later, f)}
 			for i := range ef.Rows {
 				row := &ef.Rows[i]
 				id := keyID(row.Key)
 				if !treated[id] {
 					continue
 				}
-				ev.Keys[id] = row.Key
+				ev.Keys[id], ev.Values[id] = row.Key, []backend.Value{}
 				for _, c := range columns {
 					v := e.value(row, c)
 					if now, changed := written[tuple([]string{e.name, id})][c]; changed {
@@ -197,6 +217,36 @@ func (g *Graph) Evidence(later, now []Step, f *Facts) Evidence {
 				}
 			}
 			out[e.name] = ev
+		}
+	}
+	return out
+}
+
+// filesOf are the files of the entity's records that the steps remove.
+func (g *Graph) filesOf(e *entity, steps []Step, f *Facts) map[string][]EvidenceFile {
+	removed := map[string]*entity{}
+	for _, s := range steps {
+		for _, op := range s.Operations {
+			for _, k := range op.Keys {
+				if op.Action == backend.Unlink {
+					removed[FileFacts{Store: s.Store, Path: k[0]}.id()] = g.byName[op.Entity]
+				}
+			}
+		}
+	}
+	out := map[string][]EvidenceFile{}
+	for _, file := range f.Files {
+		by := removed[file.id()]
+		if by == nil {
+			continue
+		}
+		file.Owners = slices.Clone(file.Owners)
+		at := slices.IndexFunc(file.Owners, func(o Owner) bool { return o.Entity == by.name && o.Ref < len(by.references) })
+		for _, o := range file.Owners {
+			if o.Entity == e.name && at >= 0 {
+				ref := by.references[file.Owners[at].Ref]
+				out[o.Key] = append(out[o.Key], EvidenceFile{Store: file.Store, Path: file.Path, Category: ref.category, File: ref.step == StepFiles})
+			}
 		}
 	}
 	return out
@@ -273,13 +323,14 @@ func (g *Graph) EvidenceRequests(ev Evidence, codec Codec) map[string]backend.Re
 
 // Strangers compares what is there now with the evidence, parents first. The facts it returns know as gone every record
 // that the steps must leave alone: because somebody else's record has its key, so that none of what made it the subject's is
-// as it was, or because others refer to it by now.
+// as it was, or, as Shared, because others refer to it or to what it belongs to by now. They list the files that these records
+// name: those of shared ones stay.
 func (g *Graph) Strangers(ev Evidence, steps []Step, found map[string][]backend.Row) *Facts {
 	facts := &Facts{Entities: map[string]*EntityFacts{}}
-	strangers := map[string]map[string]bool{}
+	strangers, common := map[string]map[string]bool{}, map[string]map[string]bool{}
 	for _, e := range g.entities {
 		known, counted := ev[e.name], countedKeys(steps, e.name)
-		strangers[e.name] = map[string]bool{}
+		strangers[e.name], common[e.name] = map[string]bool{}, map[string]bool{}
 		// Along a reference to itself one finding leads to the next.
 		for again := true; again; {
 			again = false
@@ -287,18 +338,132 @@ func (g *Graph) Strangers(ev Evidence, steps []Step, found map[string][]backend.
 				id := keyID(row.Key)
 				before, ok := known.Values[id]
 				shared := counted[id] && slices.Contains(row.Shared, true)
-				if !ok || strangers[e.name][id] || !shared && e.same(known.Columns, before, row.Values, strangers) {
+				r := evidence{columns: known.Columns, key: row.Key, before: before, now: row.Values}
+				if !ok || strangers[e.name][id] || !shared && e.same(r, strangers) {
 					continue
 				}
-				strangers[e.name][id], again = true, len(e.selfEdges()) > 0
-				if facts.Entities[e.name] == nil {
-					facts.Entities[e.name] = &EntityFacts{}
-				}
-				facts.Entities[e.name].Rows = append(facts.Entities[e.name].Rows, RowFacts{Key: row.Key, Gone: true})
+				shared = shared || e.below(r, common)
+				strangers[e.name][id], common[e.name][id], again = true, shared, len(e.selfEdges()) > 0
+				facts.leave(e, row.Key, shared, known.Files[id])
 			}
 		}
 	}
 	return facts
+}
+
+// leave notes a record that is left alone.
+func (f *Facts) leave(e *entity, key backend.Key, shared bool, files []EvidenceFile) {
+	if f.Entities[e.name] == nil {
+		f.Entities[e.name] = &EntityFacts{}
+	}
+	f.Entities[e.name].Rows = append(f.Entities[e.name].Rows, RowFacts{Key: key, Gone: true, Shared: shared})
+	for _, file := range files {
+		f.Files = append(f.Files, FileFacts{Store: file.Store, Path: file.Path, Owners: []Owner{{Entity: e.name, Key: keyID(key)}}, Stays: shared})
+	}
+}
+
+// evidence is what one record held in the columns that make it the subject's, and what it holds now.
+type evidence struct {
+	columns     []string
+	key         backend.Key // the same by definition
+	before, now []backend.Value
+}
+
+func (r evidence) at(e *entity, values []backend.Value, column string) backend.Value {
+	if i, ok := e.keyAt[column]; ok && i < len(r.key) {
+		return &r.key[i]
+	}
+	if i := slices.Index(r.columns, column); i >= 0 && i < len(values) {
+		return values[i]
+	}
+	return nil
+}
+
+// link is what the record refers to by the edge, nil for nothing, and whether it still does.
+func (r evidence) link(ed *edge) (link backend.Key, still bool) {
+	still = true
+	for _, c := range ed.columns {
+		v := r.at(ed.child, r.before, c)
+		if v == nil {
+			return nil, false
+		}
+		link, still = append(link, *v), still && sameValue(v, r.at(ed.child, r.now, c))
+	}
+	return link, still
+}
+
+// byKey tells whether the edge refers by the parent's key.
+func (ed *edge) byKey() bool { return slices.Equal(ed.parentColumns, ed.parent.spec.Key) }
+
+// below tells whether the record still belongs to one that is shared by now.
+func (e *entity) below(r evidence, common map[string]map[string]bool) bool {
+	return slices.ContainsFunc(e.edges, func(ed *edge) bool {
+		link, still := r.link(ed)
+		return ed.deep && ed.byKey() && still && common[ed.parent.name][keyID(link)]
+	})
+}
+
+// CountsWithout are the counts of the steps without the records that are left alone, and without their files. Those that are
+// shared count as such.
+func (g *Graph) CountsWithout(counts []v1alpha1.CategoryCount, steps []Step, ev Evidence, alone *Facts) []v1alpha1.CategoryCount {
+	purposes := map[string]Purpose{}
+	for _, s := range steps {
+		for i, op := range s.Operations {
+			for _, k := range op.Keys {
+				if i < len(s.Purposes) && s.Purposes[i] != PurposeUnlink && s.Purposes[i] != PurposeFile {
+					purposes[tuple([]string{op.Entity, keyID(k)})] = s.Purposes[i]
+				}
+			}
+		}
+	}
+	c := counter{}
+	for _, n := range counts {
+		*c.of(n.Category) = n
+	}
+	stays := map[string]bool{}
+	for _, e := range g.entities {
+		ef := alone.Entities[e.name]
+		if ef == nil {
+			continue
+		}
+		for i := range ef.Rows {
+			id := keyID(ef.Rows[i].Key)
+			c.leave(e, purposes[tuple([]string{e.name, id})], ef.Rows[i].Shared)
+			for _, f := range ev[e.name].Files[id] {
+				if file := (FileFacts{Store: f.Store, Path: f.Path}).id(); ef.Rows[i].Shared && !stays[file] {
+					stays[file] = true
+					c.leaveFile(f)
+				}
+			}
+		}
+	}
+	return slices.DeleteFunc(c.list(), func(n v1alpha1.CategoryCount) bool { return n == v1alpha1.CategoryCount{Category: n.Category} })
+}
+
+func (c counter) leave(e *entity, purpose Purpose, shared bool) {
+	of := c.of(e.spec.Category)
+	switch purpose {
+	case PurposeDelete:
+		of.Deleted--
+	case PurposeAnonymize:
+		of.Anonymized--
+	case PurposeMark:
+		of.Marked--
+	default:
+		return
+	}
+	if shared {
+		of.Shared++
+	}
+}
+
+func (c counter) leaveFile(f EvidenceFile) {
+	switch {
+	case !f.File:
+		c.of(f.Category).Deleted--
+	case !strings.HasSuffix(f.Path, "/"):
+		c.of(f.Category).Files--
+	}
 }
 
 // countedKeys are the keys of an entity's records that go only if nothing refers to them.
@@ -318,43 +483,32 @@ func countedKeys(steps []Step, entity string) map[string]bool {
 
 // same tells whether an identity, or a reference to a parent that is no stranger, is as it was. Where there was neither,
 // nothing speaks against it.
-func (e *entity) same(columns []string, before, now []backend.Value, strangers map[string]map[string]bool) bool {
-	at := func(values []backend.Value, column string) backend.Value {
-		if i := slices.Index(columns, column); i >= 0 && i < len(values) {
-			return values[i]
-		}
-		return nil
-	}
+func (e *entity) same(r evidence, strangers map[string]map[string]bool) bool {
 	said := false
 	for _, m := range e.spec.IdentifiedBy {
-		if v := at(before, m.Column); v != nil {
+		if _, key := e.keyAt[m.Column]; key {
+			continue // it is the same by definition, whoever has it
+		}
+		if v := r.at(e, r.before, m.Column); v != nil {
 			said = true
-			if sameValue(v, at(now, m.Column)) {
+			if sameValue(v, r.at(e, r.now, m.Column)) {
 				return true
 			}
 		}
 	}
 	for _, ed := range e.edges {
-		if !ed.leads() {
+		link, still := r.link(ed)
+		if !ed.leads() || link == nil {
 			continue
 		}
-		var link backend.Key
-		equal := true
-		for _, c := range ed.columns {
-			v := at(before, c)
-			if v == nil {
-				link = nil
-				break
-			}
-			link, equal = append(link, *v), equal && sameValue(v, at(now, c))
-		}
-		if link == nil {
+		// A reference by the parent's key says nothing once that key is somebody else's.
+		strange := ed.byKey() && strangers[ed.parent.name][keyID(link)]
+		if subset(ed.columns, e.spec.Key) {
+			said = said || strange // that it is the same says nothing for it
 			continue
 		}
 		said = true
-		// A reference by the parent's key says nothing once that key is somebody else's.
-		byKey := slices.Equal(ed.parentColumns, ed.parent.spec.Key)
-		if equal && (!byKey || !strangers[ed.parent.name][keyID(link)]) {
+		if still && !strange {
 			return true
 		}
 	}

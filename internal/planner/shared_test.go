@@ -108,7 +108,7 @@ func TestGracePeriodLeavesSharedRecordsInUse(t *testing.T) {
 }
 
 // residueRun treats a residue as a run at its date does.
-func residueRun(t *testing.T, g *Graph, f *fakeStore, plan *Plan, facts *Facts, r Residue) {
+func residueRun(t *testing.T, g *Graph, f *fakeStore, plan *Plan, facts *Facts, r Residue) []v1alpha1.CategoryCount {
 	t.Helper()
 	ev := g.Evidence(r.Steps, plan.Steps, facts)
 	found := map[string][]backend.Row{}
@@ -117,38 +117,56 @@ func residueRun(t *testing.T, g *Graph, f *fakeStore, plan *Plan, facts *Facts, 
 	}
 	alone := g.Strangers(ev, r.Steps, found)
 	for _, s := range r.Steps {
-		s.Operations = g.Present(s.Operations, alone)
+		s.Operations = g.Present(s, alone)
 		if err := f.execute(s); err != nil {
 			t.Error(err)
 		}
 	}
+	return g.CountsWithout(r.Counts, r.Steps, ev, alone)
 }
 
 func TestWhatBecameSharedWhileItWasRetainedStays(t *testing.T) {
 	source, f := sharedDocuments()
 	source.Spec.Entities[1].Holds = []v1alpha1.StatutoryHold{lawOn("1", "2")}
 	source.Spec.Entities[2].Parents = append(source.Spec.Entities[2].Parents, deep("doc", "folder"))
-	page := child("page", deep("doc", "doc_id"))
+	page := with(child("page", deep("doc", "doc_id")), func(e *v1alpha1.Entity) { e.Key = []string{"doc_id", "id"} })
 	page.Holds = []v1alpha1.StatutoryHold{lawOn("1", "2")}
 	source.Spec.Entities = append(source.Spec.Entities, page)
+	for i, path := range map[int]string{2: "docs/{id}", 3: "pages/{id}"} {
+		source.Spec.Entities[i].Files = []v1alpha1.FileReference{{Store: "files", Path: path, Kind: v1alpha1.FileKindFile}}
+	}
 	f.insert("docs", map[string]*string{"id": text("a folded one"), "folder": text("mine")})
 	f.insert("pages", map[string]*string{"id": text("1"), "doc_id": text("mine")})
 	f.insert("pages", map[string]*string{"id": text("2"), "doc_id": text("a folded one")})
 	for _, row := range append(f.rowsOf("links"), f.rowsOf("pages")...) {
 		row["at"] = text("2026-01-01T00:00:00Z")
 	}
+	for _, file := range []string{"docs/mine", "docs/ours", "docs/a folded one", "pages/1"} {
+		f.files[file] = true
+	}
 	g := mustCompile(t, source)
+	counts := map[string][]v1alpha1.CategoryCount{
+		"alone": {{Category: "doc", Deleted: 2, Files: 2}, {Category: "link", Deleted: 2}, {Category: "page", Deleted: 2, Files: 1}, {Category: "profile", Deleted: 1}},
+		// The applicant is not needed any more; what is shared, and its pages, stay with their files.
+		"shared": {{Category: "doc", Shared: 2}, {Category: "link", Deleted: 2}, {Category: "page", Shared: 2}, {Category: "profile", Deleted: 1}},
+	}
 	for name, want := range map[string][]string{"alone": {"ours", "yours"}, "shared": {"a folded one", "mine", "ours", "yours"}} {
 		t.Run(name, func(t *testing.T) {
 			f := f.clone()
-			plan, facts := erase(t, g, map[string]*fakeStore{"ats": f}, inputFor(me, nil))
+			plan, facts := erase(t, g, map[string]*fakeStore{"ats": f, "files": f}, inputFor(me, nil))
 			if len(plan.Residues) != 1 {
 				t.Fatalf("%d residues, want 1", len(plan.Residues))
 			}
 			if name == "shared" {
 				f.insert("links", map[string]*string{"id": text("6"), "applicant_id": text("2"), "doc": text("mine")})
 			}
-			residueRun(t, g, f, plan, facts, plan.Residues[0])
+			got := residueRun(t, g, f, plan, facts, plan.Residues[0])
+			if diff := cmp.Diff(counts[name], got); diff != "" {
+				t.Errorf("counts (-want +got):\n%s", diff)
+			}
+			if files := sortedKeys(f.files); len(files) != map[string]int{"alone": 1, "shared": 4}[name] {
+				t.Errorf("files that are left: %v", files)
+			}
 			if diff := cmp.Diff(want, ids(f, "docs")); diff != "" {
 				t.Errorf("documents (-want +got):\n%s", diff)
 			}
@@ -271,5 +289,51 @@ func TestConstraintOnWhatIsCounted(t *testing.T) {
 		if diff := cmp.Diff(tt.want, reasons(got)); diff != "" {
 			t.Errorf("%s (-want +got):\n%s\n%+v", name, diff, got)
 		}
+	}
+}
+
+func TestEntitiesThatLeaveARecordDoNotDisagree(t *testing.T) {
+	for name, tt := range map[string]struct {
+		change func(*v1alpha1.Entity)
+		want   bool
+	}{
+		"both find it shared":       {func(*v1alpha1.Entity) {}, true},
+		"shared, and kept":          {func(e *v1alpha1.Entity) { e.Action, e.LegalBasis = v1alpha1.ActionKeep, "law" }, true},
+		"shared, and the subject's": {func(e *v1alpha1.Entity) { e.IdentifiedBy = []v1alpha1.IdentityMatch{{Column: "owner", Identity: "id"}} }, false},
+	} {
+		source, f := sharedDocuments()
+		links := f.tables["links"]
+		links.rows = slices.DeleteFunc(links.rows, func(row map[string]*string) bool { return *row["doc"] != "ours" })
+		source.Spec.Entities[2].Conditions = in("kind", "a", "b")
+		second := child("paper", refCount("link", "id", "doc"))
+		second.Table, second.Conditions = "docs", in("kind", "a")
+		tt.change(&second)
+		source.Spec.Entities = append(source.Spec.Entities, second)
+		for _, row := range f.rowsOf("docs") {
+			row["kind"], row["owner"] = text("a"), text("me")
+		}
+		g := mustCompile(t, source)
+		facts := resolveAll(g, map[string]*fakeStore{"ats": f}, me, nil, nil, ResolveOptions{})
+		if _, err := g.Build(facts, inputFor(me, nil)); (err == nil) != tt.want {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestWhatNothingButItsKeyTellsMayBecomeSharedToo(t *testing.T) {
+	source, f := sharedDocuments()
+	source.Spec.Entities[1].Holds = []v1alpha1.StatutoryHold{lawOn("1", "2")}
+	for _, row := range f.rowsOf("links") {
+		row["at"] = text("2026-01-01T00:00:00Z")
+	}
+	g := mustCompile(t, source)
+	plan, facts := erase(t, g, map[string]*fakeStore{"ats": f}, inputFor(me, nil))
+	f.insert("links", map[string]*string{"id": text("6"), "applicant_id": text("2"), "doc": text("mine")})
+	residueRun(t, g, f, plan, facts, plan.Residues[0])
+	if diff := cmp.Diff([]string{"mine", "ours", "yours"}, ids(f, "docs")); diff != "" {
+		t.Errorf("documents (-want +got):\n%s", diff)
+	}
+	if diff := cmp.Diff([]string{"4", "5", "6"}, ids(f, "links")); diff != "" {
+		t.Errorf("links (-want +got):\n%s", diff)
 	}
 }

@@ -124,6 +124,58 @@ var _ = Describe("What a request and its surroundings may not bring about", func
 		Expect(w.ats.Digest(bob)).To(Equal(before))
 	})
 
+	It("Promise 2: what became shared while it was retained stays with its file, and is not counted as deleted", func() {
+		w := newWorld(ada, bob)
+		w.ats.Exec(`CREATE TABLE papers (id INTEGER PRIMARY KEY, title TEXT)`)
+		w.ats.Exec(`CREATE TABLE attachments (id INTEGER PRIMARY KEY, applicant_id TEXT NOT NULL REFERENCES applicants(id), paper_id INTEGER NOT NULL REFERENCES papers(id))`)
+		w.ats.Exec(`CREATE INDEX attachments_applicant ON attachments(applicant_id)`)
+		w.ats.Exec(`CREATE INDEX attachments_paper ON attachments(paper_id)`)
+		w.ats.Exec(`INSERT INTO papers VALUES (1, 'hers'), (2, 'soon theirs')`)
+		w.ats.Exec(`INSERT INTO attachments VALUES (1, ?, 1), (2, ?, 2)`, ada.ID, ada.ID)
+		files := []string{w.ats.Path("papers", "1"), w.ats.Path("papers", "2")}
+		Expect(os.MkdirAll(filepath.Dir(files[0]), 0o700)).To(Succeed())
+		for _, f := range files {
+			Expect(os.WriteFile(f, nil, 0o600)).To(Succeed())
+		}
+		columns := func(column, parent string) []v1alpha1.ColumnPair { return []v1alpha1.ColumnPair{{Column: column, ParentColumn: parent}} }
+		w.create(&v1alpha1.PersonalDataMap{ObjectMeta: metav1.ObjectMeta{Name: "papers", Namespace: w.ns}, Spec: v1alpha1.PersonalDataMapSpec{Entities: []v1alpha1.Entity{
+			{Name: "attachments", Store: "ats", Table: "attachments", Key: []string{"id"}, Category: "links", Action: v1alpha1.ActionDelete,
+				Parents: []v1alpha1.Parent{{Entity: "ats/applicants", Relation: v1alpha1.RelationDeep, Columns: columns("applicant_id", "id")}}},
+			{Name: "papers", Store: "ats", Table: "papers", Key: []string{"id"}, Category: "papers", Action: v1alpha1.ActionDelete,
+				Files:   []v1alpha1.FileReference{{Store: "documents", Path: "papers/{id}"}},
+				Parents: []v1alpha1.Parent{{Entity: "attachments", Relation: v1alpha1.RelationRefCount, Columns: columns("id", "paper_id")}}},
+		}}})
+		Eventually(w.conditionOf(&v1alpha1.PersonalDataMap{}, "papers", v1alpha1.ConditionReady)).Should(Equal("True/Ready"))
+		h := &v1alpha1.LegalHold{ObjectMeta: metav1.ObjectMeta{Name: "links", Namespace: w.ns}, Spec: v1alpha1.LegalHoldSpec{Reason: "matter 5",
+			Records: []v1alpha1.HoldSelector{{Map: "papers", Entity: "attachments"}}}}
+		w.create(h)
+		Eventually(w.conditionOf(&v1alpha1.LegalHold{}, "links", v1alpha1.ConditionReady)).Should(Equal("True/InForce"))
+		w.create(harness.Request(w.ns, "shared", ada, harness.Immediate)...)
+		Eventually(w.stage("shared")).Should(Equal("Completed/Retained"), func() string { return w.message("shared") })
+		w.ats.Exec(`INSERT INTO attachments VALUES (3, ?, 2)`, bob.ID)
+		h = w.get(h, "links").(*v1alpha1.LegalHold)
+		read := h.DeepCopy()
+		h.Spec.Lifted = true
+		Expect(cluster.Client.Patch(w, h, client.MergeFrom(read))).To(Succeed())
+		var runs v1alpha1.DeletionRunList
+		Eventually(w.conditionOf(&v1alpha1.ErasureRequest{}, "shared", v1alpha1.ConditionErased), "30s").Should(Equal("True/Erased"), func() string {
+			Expect(cluster.Client.List(w, &runs, client.InNamespace(w.ns))).To(Succeed())
+			return fmt.Sprint(runs.Items)
+		})
+		Expect(w.ats.Rows(ada)).To(BeEmpty())
+		Expect(files[0]).NotTo(BeAnExistingFile())
+		Expect(files[1]).To(BeAnExistingFile())
+		Expect(cluster.Client.List(w, &runs, client.InNamespace(w.ns))).To(Succeed())
+		var counts []v1alpha1.CategoryCount
+		for _, r := range runs.Items {
+			if r.Spec.Residue != nil {
+				counts = append(counts, r.Status.Counts...)
+			}
+		}
+		Expect(counts).To(ConsistOf(v1alpha1.CategoryCount{Category: "links", Deleted: 2}, v1alpha1.CategoryCount{Category: "papers", Deleted: 1, Files: 1, Shared: 1},
+			v1alpha1.CategoryCount{Category: "contact", Deleted: 1}))
+	})
+
 	It("Promise 3: a state store that does not know a handled request does not begin it anew", func() {
 		w := newWorld(ada)
 		w.create(harness.Request(w.ns, "handled", ada, harness.Immediate)...)
