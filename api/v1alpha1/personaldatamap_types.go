@@ -74,7 +74,8 @@ type IdentityMatch struct {
 
 	// comparison with the identity: Equals, or Contains for a text that names the identity among others, such as a list of recipients. Contains
 	// finds the identity as a whole word between white space and the characters , ; < > ( ) [ ] { } " | \ or the ends of the
-	// text, never inside another address. Default Equals.
+	// text, never inside another address; . : ! ? ' may stand around it. An identity of several words is found as it is written.
+	// Default Equals.
 	// +optional
 	// +kubebuilder:default=Equals
 	Comparison IdentityComparison `json:"comparison,omitempty"`

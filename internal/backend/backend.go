@@ -185,12 +185,10 @@ type IdentityMatch struct {
 	Column    string
 	Values    []string // plain text
 	Normalize Normalization
-	// Contains looks for the values as words between the characters of WordSeparators and the ends of the text.
+	// Contains looks for the values as words between the characters of WordSeparators and the ends of the text; those of
+	// WordPunctuation may stand around them. A value may hold separators itself.
 	Contains bool
 }
-
-// WordSeparators end a word in the sense of IdentityMatch.Contains.
-const WordSeparators = " \t\n\v\f\r,;<>()[]{}\"|\\"
 
 // ParentMatch finds records that refer to the records found by an earlier query of the same request.
 type ParentMatch struct {

@@ -381,10 +381,5 @@ func sortedStrings(s []string) []string {
 
 // hasWord tells whether a text has a word in the sense of backend.IdentityMatch.Contains; both are normalised before.
 func hasWord(text, word string) bool {
-	for _, w := range strings.FieldsFunc(text, isSeparator) {
-		if w == word {
-			return true
-		}
-	}
-	return false
+	return backend.FindWord(text, word, func(a, b string) bool { return a == b })
 }

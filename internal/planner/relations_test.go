@@ -191,7 +191,7 @@ func TestRetainedLinkKeepsTheDocument(t *testing.T) {
 }
 
 func TestRedactLeavesTheOthers(t *testing.T) {
-	words := []string{"Ann@example.com", "4711"}
+	words := []string{"Ann@example.com", "4711", "marie", " ann marie "}
 	for in, want := range map[string]string{
 		"ann@example.com":                          "[gone]",
 		"bob@x.org, ANN@example.com;eve@x.org":     "bob@x.org, [gone];eve@x.org",
@@ -200,6 +200,12 @@ func TestRedactLeavesTheOthers(t *testing.T) {
 		"ann@example.com.au 4711 47110":            "ann@example.com.au [gone] 47110",
 		"":                                         "",
 		"\u00E9,ann@example.com,":                  "\u00E9,[gone],",
+		"Write to ann@example.com. Or to 'ann@example.com'!":    "Write to [gone]. Or to '[gone]'!",
+		"x.ann@example.com ann@example.com.br ann@example.com.": "x.ann@example.com ann@example.com.br [gone].",
+		"mailto:ann@example.com":                                "mailto:ann@example.com",
+		"Ann Marie, ann  marie, Joann Marie: Ann Marie":         "[gone], ann  [gone], Joann [gone]: [gone]",
+		"ann@example.com ann@example.com":                       "[gone] [gone]",
+		"?4711? 4711.5":                                         "?[gone]? 4711.5",
 	} {
 		if got := redact(in, words, "[gone]"); got != want {
 			t.Errorf("redact(%q) = %q, want %q", in, got, want)

@@ -91,13 +91,20 @@ func (r *Resolver) identified(e *entity, row *RowFacts) bool {
 			continue
 		}
 		text := r.opts.text(e.spec.Store, v)
-		words := []string{text}
-		if m.Comparison == v1alpha1.CompareContains {
-			words = strings.FieldsFunc(text, isSeparator)
-		}
+		same := func(part, identity string) bool { return sameIdentity(part, identity, m.Normalize) }
 		for _, want := range r.subject.Identities[m.Identity] {
-			if slices.ContainsFunc(words, func(w string) bool { return sameIdentity(w, want, m.Normalize) }) {
-				return true
+			switch {
+			case m.Comparison != v1alpha1.CompareContains:
+				if same(text, want) {
+					return true
+				}
+			case m.Normalize == v1alpha1.NormalizeTrimLowerCase:
+				want = strings.TrimSpace(want)
+				fallthrough
+			default:
+				if backend.FindWord(text, want, same) {
+					return true
+				}
 			}
 		}
 	}

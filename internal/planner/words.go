@@ -1,41 +1,42 @@
 package planner
 
 import (
+	"slices"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/lethe-dev/lethe/internal/backend"
 )
 
-func isSeparator(r rune) bool { return strings.ContainsRune(backend.WordSeparators, r) }
-
-// redact replaces the words in a text, whatever their case, and leaves everything else as it is.
+// redact replaces the words in a text, whatever their case, and leaves everything else as it is, the punctuation around them
+// too. Of several that begin at the same place the longest goes.
 func redact(text string, words []string, by string) string {
-	var out strings.Builder
-	for text != "" {
-		end := strings.IndexFunc(text, isSeparator)
-		switch {
-		case end == 0:
-			end = 1 // separators are ASCII
-			out.WriteString(text[:end])
-		case end < 0:
-			end = len(text)
-			fallthrough
-		default:
-			out.WriteString(redacted(text[:end], words, by))
+	var wanted []string
+	for _, w := range words {
+		if w = strings.TrimSpace(w); w != "" {
+			wanted = append(wanted, w)
 		}
-		text = text[end:]
+	}
+	slices.SortStableFunc(wanted, func(a, b string) int { return len(b) - len(a) })
+	var out strings.Builder
+	for at := 0; at < len(text); {
+		end, found := at, false
+		for _, w := range wanted {
+			if end, found = backend.WordAt(text, at, w, sameWord); found {
+				break
+			}
+		}
+		if found {
+			out.WriteString(by)
+		} else {
+			_, size := utf8.DecodeRuneInString(text[at:])
+			end = at + size
+			out.WriteString(text[at:end])
+		}
+		at = end
 	}
 	return out.String()
-}
-
-func redacted(word string, words []string, by string) string {
-	for _, w := range words {
-		if w = strings.TrimSpace(w); w != "" && sameWord(word, w) {
-			return by
-		}
-	}
-	return word
 }
 
 // sameWord compares a word of a text with an identity without regard to case, as stores do: no letter outside ASCII is taken

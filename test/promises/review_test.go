@@ -137,7 +137,9 @@ var _ = Describe("What a request and its surroundings may not bring about", func
 		for _, f := range files {
 			Expect(os.WriteFile(f, nil, 0o600)).To(Succeed())
 		}
-		columns := func(column, parent string) []v1alpha1.ColumnPair { return []v1alpha1.ColumnPair{{Column: column, ParentColumn: parent}} }
+		columns := func(column, parent string) []v1alpha1.ColumnPair {
+			return []v1alpha1.ColumnPair{{Column: column, ParentColumn: parent}}
+		}
 		w.create(&v1alpha1.PersonalDataMap{ObjectMeta: metav1.ObjectMeta{Name: "papers", Namespace: w.ns}, Spec: v1alpha1.PersonalDataMapSpec{Entities: []v1alpha1.Entity{
 			{Name: "attachments", Store: "ats", Table: "attachments", Key: []string{"id"}, Category: "links", Action: v1alpha1.ActionDelete,
 				Parents: []v1alpha1.Parent{{Entity: "ats/applicants", Relation: v1alpha1.RelationDeep, Columns: columns("applicant_id", "id")}}},

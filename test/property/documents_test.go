@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"slices"
 	"strings"
+	"unicode/utf8"
 
 	"pgregory.net/rapid"
 
@@ -233,39 +234,25 @@ func (w *world) checkRedacted(tb *table, f v1alpha1.FieldChange, was, is string)
 	return fmt.Sprintf("it does not have what Redact writes: %q %q %q %q", was, is, *f.Value, w.identities(tb, f.Column))
 }
 
-// redactedText reads both texts from their beginnings. Words that look like an identity and are other letters may stay or go.
+// redactedText puts the replacement in the place of every identity, the longest first.
 func redactedText(was, is, by string, identities []string) bool {
-	for was != "" {
-		end := strings.IndexAny(was, separators)
-		if end == 0 {
-			if is == "" || is[0] != was[0] {
-				return false
+	same := func(part, word string) bool {
+		return part == word || !strings.ContainsFunc(part+word, lookAlike) && strings.ToLower(part) == strings.ToLower(word) //nolint:staticcheck // EqualFold takes more letters for the same
+	}
+	want := ""
+	for at := 0; at < len(was); {
+		end := -1
+		for _, id := range identities {
+			if id = strings.TrimSpace(id); utf8.RuneStart(was[at]) {
+				end = max(end, wordAt(was, at, id, same))
 			}
-			was, is = was[1:], is[1:]
-			continue
 		}
 		if end < 0 {
-			end = len(was)
+			want += was[at : at+1]
+			at++
+			continue
 		}
-		word := was[:end]
-		was = was[end:]
-		same, alike := false, false
-		for _, id := range identities {
-			id = strings.TrimSpace(id)
-			folded := strings.ToLower(word) == strings.ToLower(id) //nolint:staticcheck // EqualFold takes more letters for the same
-			same = same || id != "" && (word == id || folded && !strings.ContainsFunc(word+id, lookAlike))
-			alike = alike || id != "" && (folded || strings.EqualFold(word, id))
-		}
-		rest, gone := strings.CutPrefix(is, by)
-		kept, stays := strings.CutPrefix(is, word)
-		switch {
-		case (same || alike) && gone && (by != "" || !stays) && (rest == "" || strings.ContainsAny(rest[:1], separators)):
-			is = rest
-		case !same && stays:
-			is = kept
-		default:
-			return false
-		}
+		want, at = want+by, end
 	}
-	return is == ""
+	return is == want
 }

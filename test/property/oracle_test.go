@@ -180,15 +180,21 @@ func (w *world) identifies(v *string, m v1alpha1.IdentityMatch) bool {
 		}
 		return strings.ToLower(s)
 	}
-	texts := []string{*v}
-	if m.Comparison == v1alpha1.CompareContains {
-		texts = wordsOf(*v)
-	}
 	return slices.ContainsFunc(w.subject[m.Identity], func(s string) bool {
-		if m.Comparison == v1alpha1.CompareContains && m.Normalize == v1alpha1.NormalizeTrimLowerCase {
+		switch {
+		case strings.TrimSpace(s) == "":
+			return false
+		case m.Comparison != v1alpha1.CompareContains:
+			return fold(s) == fold(*v)
+		case m.Normalize == v1alpha1.NormalizeTrimLowerCase:
 			s = strings.TrimSpace(s)
 		}
-		return strings.TrimSpace(s) != "" && slices.ContainsFunc(texts, func(text string) bool { return fold(s) == fold(text) })
+		return mentions(*v, s, func(part, word string) bool { // nothing is trimmed of the text's words
+			if m.Normalize == v1alpha1.NormalizeTrimLowerCase && part != strings.TrimSpace(part) {
+				return false
+			}
+			return fold(part) == fold(word)
+		})
 	})
 }
 

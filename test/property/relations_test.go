@@ -2,8 +2,8 @@ package property
 
 import (
 	"fmt"
+	"regexp"
 	"slices"
-	"strings"
 
 	"pgregory.net/rapid"
 
@@ -123,38 +123,48 @@ func (tb *table) above(r *row, candidates []*row, required bool) []*row {
 	})
 }
 
-const separators = " \t\n\v\f\r,;<>()[]{}\"|\\"
+// What may stand beside a word: white space and brackets and the like, with a full stop and the like between.
+var (
+	before, beforeOdd = regexp.MustCompile(`(^|[ \t\n\v\f\r,;<>()\[\]{}"|\\])[.:!?']*$`), regexp.MustCompile(`(^|[ \t\n\v\f\r,;<>()\[\]{}"|\\])$`)
+	odd               = regexp.MustCompile(`^[.:!?']|[.:!?']$`)
+	behind, behindOdd = regexp.MustCompile(`^[.:!?']*($|[ \t\n\v\f\r,;<>()\[\]{}"|\\])`), regexp.MustCompile(`^($|[ \t\n\v\f\r,;<>()\[\]{}"|\\])`)
+)
 
-// wordsOf a text, with the separators between them left out.
-func wordsOf(text string) []string {
-	words := []string{""}
-	for _, r := range text {
-		if strings.ContainsRune(separators, r) {
-			words = append(words, "")
-		} else {
-			words[len(words)-1] += string(r)
+// wordAt returns the end of the word that begins at a place of the text, negative for none.
+func wordAt(text string, at int, word string, same func(a, b string) bool) int {
+	left, right := before, behind
+	if odd.MatchString(word) { // found only as it is
+		left, right = beforeOdd, behindOdd
+	}
+	if word == "" || !left.MatchString(text[:at]) {
+		return -1
+	}
+	for end := at + 1; end <= min(len(text), at+4*len(word)); end++ {
+		if same(text[at:end], word) && right.MatchString(text[end:]) {
+			return end
 		}
 	}
-	return words
+	return -1
+}
+
+func mentions(text, word string, same func(a, b string) bool) bool {
+	for at := range text {
+		if wordAt(text, at, word, same) > 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // drawList makes a list of recipients.
 func drawList(t *rapid.T) string {
 	text := ""
 	for range rapid.IntRange(0, 3).Draw(t, "recipients") {
-		shape := pick(t, []string{"%s, ", "%s;", "Kim <%s> ", `"%s"|`, "[%s]", "%s\n", "x%s ", "%sx,", "(%s)", "%s:"}, "shape")
+		shape := pick(t, []string{"%s, ", "%s;", "Kim <%s> ", `"%s"|`, "[%s]", "%s\n", "x%s ", "%sx,", "(%s)", "%s: ", "Write to %s. ", "'%s'! ",
+			"%s.au "}, "shape")
 		text += fmt.Sprintf(shape, pick(t, emails, "recipient"))
 	}
 	return text
-}
-
-// unfit identities have a character that separates words where a column is searched for them as they are.
-func (w *world) unfit(identity string) bool {
-	return identity != " " && strings.ContainsAny(identity, separators) && slices.ContainsFunc(w.tables, func(tb *table) bool {
-		return slices.ContainsFunc(tb.entity.IdentifiedBy, func(m v1alpha1.IdentityMatch) bool {
-			return m.Comparison == v1alpha1.CompareContains && m.Normalize != v1alpha1.NormalizeTrimLowerCase
-		})
-	})
 }
 
 // tallyRelations counts what rows refer to each other like.

@@ -511,10 +511,10 @@ func (r *resolver) contains(expr string, col *Column, m *backend.IdentityMatch) 
 		if m.Normalize == backend.TrimLowerCase {
 			v = strings.TrimSpace(v)
 		}
-		if v == "" || strings.ContainsAny(v, backend.WordSeparators) {
+		if strings.Trim(v, backend.WordSeparators) == "" {
 			return "", &backend.RefusedError{
-				Problem: fmt.Sprintf("column %q: an identity is empty or holds a character that separates words, so that it cannot be told from its neighbours", m.Column),
-				Remedy:  "compare this identity with a column of its own",
+				Problem: fmt.Sprintf("column %q: an identity is empty or nothing but characters that separate words", m.Column),
+				Remedy:  "correct the identity, or compare it with a column of its own",
 			}
 		}
 		words[i] = v

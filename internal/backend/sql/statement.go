@@ -82,8 +82,7 @@ type Dialect interface {
 	InFolded(b *Builder, expr string, c *Column, values []string, n backend.Normalization, ascii bool) string
 	// InUnion tests whether the key columns equal a row that one of the selects finds; these call the columns k1, k2 ...
 	InUnion(exprs []string, cols []*Column, selects []string) string
-	// ContainsWord tests whether a text has one of the words between the characters of backend.WordSeparators and its ends. A
-	// fold compares in lower case: letters of ASCII alone where the word has no others.
+	// ContainsWord tests whether a text has one of the words in the sense of backend.FindWord. A fold compares in lower case: letters of ASCII alone where the word has no others.
 	ContainsWord(b *Builder, text string, words []string, fold bool) string
 	// AssignMembers is the JSON document in a column with members replaced by JSON texts, or without those that are NULL. A
 	// document without a member stays as it is, and so does a blank text, which is no document.

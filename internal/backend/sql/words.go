@@ -1,6 +1,9 @@
 package sql
 
 import (
+	"fmt"
+	"regexp"
+	"slices"
 	"strings"
 
 	"github.com/lethe-dev/lethe/internal/backend"
@@ -9,14 +12,29 @@ import (
 // HasWord tells whether a text has one of the words in the sense of Dialect.ContainsWord, for databases that can call
 // it.
 func HasWord(text string, words []string, fold bool) bool {
-	for _, w := range strings.FieldsFunc(text, func(r rune) bool { return strings.ContainsRune(backend.WordSeparators, r) }) {
-		for _, want := range words {
-			if w == want || fold && foldWord(w, want) == foldWord(want, want) {
-				return true
-			}
-		}
+	same := func(part, word string) bool {
+		return part == word || fold && foldWord(part, word) == foldWord(word, word)
 	}
-	return false
+	return slices.ContainsFunc(words, func(word string) bool { return backend.FindWord(text, word, same) })
+}
+
+// WordPattern is a regular expression, of those that all databases read, for texts that have the word in the sense of
+// Dialect.ContainsWord. But for the word it has no letters, so that it can be folded as a whole.
+func WordPattern(word string) string {
+	var separators strings.Builder
+	for _, r := range backend.WordSeparators {
+		if strings.ContainsRune(`[]\`, r) {
+			separators.WriteByte('\\')
+		}
+		separators.WriteRune(r)
+	}
+	around := ""
+	if backend.TakesPunctuation(word) {
+		around = "[" + backend.WordPunctuation + "]*"
+	}
+	// A space alone would be nothing where the server's regular expressions are extended.
+	literal := strings.ReplaceAll(regexp.QuoteMeta(word), " ", "[ ]")
+	return fmt.Sprintf("(^|[%s])%s%s%s([%s]|$)", separators.String(), around, literal, around, separators.String())
 }
 
 // foldWord is a word in lower case; beside a word of ASCII other letters stay, for some of them have lower-case forms

@@ -55,9 +55,8 @@ var caseless = regexp.MustCompile(`^(?:latin1_swedish|utf8(?:mb[34])?_(?:general
 // foldsItself tells whether a plain index on the column finds ASCII text in any case.
 func foldsItself(c *core.Column) bool { return c.Category == text && caseless.MatchString(c.Collation) }
 
-// separators is a regular expression of backend.WordSeparators.
-const separators = `[ \x09-\x0D,;<>()\[\]{}"|\\]`
-
+// ContainsWord looks for the word first, which is fast, and for what stands around it where there is one. Regular
+// expressions are for text, so bytes are read as latin1, of which each is a character.
 func (dialect) ContainsWord(b *core.Builder, text string, words []string, folded bool) string {
 	ascii := core.AllASCII(words)
 	plain := func(s string) string {
@@ -66,10 +65,12 @@ func (dialect) ContainsWord(b *core.Builder, text string, words []string, folded
 		}
 		return bytesOf(s)
 	}
-	whole := plain(fmt.Sprintf("CONCAT(' ', REGEXP_REPLACE(%s, %s, ' '), ' ')", text, bind(b, separators)))
+	given := func(s string) string { return plain("CONVERT(" + bind(b, s) + " USING utf8mb4)") }
+	chars := func(s string) string { return "CONVERT(" + s + " USING latin1) COLLATE latin1_bin" }
+	whole := plain(text)
 	var terms []string
 	for _, w := range padded(words) {
-		terms = append(terms, fmt.Sprintf("LOCATE(%s, %s) > 0", plain("CONVERT("+bind(b, " "+w+" ")+" USING utf8mb4)"), whole))
+		terms = append(terms, fmt.Sprintf("(LOCATE(%s, %s) > 0 AND %s REGEXP %s)", given(w), whole, chars(whole), chars(given(core.WordPattern(w)))))
 	}
 	return "(" + strings.Join(terms, " OR ") + ")"
 }

@@ -118,17 +118,20 @@ func (d dialect) InLoose(b *core.Builder, exprs []string, cols []*core.Column, r
 	return d.InText(b, exprs, cols, rows)
 }
 
-// wordSeparators as a literal; it has no quote.
-const wordSeparators = `E' \t\n\x0B\f\r,;<>()[]{}"|\\'`
-
+// ContainsWord looks for the word first, which is fast, and for what stands around it where there is one.
 func (d dialect) ContainsWord(b *core.Builder, text string, words []string, fold bool) string {
-	word := "x.c1"
+	patterns := make([]string, len(words))
+	for i, w := range words {
+		patterns[i] = core.WordPattern(w)
+	}
+	word, pattern := "x.c1", "x.c2"
 	if fold {
 		ascii := core.AllASCII(words)
-		text, word = foldWord(text, ascii), foldWord(word, ascii)
+		text, word, pattern = foldWord(text, ascii), foldWord(word, ascii), foldWord(pattern, ascii)
 	}
-	return fmt.Sprintf("EXISTS (SELECT FROM unnest($%d::text[]) AS x(c1) WHERE pg_catalog.strpos(' ' || pg_catalog.translate(%s, %s, pg_catalog.repeat(' ', %d)) || ' ', ' ' || %s || ' ') > 0)",
-		b.Bind(words), text, wordSeparators, len(backend.WordSeparators), word)
+	return fmt.Sprintf(`EXISTS (SELECT FROM unnest($%d::text[], $%d::text[]) AS x(c1, c2) `+
+		`WHERE CASE WHEN pg_catalog.strpos((%s) COLLATE "C", (%s) COLLATE "C") > 0 THEN (%s) COLLATE "C" ~ (%s) COLLATE "C" ELSE false END)`,
+		b.Bind(words), b.Bind(patterns), text, word, text, pattern)
 }
 
 func foldWord(text string, ascii bool) string {
