@@ -37,7 +37,7 @@ type table struct {
 	name  string // of the entity
 	keys  []foreignKey
 	depth int // steps from the root; -1 where no foreign key leads to it
-	// passing tables refer to the subject only as somebody who acted.
+	// passing tables refer to the subject only as to somebody who acted, or by another weak tie.
 	passing bool
 	// referred counts the foreign keys to it.
 	referred int
@@ -49,7 +49,13 @@ type foreignKey struct {
 	nullable bool
 	// actor: its name tells of somebody who did something, not of whom the record is about.
 	actor bool
+	// qualified: its name says more than whom it refers to, as former_candidate_id does.
+	qualified bool
 }
+
+// weak references do not make the record the subject's. A column that is never NULL cannot lose its value: the record has
+// to go with the person.
+func (k foreignKey) weak() bool { return k.nullable && (k.actor || k.qualified) }
 
 // parent is a reference of the map.
 type parent struct {
@@ -65,6 +71,8 @@ type generator struct {
 	byName map[backend.Table]*table
 	root   *table
 	deep   map[*table][]*table // Deep references so far, for circles
+	// open are the tables without a path to the subject that a person must decide on, with the reason.
+	open map[*table]string
 }
 
 // Generate writes the map as YAML with comments; the same schema makes the same text.
@@ -75,6 +83,7 @@ func Generate(in Input) ([]byte, error) {
 		return nil, err
 	}
 	g.reach()
+	g.findOpen()
 	w := &writer{}
 	g.write(w)
 	return w.Bytes(), nil
@@ -100,7 +109,8 @@ func (g *generator) load() {
 			if to == nil {
 				continue
 			}
-			k := foreignKey{ForeignKey: fk, to: to, actor: slices.ContainsFunc(fk.Columns, actor)}
+			k := foreignKey{ForeignKey: fk, to: to, actor: slices.ContainsFunc(fk.Columns, actor),
+				qualified: slices.ContainsFunc(fk.Columns, func(c string) bool { return qualified(c, t, to) })}
 			for _, c := range fk.Columns {
 				k.nullable = k.nullable || nullable(t.TableInfo, c)
 			}
@@ -130,6 +140,14 @@ func (g *generator) full(t *table) string {
 	return n.Schema + "." + n.Name
 }
 
+// label is how texts name a table.
+func (g *generator) label(t *table) string {
+	if g.normal(t.Table).Schema == g.in.DefaultSchema {
+		return t.Table.Name
+	}
+	return g.full(t)
+}
+
 // findRoot finds the table of the subjects.
 func (g *generator) findRoot() error {
 	for _, t := range g.tables {
@@ -144,10 +162,10 @@ func (g *generator) findRoot() error {
 		g.in.RootID = key(g.root)[0]
 	}
 	if g.in.RootID == "" {
-		return fmt.Errorf("table %s has no primary key of one column; name the column that requests give as subject.id with --root-id", g.full(g.root))
+		return fmt.Errorf("table %s has no primary key of one column; name the column that requests give as subject.id with --root-id", g.label(g.root))
 	}
 	if !slices.ContainsFunc(g.root.Columns, func(c backend.ColumnInfo) bool { return c.Name == g.in.RootID }) {
-		return fmt.Errorf("table %s has no column %q", g.full(g.root), g.in.RootID)
+		return fmt.Errorf("table %s has no column %q", g.label(g.root), g.in.RootID)
 	}
 	return nil
 }
@@ -161,7 +179,7 @@ func (g *generator) candidates() []string {
 	slices.SortStableFunc(list, func(a, b *table) int { return b.referred - a.referred })
 	var names []string
 	for _, t := range list[:min(len(list), 10)] {
-		names = append(names, g.full(t))
+		names = append(names, g.label(t))
 	}
 	if len(names) == 0 {
 		names = []string{"none: the credentials see no table"}
@@ -169,15 +187,15 @@ func (g *generator) candidates() []string {
 	return names
 }
 
-// reach finds all that belongs to the subject: what refers to it, and what refers to that. What refers to it only as to
-// somebody who acted stays, and loses the link.
+// reach finds all that belongs to the subject: what refers to it, and what refers to that. What refers to it only weakly
+// stays, and loses the link.
 func (g *generator) reach() {
 	g.root.depth = 0
 	g.spread(false)
 	g.spread(true)
 }
 
-func (g *generator) spread(actors bool) {
+func (g *generator) spread(weak bool) {
 	for changed := true; changed; {
 		changed = false
 		for _, t := range g.tables {
@@ -185,13 +203,12 @@ func (g *generator) spread(actors bool) {
 				continue
 			}
 			for _, k := range t.keys {
-				// A column that is never NULL cannot lose its value: the record has to go with the person.
-				if k.to == t || k.to.depth < 0 || k.to.passing || (k.actor && k.nullable) != actors {
+				if k.to == t || k.to.depth < 0 || k.to.passing || k.weak() != weak {
 					continue
 				}
-				if t.depth < 0 && actors {
+				if t.depth < 0 && weak {
 					t.depth, t.passing, changed = k.to.depth+1, true, true
-				} else if !actors && (t.depth < 0 || k.to.depth+1 < t.depth) {
+				} else if !weak && (t.depth < 0 || k.to.depth+1 < t.depth) {
 					t.depth, changed = k.to.depth+1, true
 				}
 			}
@@ -227,11 +244,18 @@ func (g *generator) parents(t *table) []parent {
 		switch {
 		case k.actor && cuttable:
 			p.note = "somebody who acted, it seems, not whom the record is about: only the link goes"
+		case k.to == t && merges(k.Columns):
+			p.note = "DECIDE: the same person once more, it seems. Deep erases the records that were merged into one with it"
+		case k.qualified && cuttable && k.to != t:
+			p.note = "DECIDE: another tie than that the record is the subject's, it seems: only the link goes. Deep deletes the record"
 		case towards && k.actor:
 			p.relation = "Deep"
 			p.note = "DECIDE: somebody who acted, it seems; Deep deletes the record with that person. Shallow needs a column that may be NULL"
 		case towards:
 			p.relation = "Deep"
+			if k.OnDelete == backend.SetNull {
+				p.note = "DECIDE: the database keeps the record and cuts the link (ON DELETE SET NULL). Deep deletes it"
+			}
 		case cuttable:
 		case k.to != t && !g.leads(k.to, t):
 			p.relation = "Deep"

@@ -238,6 +238,91 @@ CREATE TABLE loose (person uuid REFERENCES "Person", remark text);
 CREATE TABLE unit (code text PRIMARY KEY, label text);
 CREATE VIEW people AS SELECT * FROM "Person";`
 
+// Of a company's contact who once applied the company does not go, nor do its vacancies and what others sent to them.
+func TestWeakTiesDoNotSpread(t *testing.T) {
+	g := generate(t, mapgen.Input{Root: "candidates", Schema: inspectSQLite(t, `
+		CREATE TABLE candidates (id INTEGER PRIMARY KEY, email TEXT, merged_into INTEGER REFERENCES candidates);
+		CREATE TABLE companies (id INTEGER PRIMARY KEY, billing_contact_id INTEGER REFERENCES contact);
+		CREATE TABLE contact (id INTEGER PRIMARY KEY, company_id INTEGER NOT NULL REFERENCES companies, email TEXT, former_candidate_id INTEGER REFERENCES candidates);
+		CREATE TABLE vacancies (id INTEGER PRIMARY KEY, company_id INTEGER NOT NULL REFERENCES companies, hired_candidate_id INTEGER REFERENCES candidates);
+		CREATE TABLE applications (id INTEGER PRIMARY KEY, vacancy_id INTEGER NOT NULL REFERENCES vacancies, candidate_id INTEGER REFERENCES candidates);
+		CREATE TABLE hints (id INTEGER PRIMARY KEY, candidate_id INTEGER REFERENCES candidates ON DELETE SET NULL);
+		CREATE TABLE seats (id INTEGER PRIMARY KEY, seat_candidate_id INTEGER REFERENCES candidates);
+		CREATE TABLE watches (id INTEGER PRIMARY KEY, watched_candidate_id INTEGER NOT NULL REFERENCES candidates);`)})
+	if len(g.problems) > 0 {
+		t.Errorf("%+v", g.problems)
+	}
+	for entity, want := range map[string]struct {
+		column   string
+		relation v1alpha1.ParentRelation
+		action   v1alpha1.EntityAction
+	}{
+		"contact":      {"former_candidate_id", v1alpha1.RelationShallow, v1alpha1.ActionKeep},
+		"vacancies":    {"hired_candidate_id", v1alpha1.RelationShallow, v1alpha1.ActionKeep},
+		"applications": {"candidate_id", v1alpha1.RelationDeep, v1alpha1.ActionDelete},
+		"hints":        {"candidate_id", v1alpha1.RelationDeep, v1alpha1.ActionDelete},
+		"seats":        {"seat_candidate_id", v1alpha1.RelationDeep, v1alpha1.ActionDelete}, // named after its own table
+		"watches":      {"watched_candidate_id", v1alpha1.RelationDeep, v1alpha1.ActionDelete},
+		"candidates":   {"merged_into", v1alpha1.RelationShallow, v1alpha1.ActionDelete},
+	} {
+		if got := g.relation(t, entity, want.column); got != want.relation || g.entity(t, entity).Action != want.action {
+			t.Errorf("%s: %s %s, want %s %s", entity, got, g.entity(t, entity).Action, want.relation, want.action)
+		}
+	}
+	if len(g.spec.Ignored) != 1 || g.spec.Ignored[0].Table != "companies" {
+		t.Errorf("ignored: %+v", g.spec.Ignored)
+	}
+	for _, want := range []string{"merged_into: DECIDE: the same person once more", "ON DELETE SET NULL", "former_candidate_id: DECIDE: another tie"} {
+		if !strings.Contains(g.text, want) {
+			t.Errorf("the map lacks %q:\n%s", want, g.text)
+		}
+	}
+}
+
+// Tables that only a person can connect with the subject are not lost among those without personal data, and begin with what
+// their columns tell.
+func TestOpenTables(t *testing.T) {
+	g := generate(t, mapgen.Input{Root: "candidates", RootID: "public_id", Schema: inspectSQLite(t, `
+		CREATE TABLE candidates (id INTEGER PRIMARY KEY, site_id INTEGER, public_id TEXT UNIQUE, email TEXT);
+		CREATE TABLE staff (id INTEGER PRIMARY KEY, email TEXT);
+		CREATE TABLE mail (id INTEGER PRIMARY KEY, account_id INTEGER, site_id INTEGER, "from" TEXT, "to" TEXT, cc TEXT, reply_to INTEGER REFERENCES mail, sent_by INTEGER REFERENCES staff);
+		CREATE TABLE mail_part (id INTEGER PRIMARY KEY, mail_id INTEGER NOT NULL REFERENCES mail, folder TEXT, file_name TEXT);
+		CREATE TABLE duty (id INTEGER PRIMARY KEY, staff_id INTEGER NOT NULL REFERENCES staff);
+		CREATE TABLE paper (id INTEGER PRIMARY KEY, title TEXT, file_name TEXT);
+		CREATE TABLE paper_use (candidate_id INTEGER REFERENCES candidates, paper_id INTEGER REFERENCES paper, PRIMARY KEY (candidate_id, paper_id));
+		CREATE TABLE sms (id INTEGER PRIMARY KEY, phone TEXT);
+		CREATE TABLE remark (id INTEGER PRIMARY KEY, item_type TEXT, item_id INTEGER);
+		CREATE TABLE import (id INTEGER PRIMARY KEY, raw TEXT);
+		CREATE TABLE email_template (id INTEGER PRIMARY KEY, subject TEXT, body TEXT);
+		CREATE TABLE setting (name TEXT PRIMARY KEY);
+		CREATE TABLE invoice (id INTEGER PRIMARY KEY, candidate_id INTEGER REFERENCES candidates);`)})
+	var ignored []string
+	for _, i := range g.spec.Ignored {
+		ignored = append(ignored, i.Table)
+	}
+	if !slices.Equal(ignored, []string{"duty", "email_template", "setting"}) {
+		t.Errorf("ignored: %v", ignored)
+	}
+	for _, want := range []string{
+		"    #     - column: cc\n    #       identity: email\n    #       normalize: LowerCase\n    #       comparison: Contains\n",
+		"{column: reply_to, parentColumn: id}]\n    #       relation: Shallow",
+		"[{column: site_id, operator: In, values: [YOURS]}]",
+		"but\n    # it belongs to mail, which", "{column: mail_id, parentColumn: id}]\n    #       relation: Deep",
+		`path: "{folder}/{file_name}"`,
+		"    #     - entity: paper-use\n    #       columns: [{column: id, parentColumn: paper_id}]\n    #       relation: RefCount",
+		"    #     - column: phone\n    #       identity: phone\n",
+		"columns: [{column: item_id, parentColumn: id}]",
+		"# - name: import\n", "to somebody who acts", "does a law want it kept?",
+	} {
+		if !strings.Contains(g.text, want) {
+			t.Errorf("the map lacks %q:\n%s", want, g.text)
+		}
+	}
+	if strings.Contains(g.text, "{column: account_id, operator") {
+		t.Errorf("the root has no account_id:\n%s", g.text)
+	}
+}
+
 func TestRootIsAsked(t *testing.T) {
 	schema := inspectSQLite(t, `CREATE TABLE a (x TEXT, y TEXT, PRIMARY KEY (x, y)); CREATE TABLE b (id INTEGER PRIMARY KEY, email TEXT)`)
 	for in, want := range map[mapgen.Input]string{

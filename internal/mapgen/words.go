@@ -19,6 +19,51 @@ func actor(column string) bool {
 	return slices.ContainsFunc(planner.Tokens(column), func(t string) bool { return actors[t] })
 }
 
+// suffixes of columns that refer to something.
+var suffixes = words(`id ids no nr num number key fk pk uuid guid code ref oid`)
+
+// qualified tells whether a column that refers to a table says more than the table's name, as former_candidate_id and
+// billing_contact_id do: it is another tie than that the record is the subject's.
+func qualified(column string, from, to *table) bool {
+	names, more := false, false
+	own, other := planner.Tokens(from.Table.Name), planner.Tokens(to.Table.Name)
+	for _, w := range planner.Tokens(column) {
+		alike := func(name string) bool { return sameWord(w, name) }
+		switch {
+		case slices.ContainsFunc(other, alike):
+			names = true
+		case len(w) > 2 && !suffixes[w] && !slices.ContainsFunc(own, alike):
+			more = true
+		}
+	}
+	return names && more
+}
+
+// sameWord compares words, one of which may be the plural.
+func sameWord(a, b string) bool {
+	if len(a) > len(b) {
+		a, b = b, a
+	}
+	return len(a) > 2 && (strings.HasPrefix(b, a) && len(b)-len(a) <= 2 || strings.TrimSuffix(a, "y")+"ies" == b)
+}
+
+// merged are words of columns that lead from a record to another one of the same person.
+var merged = words(`merged duplicate duplicated dupe canonical master survivor alias zusammengefuehrt dublette`)
+
+func merges(columns []string) bool {
+	return slices.ContainsFunc(columns, func(c string) bool {
+		return slices.ContainsFunc(planner.Tokens(c), func(w string) bool { return merged[w] })
+	})
+}
+
+// lawful are words of tables whose records a law may want to be kept.
+var lawful = words(`audit payroll contract contracts invoice invoices fee fees payment payments offer offers tax taxes accounting
+	bookkeeping rechnung rechnungen vertrag vertraege lohn gehalt buchung buchungen`)
+
+// furniture are words of tables that the makers of the system fill, not its subjects.
+var furniture = words(`setting settings config configuration configurations parameter parameters template templates migration
+	migrations einstellung einstellungen vorlage vorlagen`)
+
 // tenants are words of columns that tell companies apart which share the tables.
 var tenants = words(`tenant mandant mandator workspace organization organisation company client account realm site`)
 
@@ -33,22 +78,37 @@ var categories = []struct {
 	{words(`resume resumes cv cvs lebenslauf lebenslaeufe`), "resume"},
 	{words(`note notes comment comments remark remarks notiz notizen kommentar kommentare bemerkung`), "notes"},
 	{words(`message messages mail mails email emails conversation conversations chat chats sms notification notifications letter
-		letters nachricht nachrichten clarification`), "communication"},
+		letters nachricht nachrichten clarification alert alerts newsletter newsletters reminder reminders invitation invitations
+		calendar appointment appointments termin termine`), "communication"},
 	{words(`document documents file files attachment attachments upload uploads certificate certificates dokument dokumente datei
-		dateien anhang anlagen contract contracts invoice invoices`), "documents"},
-	{words(`score scores evaluation evaluations assessment assessments rating ratings match matches review reviews bewertung
-		bewertungen`), "scores"},
+		dateien anhang anlagen contract contracts invoice invoices offer offers vertrag vertraege rechnung rechnungen`), "documents"},
+	{words(`score scores scorecard scorecards evaluation evaluations assessment assessments rating ratings match matches review
+		reviews questionnaire questionnaires survey surveys answer answers bewertung bewertungen fragebogen antwort antworten`), "scores"},
 	{words(`address addresses contact contacts phone phones adresse adressen kontakt kontakte`), "contact"},
+	{words(`audit history histories log logs revision revisions protokoll verlauf`), "history"},
 }
 
+// category goes by the table's name and, where that says nothing, by its columns.
 func category(t *table, root bool) string {
+	has := func(w string) func(backend.ColumnInfo) bool {
+		return func(c backend.ColumnInfo) bool { return slices.Contains(planner.Tokens(c.Name), w) }
+	}
 	for _, c := range categories {
 		if slices.ContainsFunc(planner.Tokens(t.Table.Name), func(w string) bool { return c.words[w] }) {
+			if c.category == "recordings" && slices.ContainsFunc(t.Columns, has("transcript")) {
+				return "transcripts"
+			}
 			return c.category
 		}
 	}
-	if root {
+	switch {
+	case root || slices.ContainsFunc(t.Columns, func(c backend.ColumnInfo) bool {
+		k := planner.Personal(c.Name, c.Type)
+		return k == planner.KindEmail || k == planner.KindPhone || k == planner.KindAddress
+	}):
 		return "contact"
+	case slices.ContainsFunc(t.Columns, has("notes")):
+		return "notes"
 	}
 	return "profile"
 }
@@ -57,7 +117,8 @@ var (
 	timeType  = regexp.MustCompile(`(?i)^(date|datetime|timestamp|timestamptz)`)
 	clockName = regexp.MustCompile(`(?i)(_at|_on|_date|_time|datum|_am)$`)
 	stateName = words(`status state stage phase zustand`)
-	fileName  = regexp.MustCompile(`(?i)(file_?name|file_?path|storage|object_?key|s3_?key|blob|bucket|datei|document_?path|_dir$|_path$|_url$)`)
+	fileName  = regexp.MustCompile(`(?i)(file_?name|file_?path|storage|object_?key|s3_?key|blob|bucket|datei|document_?path|_dir$|_path$|_url$|^folder$|directory)`)
+	lists     = words(`from to cc bcc recipient recipients sender attendee attendees invitee invitees`)
 	textual   = regexp.MustCompile(`(?i)char|text|clob|string|^$`)
 )
 

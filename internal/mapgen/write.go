@@ -84,7 +84,7 @@ func (g *generator) entity(w *writer, t *table) {
 	case t == g.root:
 		w.comment(4, "The subject itself.")
 	case t.passing:
-		w.comment(4, "DECIDE: it refers to the subject only as somebody who acted, it seems. It stays, only the link goes.")
+		w.comment(4, "DECIDE: it is tied to the subject and not the subject's, it seems. It stays, only the link goes.")
 	case g.joins(t):
 		w.comment(4, "It joins tables.")
 	}
@@ -144,29 +144,46 @@ func (g *generator) identities(w *writer, t *table) {
 			mails = append(mails, c)
 		}
 	}
-	if t == g.root || len(mails) > 0 {
+	if t == g.root || len(mails) > 0 || g.byPhone(t) {
 		w.line(6, "identifiedBy:")
 	}
 	if t == g.root {
 		w.line(8, "- column: %s", scalar(g.in.RootID))
 		w.line(10, "identity: id")
+	} else if len(mails) > 0 {
+		w.comment(8, "DECIDE: deletes every record with the subject's address here. A list of addresses needs comparison: Contains.")
 	}
 	for _, c := range mails {
-		if t != g.root {
-			w.comment(8, "DECIDE: deletes every record with the subject's address here. A list of addresses needs comparison: Contains.")
-		}
 		w.line(8, "- column: %s", scalar(c.Name))
 		w.line(10, "identity: email")
 		w.line(10, "normalize: LowerCase")
+		if lists[strings.ToLower(c.Name)] {
+			w.line(10, "comparison: Contains")
+		}
+	}
+	if g.byPhone(t) {
+		for _, c := range columnsOf(t, planner.KindPhone) {
+			w.line(8, "- column: %s", scalar(c.Name))
+			w.line(10, "identity: phone")
+		}
 	}
 	for _, c := range others {
-		w.comment(6, "an address of somebody who acted, it seems, by which nothing is looked for: %s", shown(c.Name))
+		whose := "somebody who acted"
+		if t.passing {
+			whose = "somebody else"
+		}
+		w.comment(6, "an address of %s, it seems, by which nothing is looked for: %s", whose, shown(c.Name))
 	}
 	if t == g.root {
 		for _, c := range columnsOf(t, planner.KindPhone) {
 			w.comment(6, "could be an identity too, if other tables have it without a reference: %s", shown(c.Name))
 		}
 	}
+}
+
+// byPhone tells whether nothing but a number could find the records of an open table.
+func (g *generator) byPhone(t *table) bool {
+	return g.open[t] != "" && len(columnsOf(t, planner.KindPhone)) > 0 && len(columnsOf(t, planner.KindEmail)) == 0 && g.belongs(t) == nil
 }
 
 func (g *generator) references(w *writer, t *table) {
@@ -178,15 +195,19 @@ func (g *generator) references(w *writer, t *table) {
 		if p.note != "" {
 			w.comment(8, "%s: %s", shown(p.Columns...), p.note)
 		}
-		w.line(8, "- entity: %s", p.to.name)
-		w.line(10, "columns:")
-		for i, c := range p.Columns {
-			w.line(12, "- column: %s", scalar(c))
-			w.line(14, "parentColumn: %s", scalar(p.refColumn(i)))
-		}
-		w.line(10, "relation: %s", p.relation)
+		p.write(w)
 	}
 	g.polymorphic(w, t)
+}
+
+func (p *parent) write(w *writer) {
+	var pairs []string
+	for i, c := range p.Columns {
+		pairs = append(pairs, fmt.Sprintf("{column: %s, parentColumn: %s}", scalar(c), scalar(p.refColumn(i))))
+	}
+	w.line(8, "- entity: %s", p.to.name)
+	w.line(10, "columns: [%s]", strings.Join(pairs, ", "))
+	w.line(10, "relation: %s", p.relation)
 }
 
 // refColumn is what the reference's column refers to; a reference that names none means the primary key.
@@ -205,23 +226,30 @@ func (g *generator) polymorphic(w *writer, t *table) {
 		w.comment(6, "DECIDE: %s says to which table %s refers. For each value that means a table of this map a parent,", shown(pair[0]), shown(pair[1]))
 		w.comment(6, "with the value as the application writes it:")
 		w.comment(6, "  - entity: %s", g.root.name)
-		w.comment(6, "    columns: [{column: %s, parentColumn: %s}]", shown(scalar(pair[1])), shown(scalar(g.in.RootID)))
+		w.comment(6, "    columns: [{column: %s, parentColumn: %s}]", shown(scalar(pair[1])), shown(scalar(g.item())))
 		w.comment(6, "    conditions: [{column: %s, operator: In, values: [%s]}]", shown(scalar(pair[0])), g.root.name)
 		w.comment(6, "    relation: Deep")
 	}
 }
 
+// item is the column of the root that polymorphic references name.
+func (g *generator) item() string {
+	if k := key(g.root); len(k) > 0 {
+		return k[len(k)-1] // of a key with a tenant the last
+	}
+	return g.in.RootID
+}
+
 // hints are comments on what only a person knows.
 func (g *generator) hints(w *writer, t *table) {
-	var states, files, shares []string
+	var states, shares []string
+	byIdentity := t == g.root || len(columnsOf(t, planner.KindEmail)) > 0 || g.byPhone(t)
 	for _, c := range t.Columns {
 		tokens := planner.Tokens(c.Name)
 		switch {
 		case len(tokens) > 0 && stateName[tokens[len(tokens)-1]]:
 			states = append(states, c.Name)
-		case fileName.MatchString(c.Name) && textual.MatchString(c.Type):
-			files = append(files, c.Name)
-		case slices.ContainsFunc(tokens, func(w string) bool { return tenants[w] }) && (t == g.root || len(columnsOf(t, planner.KindEmail)) > 0):
+		case byIdentity && g.shares(t, c.Name):
 			shares = append(shares, c.Name)
 		}
 	}
@@ -229,61 +257,28 @@ func (g *generator) hints(w *writer, t *table) {
 		w.comment(6, "DECIDE: if several companies share the table, keep the others out of reach:")
 		w.comment(6, "  conditions: [{column: %s, operator: In, values: [YOURS]}]", shown(scalar(c)))
 	}
-	if len(files) > 0 {
+	if names := files(t); len(names) > 0 {
 		var path []string
-		for _, f := range files {
+		for _, f := range names {
 			path = append(path, "{"+shown(f)+"}")
 		}
-		w.comment(6, "DECIDE: %s may name a file or an object.", shown(files...))
+		w.comment(6, "DECIDE: %s may name a file or an object.", shown(names...))
 		w.comment(6, "What is named so goes with the record:")
 		w.comment(6, "  files: [{store: STORE-OF-FILES, path: %q}]", strings.Join(path, "/"))
 	}
 	if len(states) > 0 && !t.passing {
 		w.comment(6, "activeWhen could look at: %s", shown(states...))
 	}
+	if !t.passing && slices.ContainsFunc(planner.Tokens(t.Table.Name), func(w string) bool { return lawful[w] }) {
+		w.comment(6, "DECIDE: does a law want it kept? Then action: Keep with its legalBasis, or holds.")
+	}
 	if c := clocks(t); len(c) > 0 {
 		w.comment(6, "clocks for holds and retention: %s", shown(c...))
 	}
 }
 
-// undecided lists tables that no foreign key connects with the subject and that look like personal data.
-func (g *generator) undecided(w *writer) {
-	for _, t := range g.tables {
-		if t.depth >= 0 || !g.suspicious(t) {
-			continue
-		}
-		w.line(0, "")
-		what := "columns that look like personal data: " + shown(personal(t, true)...)
-		if len(personal(t, true)) == 0 {
-			what = "a reference that may be to the subject"
-		}
-		w.comment(4, "DECIDE: no foreign key leads from %s to the subject, but it has", shown(g.full(t)))
-		w.comment(4, "%s.", what)
-		if t.referred > 0 {
-			w.comment(4, "Other tables refer to it (%d foreign keys): are these the subjects, or people who work with them?", t.referred)
-		}
-		w.comment(4, "Map it, or list it under ignored. It would begin like this:")
-		var block writer
-		block.line(0, "- name: %s", t.name)
-		g.head(&block, t)
-		g.identities(&block, t)
-		g.polymorphic(&block, t)
-		for line := range strings.Lines(block.String()) {
-			w.comment(4, "%s", strings.TrimPrefix(strings.TrimRight(line, "\n"), "    "))
-		}
-	}
-}
-
-// suspicious tables may hold data of the subject although no foreign key says so.
-func (g *generator) suspicious(t *table) bool {
-	if len(personal(t, false)) > 0 || len(polymorphic(t)) > 0 {
-		return true
-	}
-	return t.referred == 0 && len(personal(t, true)) > 0
-}
-
 func (g *generator) ignored(w *writer) {
-	list := slices.DeleteFunc(slices.Clone(g.tables), func(t *table) bool { return t.depth >= 0 || g.suspicious(t) })
+	list := slices.DeleteFunc(slices.Clone(g.tables), func(t *table) bool { return t.depth >= 0 || g.open[t] != "" })
 	if len(list) == 0 {
 		return
 	}

@@ -134,7 +134,7 @@ func (k Kind) strength() int {
 var (
 	tokenKinds = words(map[Kind]string{
 		KindEmail: `email emails mail mails mailaddress emailaddress emailadresse mailadresse recipient recipients sender
-			empfaenger empfänger absender correo courriel`,
+			attendee attendees invitee invitees empfaenger empfänger absender correo courriel`,
 		KindPhone: `phone phones telephone telefon telefonnummer mobile mobil handy handynummer fax faxnumber phonenumber mobilenumber
 			tel telefono teléfono telefoon whatsapp skype`,
 		KindName: `name names firstname lastname fullname surname forename givenname familyname middlename maidenname nickname
@@ -174,6 +174,9 @@ var (
 		department vacancy position shipping warehouse mac memory`)
 	// plain words that follow a thing, or stand alone in a table of things.
 	thingWords = set(`name names text description address addresses body content message subject summary license licence`)
+	// wholes are names that mean something in a text alone: from is a date too, and raw a number.
+	wholes  = map[string]Kind{"from": KindEmail, "to": KindEmail, "cc": KindEmail, "bcc": KindEmail, "raw": KindText, "payload": KindText}
+	textual = regexp.MustCompile(`(?i)char|text|clob|string|^$`)
 	// suffixes leave little of a word: the id of an e-mail, the number of phones, when an address was checked.
 	suffixes  = map[string]Kind{"id": KindNumber, "ids": KindNumber, "at": KindBirth, "count": "-"}
 	documents = regexp.MustCompile(`(?i)^(json|jsonb|xml|hstore|bson)\b`)
@@ -192,6 +195,9 @@ func Personal(column, columnType string) Kind {
 	tokens := Tokens(column)
 	joined := strings.Join(tokens, "")
 	if kind, ok := tokenKinds[joined]; ok || joined == "" {
+		return kind
+	}
+	if kind, ok := wholes[joined]; ok && textual.MatchString(columnType) {
 		return kind
 	}
 	only, bound := suffixes[tokens[len(tokens)-1]]
