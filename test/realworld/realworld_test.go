@@ -1,5 +1,5 @@
 // Package realworld erases candidates from an applicant-tracking system of about sixty tables, on every database that it can
-// run on, with a map that was written by hand, and compares all that is left with an oracle of its own.
+// run on, with a generated map that was edited by hand, and compares all that is left with an oracle of its own.
 package realworld
 
 import (
@@ -22,7 +22,6 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/test/harness"
@@ -141,14 +140,7 @@ func set(t *testing.T, e engine) *bench {
 // objects that people would keep in Git, and the credentials.
 func (b *bench) objects() []client.Object {
 	b.Helper()
-	text, err := os.ReadFile(filepath.Join("testdata", "map.yaml"))
-	if err != nil {
-		b.Fatal(err)
-	}
-	pdmap := &v1alpha1.PersonalDataMap{}
-	if err := yaml.UnmarshalStrict(text, pdmap); err != nil {
-		b.Fatal(err)
-	}
+	pdmap := mapOfTests(b.T)
 	pdmap.Namespace = b.ns
 	named := func(name string) metav1.ObjectMeta { return metav1.ObjectMeta{Name: name, Namespace: b.ns} }
 	return []client.Object{
