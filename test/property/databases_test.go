@@ -26,10 +26,12 @@ import (
 	"github.com/lethe-dev/lethe/internal/stores"
 )
 
-// snapshot is everything in the stores: values by row number and column, and the paths of files (folders end in a slash).
+// snapshot is everything in the stores: values by row number and column, the paths of files (folders end in a slash), and what
+// there is of things.
 type snapshot struct {
-	rows  map[int]map[string]string
-	files map[string]bool
+	rows   map[int]map[string]string
+	files  map[string]bool
+	things map[thing]string
 }
 
 // place is one copy of a world in real stores. It implements executor.Stores.
@@ -66,6 +68,13 @@ func (w *world) build(ctx context.Context, name string) (_ *place, err error) {
 		}
 		p.open[store] = s
 	}
+	for store, make := range map[string]func(context.Context, *place) error{objects: w.bucket, redisKeys: w.redis} {
+		if w.beside[store] {
+			if err := make(ctx, p); err != nil {
+				return p, fmt.Errorf("store %s: %w", store, err)
+			}
+		}
+	}
 	root := filepath.Join(p.folder, "files")
 	for f := range w.files {
 		if err := placeFile(root, f); err != nil {
@@ -93,7 +102,7 @@ func (p *place) close(ctx context.Context) error {
 }
 
 func (p *place) snapshot(ctx context.Context) (snapshot, error) {
-	s := snapshot{rows: map[int]map[string]string{}, files: map[string]bool{}}
+	s := snapshot{rows: map[int]map[string]string{}, files: map[string]bool{}, things: map[thing]string{}}
 	for _, dump := range p.dumps {
 		if err := dump(ctx, s); err != nil {
 			return s, err
@@ -152,7 +161,11 @@ func (tb *table) definition(types map[string]string) []string {
 		parts = append(parts, part)
 	}
 	parts = append(parts, "PRIMARY KEY ("+quoteAll(tb.key)+")")
-	for _, columns := range [][]string{tb.unique, tb.fileUnique} {
+	uniques := [][]string{tb.unique, tb.fileUnique}
+	for _, h := range tb.handles {
+		uniques = append(uniques, []string{h.column})
+	}
+	for _, columns := range uniques {
 		if columns != nil {
 			parts = append(parts, "UNIQUE ("+quoteAll(columns)+")")
 		}

@@ -105,7 +105,7 @@ func (e *erasure) others(ctx context.Context, p *place, before snapshot) {
 		if wrong := e.w.check(want, before, after); len(wrong) > 0 {
 			e.t.Fatalf("subject %d; engines %v, map %s:\n%s", e.round+1, e.w.engines, e.describe(), strings.Join(wrong, "\n"))
 		}
-		e.w.tally(want, e.seen)
+		e.w.tally(want, before, e.seen)
 		before = after
 	}
 }

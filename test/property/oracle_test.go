@@ -27,13 +27,14 @@ const (
 const others = "others"
 
 // tally counts what a case has shown, so that a test that shows nothing fails.
-func (w *world) tally(e *expectation, seen map[string]int) {
+func (w *world) tally(e *expectation, before snapshot, seen map[string]int) {
 	seen["main on "+w.engines["main"]]++
 	if len(w.engines) > 1 {
 		seen["two stores"]++
 	}
 	seen["file"] += len(e.files)
 	w.tallyRelations(e, seen)
+	w.tallyThings(e, before, seen)
 	for _, tb := range w.tables {
 		for _, r := range tb.rows {
 			f, cuts := e.fates[r], len(e.cuts[r])
@@ -54,13 +55,15 @@ type expectation struct {
 	cuts map[*row][]string
 	// files and folders that must be gone.
 	files map[string]bool
-	found bool
+	// things that must be gone, with the number of rows that name them.
+	things map[thing]int
+	found  bool
 	// blocked: a row that the map leaves out refers, by constraint, to one that goes.
 	blocked bool
 }
 
 func (w *world) expect(before snapshot, at time.Time) *expectation {
-	e := &expectation{fates: map[*row]fate{}, cuts: map[*row][]string{}, files: map[string]bool{}}
+	e := &expectation{fates: map[*row]fate{}, cuts: map[*row][]string{}, files: map[string]bool{}, things: map[thing]int{}}
 	mine := w.mine()
 	for _, r := range w.tables[0].rows {
 		e.found = e.found || mine[r]
@@ -88,6 +91,7 @@ func (w *world) expect(before snapshot, at time.Time) *expectation {
 			}
 		}
 	}
+	e.expectThings(w, before)
 	return e
 }
 
@@ -304,6 +308,11 @@ func (w *world) untouched(e *expectation, before, after snapshot) []string {
 			wrong = append(wrong, fmt.Sprintf("file %q is gone", f))
 		}
 	}
+	for x, was := range before.things {
+		if is, there := after.things[x]; e.things[x] == 0 && (!there || is != was) {
+			wrong = append(wrong, fmt.Sprintf("%s %q %q is gone or changed", x.store, x.key, x.member))
+		}
+	}
 	return wrong
 }
 
@@ -340,7 +349,7 @@ func (w *world) check(e *expectation, before, after snapshot) []string {
 			wrong = append(wrong, fmt.Sprintf("file %q is new", f))
 		}
 	}
-	return wrong
+	return append(wrong, e.checkThings(before, after)...)
 }
 
 const null = "NULL"

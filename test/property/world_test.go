@@ -25,9 +25,13 @@ type world struct {
 	// batch is the stores' batch size.
 	batch int
 	// files on disk by path; those that end in a slash are empty folders.
-	files   map[string]bool
-	subject map[string][]string
-	rid     int
+	files map[string]bool
+	// beside are the other stores, in which rows name things; versions: the bucket keeps them.
+	beside   map[string]bool
+	versions bool
+	things   map[thing]made
+	subject  map[string][]string
+	rid      int
 }
 
 // table is one table and the entity that maps it.
@@ -40,6 +44,8 @@ type table struct {
 	refs        []ref
 	hasTenant   bool
 	fileColumn  string
+	namings     []naming
+	handles     []handle
 	folder      string
 	shared      bool // counted by the references of other tables
 	trees       int  // Deep references to itself
@@ -130,11 +136,13 @@ func pick[T any](t *rapid.T, from []T, label string) T { return rapid.SampledFro
 func ptr(s string) *string { return &s }
 
 func drawWorld(t *rapid.T) *world {
-	w := &world{files: map[string]bool{}, subject: map[string][]string{}, engines: map[string]string{"main": pick(t, []string{"sqlite", "postgresql"}, "engine")}}
+	w := &world{files: map[string]bool{}, things: map[thing]made{}, subject: map[string][]string{}, engines: map[string]string{"main": pick(t, []string{"sqlite", "postgresql"}, "engine")}}
 	w.batch = pick(t, []int{1000, 1, 2, 3}, "batch")
 	if chance(t, 3, "second store") {
 		w.engines["side"] = pick(t, []string{"sqlite", "postgresql"}, "second engine")
 	}
+	w.beside = map[string]bool{objects: rapid.Bool().Draw(t, "objects"), redisKeys: rapid.Bool().Draw(t, "keys")}
+	w.versions = rapid.Bool().Draw(t, "versioning")
 	if rapid.Bool().Draw(t, "tenants") {
 		w.tenants = pick(t, [][]string{{"1", "10"}, {"10", "1", "11"}}, "tenant values")
 	}
@@ -147,6 +155,7 @@ func drawWorld(t *rapid.T) *world {
 	}
 	for i := range w.tables {
 		w.drawTreatment(t, i)
+		w.drawNamings(t, i)
 	}
 	for i := range w.tables {
 		w.drawRows(t, i)
@@ -158,6 +167,7 @@ func drawWorld(t *rapid.T) *world {
 	}
 	w.drawSubject(t)
 	w.drawStrayFiles(t)
+	w.drawThings(t)
 	return w
 }
 
@@ -452,6 +462,10 @@ func (w *world) drawRows(t *rapid.T, i int) {
 	}
 	taken := map[string]bool{}
 	fileNames := rapid.Permutation(names).Draw(t, "file names")
+	given := map[string][]string{}
+	for _, h := range tb.handles {
+		given[h.column] = rapid.Permutation(h.values).Draw(t, "handles")
+	}
 	for k := range n {
 		w.rid++
 		r := &row{rid: w.rid, v: map[string]*string{}}
@@ -472,6 +486,11 @@ func (w *world) drawRows(t *rapid.T, i int) {
 			continue
 		}
 		taken[id] = true
+		for _, h := range tb.handles {
+			if k < len(fileNames) && !chance(t, 6, "no handle") {
+				r.v[h.column] = ptr(given[h.column][k])
+			}
+		}
 		if code := r.v["code"]; code != nil {
 			if taken["code "+*code] {
 				r.v["code"] = nil
@@ -509,7 +528,7 @@ func (w *world) drawValue(t *rapid.T, tb *table, c column, k int) *string {
 			return nil
 		}
 		return ptr(drawList(t))
-	case strings.HasPrefix(c.name, "r") || c.name == "item_id":
+	case strings.HasPrefix(c.name, "r") || strings.HasPrefix(c.name, "h") || c.name == "item_id":
 		return nil // drawLinks
 	}
 	if !c.notNull && chance(t, 4, "null") {
