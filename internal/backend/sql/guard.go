@@ -124,6 +124,47 @@ func (c *Compiler) Lock(op *backend.Operation) ([]Statement, error) {
 	return statements, nil
 }
 
+// Detach makes statements that cut the links of an operation's records to themselves, for databases that let no record go
+// that refers to itself. columns refer to refs; those that are NOT NULL or part of the key stay, and with none that can be
+// NULL there is no statement.
+func (c *Compiler) Detach(op *backend.Operation, columns, refs []string) ([]Statement, error) {
+	table, _, err := c.table(op.Table)
+	if err != nil {
+		return nil, withEntity(err, op.Entity)
+	}
+	own, cols, err := c.columns(self, op.Table, columns)
+	if err != nil {
+		return nil, withEntity(err, op.Entity)
+	}
+	to, _, err := c.columns(self, op.Table, refs)
+	if err != nil {
+		return nil, withEntity(err, op.Entity)
+	}
+	var cuts []string
+	for i, col := range cols {
+		if !col.NotNull && !slices.Contains(op.KeyColumns, columns[i]) {
+			cuts = append(cuts, own[i]+" = NULL")
+		}
+	}
+	if len(cuts) == 0 {
+		return nil, nil
+	}
+	var statements []Statement
+	for from := 0; from < len(op.Keys); from += c.BatchSize {
+		b := &Builder{}
+		where, err := c.inKeys(b, self, part(op, from, min(from+c.BatchSize, len(op.Keys))))
+		if err == nil {
+			err = b.err
+		}
+		if err != nil {
+			return nil, withEntity(err, op.Entity)
+		}
+		statements = append(statements, Statement{Text: fmt.Sprintf("UPDATE %s AS %s SET %s WHERE %s AND %s", table, self, strings.Join(cuts, ", "), where,
+			strings.Join(equal(own, to), " AND ")), Args: b.args})
+	}
+	return statements, nil
+}
+
 func (c *Compiler) inKeys(b *Builder, alias string, op *backend.Operation) (string, error) {
 	keys, cols, err := c.columns(alias, op.Table, op.KeyColumns)
 	if err != nil {

@@ -145,8 +145,11 @@ func (x *execution) operation(ctx context.Context, statements []core.Statement) 
 			return of(op.Entity, st.Guard, err)
 		}
 	}
-	if op.Action == backend.Delete && x.facts.deletions[op.Table].itself {
+	if itself := x.facts.deletions[op.Table].itself; op.Action == backend.Delete && len(itself) > 0 {
 		if err := x.unravel(ctx, statements[changes:]); err != nil {
+			return of(op.Entity, nil, err)
+		}
+		if err := x.detach(ctx, op, itself, statements[changes:]); err != nil {
 			return of(op.Entity, nil, err)
 		}
 	}
@@ -162,17 +165,24 @@ func (x *execution) operation(ctx context.Context, statements []core.Statement) 
 
 // lock keeps others from referring to records that go: for that they would have to read the record under a lock.
 func (x *execution) lock(ctx context.Context, op *backend.Operation) error {
+	_, err := x.left(ctx, op)
+	return err
+}
+
+// left counts the records of an operation, under a lock.
+func (x *execution) left(ctx context.Context, op *backend.Operation) (left int64, err error) {
 	locks, err := x.compiler.Lock(op)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	for _, st := range locks {
 		var n int64
 		if err := x.countRow(ctx, st, &n); err != nil {
-			return err
+			return 0, err
 		}
+		left += n
 	}
-	return nil
+	return left, nil
 }
 
 // guard reads what is committed, and waits for what is not yet.
@@ -183,6 +193,27 @@ func (x *execution) guard(ctx context.Context, st core.Statement) error {
 		return err
 	}
 	return st.Judge(x.batch.Operations, n)
+}
+
+// detach cuts the links of what is left of an operation's rows to themselves, and goes on with the deletion: the server
+// lets no row go that refers to itself.
+func (x *execution) detach(ctx context.Context, op *backend.Operation, itself []foreignKey, deletion []core.Statement) error {
+	left, err := x.left(ctx, op)
+	if err != nil || left == 0 {
+		return err
+	}
+	for _, k := range itself {
+		cuts, err := x.compiler.Detach(op, k.columns, k.refColumns)
+		if err != nil {
+			return err
+		}
+		for _, st := range cuts {
+			if _, err := x.exec(ctx, st); err != nil {
+				return err
+			}
+		}
+	}
+	return x.unravel(ctx, deletion)
 }
 
 // unravel deletes from a table that refers to itself: the server checks such a key row by row, in whatever order. So

@@ -25,8 +25,8 @@ type facts struct {
 // deletion is what happens when rows of a table go.
 type deletion struct {
 	references []core.Reference
-	// itself is true where the table refers to itself by a key that keeps rows from being deleted.
-	itself bool
+	// itself are the keys by which the table refers to itself and that keep rows from being deleted.
+	itself []foreignKey
 }
 
 func (f facts) references() core.References {
@@ -325,7 +325,9 @@ func (b *Backend) loadDeletions(ctx context.Context, s *session, f facts, tables
 			case "CASCADE", "SET NULL", "SET DEFAULT":
 				d.references = append(d.references, k.reference())
 			default:
-				d.itself = d.itself || k.table == k.to
+				if k.table == k.to {
+					d.itself = append(d.itself, k)
+				}
 			}
 		}
 		f.deletions[t] = d

@@ -152,3 +152,27 @@ func TestThreads(t *testing.T) {
 		d.Exec(t, "INSERT INTO comment VALUES (1, NULL), (2, 1), (4, 1), (3, 4)")
 	}
 }
+
+// The server lets no row go that refers to itself. One whose link cannot be cut stays, and others that only look alike keep
+// their links.
+func TestOwnParents(t *testing.T) {
+	d := newDatabase(t)
+	d.Exec(t, "CREATE TABLE unit (id INT, site INT, code VARCHAR(20) COLLATE utf8mb4_general_ci UNIQUE, head INT, head_site INT, of_code VARCHAR(20) COLLATE utf8mb4_general_ci, PRIMARY KEY (id, site), KEY (id), "+
+		"FOREIGN KEY (head, head_site) REFERENCES unit (id, site), FOREIGN KEY (of_code) REFERENCES unit (code) ON DELETE RESTRICT)")
+	d.Exec(t, "INSERT INTO unit VALUES (1, 1, 'a', 1, 1, 'A'), (2, 1, 'b', 2, 1, NULL), (3, 1, 'c', NULL, 1, 'c'), (4, 1, 'd', 4, 1, 'd')")
+	b := d.Open(t, backendtest.Limits{BatchSize: 2})
+	op := backend.Operation{Entity: "unit", Action: backend.Delete, Table: backend.Table{Name: "unit"}, KeyColumns: []string{"id", "site"},
+		Keys: []backend.Key{{"1", "1"}, {"2", "1"}, {"3", "1"}}}
+	got, err := b.Execute(ctx, backend.Batch{Operations: []backend.Operation{op}})
+	if err != nil || got.Affected[0] != 3 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	wantEqual(t, "rows", d.Dump(t, "SELECT * FROM unit"), []string{"4|1|d|4|1|d"})
+	d.Exec(t, "CREATE TABLE post (id INT PRIMARY KEY, thread INT NOT NULL, FOREIGN KEY (thread) REFERENCES post (id))")
+	d.Exec(t, "INSERT INTO post VALUES (1, 1), (2, 1)")
+	var stale *backend.StaleError
+	if _, err := b.Execute(ctx, backend.Batch{Operations: []backend.Operation{deletion("post", "1", "2")}}); !errors.As(err, &stale) {
+		t.Errorf("a link that cannot be cut: %v", err)
+	}
+	wantEqual(t, "posts", d.Dump(t, "SELECT * FROM post"), []string{"1|1", "2|1"})
+}
