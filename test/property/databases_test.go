@@ -60,8 +60,11 @@ func (w *world) build(ctx context.Context, name string) (_ *place, err error) {
 	for _, store := range slices.Sorted(maps.Keys(w.engines)) {
 		s := &stores.Store{Name: store, Kind: planner.TableStore, Limits: v1alpha1.StoreLimits{BatchSize: int32(w.batch)}}
 		make := w.sqlite
-		if w.engines[store] == "postgresql" {
+		switch w.engines[store] {
+		case "postgresql":
 			make, s.DefaultSchema = w.postgresql, name+"_"+store
+		case "mariadb":
+			make, s.DefaultSchema = w.mariadb, name+"_"+store
 		}
 		if err := make(ctx, p, s); err != nil {
 			return p, fmt.Errorf("store %s: %w", store, err)

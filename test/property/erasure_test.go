@@ -7,6 +7,7 @@ package property
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql"
 	"errors"
 	"flag"
 	"fmt"
@@ -33,6 +34,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/planner"
 	"github.com/lethe-dev/lethe/internal/state"
 	vaultsqlite "github.com/lethe-dev/lethe/internal/vault/sqlite"
+	"github.com/lethe-dev/lethe/test/mariadbtest"
 	"github.com/lethe-dev/lethe/test/pgtest"
 	"github.com/lethe-dev/lethe/test/redistest"
 	"github.com/lethe-dev/lethe/test/s3test"
@@ -44,6 +46,8 @@ var shared struct {
 	server   *pgtest.Server
 	database string
 	conn     *pgx.Conn
+	mariadb  *mariadbtest.Server
+	session  *sql.Conn // of MariaDB
 	vaults   [2]vault
 	cases    int
 
@@ -111,6 +115,9 @@ func start(ctx context.Context) (stop func() error, err error) {
 		return stop, err
 	}
 	undo = append(undo, func() error { return shared.conn.Close(ctx) })
+	if err := startMariaDB(ctx, &undo); err != nil {
+		return stop, err
+	}
 	if shared.objects, err = s3test.Start(ctx, s3test.Options{}); err != nil {
 		return stop, err
 	}
@@ -190,7 +197,7 @@ func TestErasureOfRandomDatabases(t *testing.T) {
 		t.Errorf("of %d worlds only %d had a map that fits, and %d a subject to erase", total, accepted, erased)
 	}
 	for _, what := range []string{string(gone), string(changed), string(retained), string(pinned), string(kept), others, "cut", "cut of others", "file",
-		"main on postgresql", "main on sqlite", "two stores", "interrupted", "tree", "circle", "own parent", "long chain", "shared gone", "shared stays", "shared by some", "shared pinned", "member", "redaction",
+		"main on postgresql", "main on sqlite", "main on mariadb", "two stores", "interrupted", "tree", "circle", "own parent", "long chain", "shared gone", "shared stays", "shared by some", "shared pinned", "member", "redaction",
 		"later", "another subject", string(oneObject), string(folder), string(prefixed), "version", "marker", "upload", string(oneKey), string(pattern),
 		string(hashField), string(ownField), string(setMember), string(rankedEntry), "named by several", "named by what stays", "named by others"} {
 		if seen[what] == 0 {

@@ -135,11 +135,14 @@ func pick[T any](t *rapid.T, from []T, label string) T { return rapid.SampledFro
 
 func ptr(s string) *string { return &s }
 
+// engines: making tables takes MariaDB longest.
+var engines = []string{"sqlite", "postgresql", "sqlite", "postgresql", "sqlite", "postgresql", "sqlite", "postgresql", "mariadb"}
+
 func drawWorld(t *rapid.T) *world {
-	w := &world{files: map[string]bool{}, things: map[thing]made{}, subject: map[string][]string{}, engines: map[string]string{"main": pick(t, []string{"sqlite", "postgresql"}, "engine")}}
+	w := &world{files: map[string]bool{}, things: map[thing]made{}, subject: map[string][]string{}, engines: map[string]string{"main": pick(t, engines, "engine")}}
 	w.batch = pick(t, []int{1000, 1, 2, 3}, "batch")
 	if chance(t, 3, "second store") {
-		w.engines["side"] = pick(t, []string{"sqlite", "postgresql"}, "second engine")
+		w.engines["side"] = pick(t, engines, "second engine")
 	}
 	w.beside = map[string]bool{objects: rapid.Bool().Draw(t, "objects"), redisKeys: rapid.Bool().Draw(t, "keys")}
 	w.versions = rapid.Bool().Draw(t, "versioning")
@@ -274,6 +277,9 @@ func (w *world) drawRef(t *rapid.T, i, j int, deep bool) {
 	// Rows of another tenant could refer to rows of the subject, which no map can treat.
 	r.mixed = tb.hasTenant && !to.hasTenant
 	r.fk = tb.store == to.store && (deep || nullable) && rapid.Bool().Draw(t, "constraint")
+	if i == j && !nullable && w.engines[tb.store] == "mariadb" {
+		r.fk = false // the server lets no row go that refers to itself
+	}
 	if r.fk {
 		actions := []string{"NO ACTION", "RESTRICT", "CASCADE", "NO ACTION"}
 		if allNullable {
