@@ -187,7 +187,7 @@ func (w *world) foreignKeys(tb *table) []string {
 	return list
 }
 
-var sqliteTypes = map[string]string{"int": "INTEGER", "small": "SMALLINT", "text": "TEXT", "varchar": "VARCHAR(60)", "uuid": "TEXT", "date": "DATE",
+var sqliteTypes = map[string]string{"int": "INTEGER", "small": "SMALLINT", "text": "TEXT", "varchar": "VARCHAR(300)", "uuid": "TEXT", "date": "DATE",
 	"stamp": "TEXT", "blob": "BLOB", "email": "TEXT", "list": "TEXT", "json": "TEXT", "jsontext": "TEXT"}
 
 func (w *world) sqlite(ctx context.Context, p *place, s *stores.Store) error {
@@ -286,7 +286,7 @@ func (tb *table) dumpSQLite(ctx context.Context, db *sql.DB, out snapshot) error
 	return rows.Err()
 }
 
-var postgresqlTypes = map[string]string{"int": "bigint", "small": "smallint", "text": "text", "varchar": "varchar(60)", "uuid": "uuid", "date": "date",
+var postgresqlTypes = map[string]string{"int": "bigint", "small": "smallint", "text": "text", "varchar": "varchar(300)", "uuid": "uuid", "date": "date",
 	"stamp": "timestamptz", "blob": "bytea", "email": "text", "list": "text", "json": "jsonb", "jsontext": "json"}
 
 func (w *world) postgresql(ctx context.Context, p *place, s *stores.Store) error {

@@ -180,7 +180,7 @@ func TestErasureOfRandomDatabases(t *testing.T) {
 	total, accepted, erased := 0, 0, 0
 	refusals, seen := map[string]int{}, map[string]int{}
 	rapid.Check(t, func(rt *rapid.T) {
-		w := drawWorld(rt)
+		w := drawWorld(rt, engines)
 		total++
 		problem, found := runCase(rt, w, seen)
 		switch {

@@ -30,7 +30,7 @@ func startMariaDB(ctx context.Context, undo *[]func() error) (err error) {
 }
 
 // Keys tell apart what the server's own collations take for the same; what people write is compared by one of those.
-const exactText = "VARCHAR(120) COLLATE utf8mb4_nopad_bin"
+const exactText = "VARCHAR(300) COLLATE utf8mb4_nopad_bin"
 
 var mariadbTypes = map[string]string{"int": "BIGINT", "small": "SMALLINT", "text": exactText, "varchar": exactText, "uuid": "UUID", "date": "DATE",
 	"stamp": "DATETIME", "blob": "BLOB", "email": "VARCHAR(200)", "list": "TEXT", "json": "JSON", "jsontext": "LONGTEXT"}

@@ -107,6 +107,16 @@ var (
 		"*.pdf", "?.pdf", "a b.pdf", "$HOME", "~", "-rf", "...", "..a", "a..", "{x}", "a\nb"}
 )
 
+// Further values of maps and rows; tests of attacks replace them.
+var (
+	tableNames = []string{"t", "t", "t", "T a", `q"`, "se'l", "tä"}
+	constants  = []string{"removed", "", "o'%_\"", "1"}
+	redactions = []string{"[gone]", ""}
+	sorts      = []string{"1", "a_b", "10", "a%b"} // holds look for the first two
+	tenants    = [][]string{{"1", "10"}, {"10", "1", "11"}}
+	tenantKind = "small"
+)
+
 func pool(kind string) []string {
 	switch kind {
 	case "int":
@@ -138,7 +148,7 @@ func ptr(s string) *string { return &s }
 // engines: making tables takes MariaDB longest.
 var engines = []string{"sqlite", "postgresql", "sqlite", "postgresql", "sqlite", "postgresql", "sqlite", "postgresql", "mariadb"}
 
-func drawWorld(t *rapid.T) *world {
+func drawWorld(t *rapid.T, engines []string) *world {
 	w := &world{files: map[string]bool{}, things: map[thing]made{}, subject: map[string][]string{}, engines: map[string]string{"main": pick(t, engines, "engine")}}
 	w.batch = pick(t, []int{1000, 1, 2, 3}, "batch")
 	if chance(t, 3, "second store") {
@@ -147,7 +157,7 @@ func drawWorld(t *rapid.T) *world {
 	w.beside = map[string]bool{objects: rapid.Bool().Draw(t, "objects"), redisKeys: rapid.Bool().Draw(t, "keys")}
 	w.versions = rapid.Bool().Draw(t, "versioning")
 	if rapid.Bool().Draw(t, "tenants") {
-		w.tenants = pick(t, [][]string{{"1", "10"}, {"10", "1", "11"}}, "tenant values")
+		w.tenants = pick(t, tenants, "tenant values")
 	}
 	n := rapid.IntRange(3, 10).Draw(t, "tables")
 	for i := range n {
@@ -175,7 +185,7 @@ func drawWorld(t *rapid.T) *world {
 }
 
 func (w *world) drawTable(t *rapid.T, i int) {
-	tb := &table{name: fmt.Sprintf("%s%d", pick(t, []string{"t", "t", "t", "T a", `q"`, "se'l", "tä"}, "name"), i), store: "main"}
+	tb := &table{name: fmt.Sprintf("%s%d", pick(t, tableNames, "name"), i), store: "main"}
 	w.tables = append(w.tables, tb)
 	if i > 0 && w.engines["side"] != "" && chance(t, 3, "elsewhere") {
 		tb.store = "side"
@@ -183,7 +193,7 @@ func (w *world) drawTable(t *rapid.T, i int) {
 	tb.add("rid", "int", true)
 	tb.hasTenant = w.tenants != nil && (i == 0 || rapid.Bool().Draw(t, "has tenant"))
 	if tb.hasTenant {
-		tb.add("tenant", "small", true)
+		tb.add("tenant", tenantKind, true)
 	}
 	tb.add("id", pick(t, []string{"int", "text", "uuid", "varchar", "date", "small"}, "key kind"), true)
 	tb.key = []string{"id"}
@@ -431,10 +441,10 @@ func (w *world) drawFields(t *rapid.T, tb *table) []v1alpha1.FieldChange {
 		case v1alpha1.StrategyConstant:
 			f.Value = ptr(map[string]string{"int": "7", "blob": `\x07`}[c.kind])
 			if c.kind == "text" || c.kind == "varchar" {
-				f.Value = ptr(pick(t, []string{"removed", "", "o'%_\"", "1"}, "constant"))
+				f.Value = ptr(pick(t, constants, "constant"))
 			}
 		case v1alpha1.StrategyRedact:
-			f.Value = ptr(pick(t, []string{"[gone]", ""}, "redaction"))
+			f.Value = ptr(pick(t, redactions, "redaction"))
 		case v1alpha1.StrategyTruncateDate:
 			f.Unit = pick(t, []v1alpha1.DateUnit{v1alpha1.UnitYear, v1alpha1.UnitMonth, v1alpha1.UnitDay}, "unit")
 		}
@@ -448,7 +458,7 @@ func (w *world) drawHold(t *rapid.T, tb *table) {
 	h := v1alpha1.StatutoryHold{Name: "tax", LegalBasis: "tax law", Clock: "since", Period: "P1Y"}
 	if rapid.Bool().Draw(t, "conditional hold") {
 		tb.add("sort", "text", false)
-		h.Conditions = []v1alpha1.Condition{{Column: "sort", Operator: v1alpha1.OperatorIn, Values: []string{"1", "a_b"}}}
+		h.Conditions = []v1alpha1.Condition{{Column: "sort", Operator: v1alpha1.OperatorIn, Values: slices.Clone(sorts[:2])}}
 		if rapid.Bool().Draw(t, "negated") {
 			h.Conditions[0].Operator = v1alpha1.OperatorNotIn
 		}
@@ -493,7 +503,7 @@ func (w *world) drawRows(t *rapid.T, i int) {
 		}
 		taken[id] = true
 		for _, h := range tb.handles {
-			if k < len(fileNames) && !chance(t, 6, "no handle") {
+			if k < len(given[h.column]) && !chance(t, 6, "no handle") {
 				r.v[h.column] = ptr(given[h.column][k])
 			}
 		}
@@ -524,7 +534,10 @@ func (w *world) drawValue(t *rapid.T, tb *table, c column, k int) *string {
 	case c.name == "item_type" || strings.HasPrefix(c.name, "kind"):
 		return pick(t, []*string{ptr("1"), ptr("10"), ptr("11"), nil}, "item type")
 	case c.name == "sort":
-		return pick(t, []*string{ptr("1"), ptr("10"), ptr("a_b"), ptr("a%b"), nil}, "sort")
+		if chance(t, 5, "no sort") {
+			return nil
+		}
+		return ptr(pick(t, sorts, "sort"))
 	case c.name == "p0" || c.name == "p1":
 		if c.kind == "text" || c.kind == "varchar" {
 			return ptr(fmt.Sprintf("personal %d %s %s %s", w.rid, c.name, pick(t, texts, c.name), pick(t, emails, "in the text")))

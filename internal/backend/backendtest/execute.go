@@ -236,17 +236,9 @@ func testLossless(t *testing.T, e *env) {
 	wantLeft(t, e.b, []backend.Operation{copyAll}, 0)
 }
 
-// injections are what scanners try.
-var injections = []string{
-	`' OR '1'='1`, `' OR 1=1 --`, `'; DROP TABLE person; --`, `"; DROP TABLE person; --`, `\'; DROP TABLE person; --`,
-	`1; DELETE FROM person`, `1) OR (1=1`, `') OR ('a'='a`, `' UNION SELECT id FROM person --`, `$1`, `?1`, `}'; DROP TABLE person; --`,
-	`","b"}'; DROP TABLE person; --`, `"]') OR 1=1 --`, `admin'/*`, `' || (SELECT email FROM person LIMIT 1) || '`, `%' OR '%'='`,
-	`$$; DROP TABLE person; $$`, `E'\\'; --`, `x'; SELECT pg_sleep(10); --`, "';\x1a--", `{{7*7}}`, `*`, `%`, `_`,
-}
-
 func testInjection(t *testing.T, e *env) {
 	before := e.dump(t)
-	for _, s := range injections {
+	for _, s := range Attacks {
 		for _, m := range []backend.Match{
 			identity("id", backend.None, s), identity("email", backend.LowerCase, s), identity("email", backend.TrimLowerCase, s),
 			{Values: &backend.ValuesMatch{Columns: []string{"id", "email"}, Rows: [][]string{{s, s}}}},
@@ -277,7 +269,7 @@ func testInjection(t *testing.T, e *env) {
 	e.unchanged(t, before)
 	op := backend.Operation{Entity: "person", Action: backend.Update, Table: table("person"), KeyColumns: []string{"id"},
 		Keys: e.keys("1"), Columns: []string{"name"}}
-	for _, s := range injections {
+	for _, s := range Attacks {
 		op.Set = [][]backend.Value{{e.value(s)}}
 		wantEqual(t, s, execute(t, e.b, []backend.Operation{op}), []int64{1})
 		wantEqual(t, s, e.Dump(t, "SELECT name FROM person WHERE id = '1'"), []string{s})
