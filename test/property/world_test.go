@@ -10,6 +10,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/backend"
 )
 
 // now is the time of every erasure.
@@ -636,6 +637,8 @@ func (w *world) drawIdentity(t *rapid.T, id string) {
 	if chance(t, 5, "blank") {
 		w.subject["email"] = append(w.subject["email"], " ")
 	}
+	// What has nothing but separators cannot be searched for in texts, and is refused.
+	w.subject["email"] = slices.DeleteFunc(w.subject["email"], func(s string) bool { return s != " " && strings.Trim(s, backend.WordSeparators) == "" })
 }
 
 func (w *world) place(t *rapid.T, tb *table, p string) {
