@@ -21,6 +21,8 @@ import (
 	"github.com/pressly/goose/v3"
 	"github.com/pressly/goose/v3/database"
 	_ "modernc.org/sqlite" // the driver
+
+	"github.com/lethe-dev/lethe/internal/groupcommit"
 )
 
 var (
@@ -68,7 +70,7 @@ type DB struct {
 	id       string
 	epoch    int64
 
-	group                                    group
+	group                                    *groupcommit.Group[*Tx]
 	getEpoch, savepoint, release, rollbackTo *sql.Stmt
 
 	scrubs  chan struct{}
@@ -90,6 +92,7 @@ func Open(ctx context.Context, path string, opts Options) (*DB, error) {
 		return nil, err
 	}
 	db := &DB{lock: lock, scrubs: make(chan struct{}, 1), stop: make(chan struct{}), done: make(chan struct{})}
+	db.group = groupcommit.New[*Tx](engine{db})
 	if err := db.open(ctx, path, opts); err != nil {
 		close(db.done)
 		_ = db.Close()
@@ -234,30 +237,6 @@ func (db *DB) ID() string { return db.id }
 
 // Epoch is the number of times that the file was opened, this time included.
 func (db *DB) Epoch() int64 { return db.epoch }
-
-// Write runs fn in a transaction and commits it durably. Writes that come at the same time share a transaction, but each
-// stands or falls alone. The context ends the waiting and, between two statements, the write; a commit that has begun is
-// not interrupted, so that its outcome is known. Within fn only tx may write: another Write would wait for this one.
-func (db *DB) Write(ctx context.Context, fn func(ctx context.Context, tx *Tx) error) error {
-	return db.submit(&write{ctx: ctx, fn: fn})
-}
-
-// WriteAlone is Write, but where nobody else writes at the moment alone may do it in a statement that commits by itself. It
-// returns false if that is not possible; then fn does it.
-func (db *DB) WriteAlone(ctx context.Context, alone func(ctx context.Context) (done bool, err error), fn func(ctx context.Context, tx *Tx) error) error {
-	return db.submit(&write{ctx: ctx, alone: alone, fn: fn})
-}
-
-func (db *DB) checkEpoch(ctx context.Context, tx *sql.Tx) error {
-	var now int64
-	if err := tx.StmtContext(ctx, db.getEpoch).QueryRowContext(ctx).Scan(&now); err != nil { //nolint:sqlclosecheck // the transaction closes it
-		return err
-	}
-	if now != db.epoch {
-		return ErrStaleEpoch
-	}
-	return nil
-}
 
 // Close writes everything into the main file, releases it and then its lock.
 func (db *DB) Close() error {
