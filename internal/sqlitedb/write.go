@@ -63,4 +63,4 @@ func (e engine) RollbackTo(ctx context.Context, tx *Tx) error {
 func (e engine) Commit(_ context.Context, tx *Tx) error { return tx.Commit() }
 
 // Rollback does nothing after a commit.
-func (e engine) Rollback(_ context.Context, tx *Tx) { _ = tx.Tx.Rollback() }
+func (e engine) Rollback(_ context.Context, tx *Tx) { _ = tx.Rollback() }

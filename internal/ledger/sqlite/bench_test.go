@@ -7,7 +7,18 @@ import (
 	"testing"
 
 	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/ledger/ledgertest"
 )
+
+func openForBench(b *testing.B) opened {
+	b.Helper()
+	l, err := place{filepath.Join(b.TempDir(), "l.db")}.open(ledgertest.Signer(1))
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = l.Close() })
+	return l
+}
 
 // BenchmarkFloor is what an append is measured against: begin, insert the same leaf, commit.
 func BenchmarkFloor(b *testing.B) {
@@ -24,7 +35,7 @@ func BenchmarkFloor(b *testing.B) {
 			if err != nil {
 				b.Fatal(err)
 			}
-			leaf, _ := ledger.EncodeLeaf(entry("00000000"))
+			leaf, _ := ledger.EncodeLeaf(ledgertest.Entry("00000000"))
 			b.ResetTimer()
 			for i := 0; i < b.N; i += group {
 				tx, err := db.Begin()
@@ -47,12 +58,12 @@ func BenchmarkFloor(b *testing.B) {
 func BenchmarkAppend(b *testing.B) {
 	for _, group := range []int{1, 64} {
 		b.Run(fmt.Sprint(group), func(b *testing.B) {
-			l := open(b, filepath.Join(b.TempDir(), "l.db"))
+			l := openForBench(b)
 			entries := make([]ledger.Entry, group)
 			b.ResetTimer()
 			for i := 0; i < b.N; i += group {
 				for j := range entries {
-					entries[j] = entry(fmt.Sprintf("%08d", i+j))
+					entries[j] = ledgertest.Entry(fmt.Sprintf("%08d", i+j))
 				}
 				if _, err := l.Append(ctx, "hr", entries...); err != nil {
 					b.Fatal(err)
@@ -63,11 +74,11 @@ func BenchmarkAppend(b *testing.B) {
 }
 
 func BenchmarkProof(b *testing.B) {
-	l := open(b, filepath.Join(b.TempDir(), "l.db"))
+	l := openForBench(b)
 	const size = 1 << 14
 	var entries []ledger.Entry
 	for i := range size {
-		entries = append(entries, entry(fmt.Sprintf("%08d", i)))
+		entries = append(entries, ledgertest.Entry(fmt.Sprintf("%08d", i)))
 	}
 	r, err := l.Append(ctx, "hr", entries...)
 	if err != nil {

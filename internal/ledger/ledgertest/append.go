@@ -1,0 +1,233 @@
+package ledgertest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+	"time"
+
+	. "github.com/onsi/gomega" //nolint:staticcheck // the matchers read as sentences, as in all tests
+	"github.com/transparency-dev/merkle/proof"
+	"github.com/transparency-dev/merkle/rfc6962"
+	"golang.org/x/mod/sumdb/note"
+	"pgregory.net/rapid"
+
+	"github.com/lethe-dev/lethe/internal/ledger"
+)
+
+func testAppendReadProve(t *testing.T, e Engine) {
+	g := NewWithT(t)
+	place := e.New(t)
+	l := open(t, place)
+	_, err := l.Checkpoint(ctx, "hr")
+	g.Expect(err).To(MatchError(ledger.ErrNotFound))
+	g.Expect(l.Origins(ctx)).To(BeEmpty())
+	g.Expect(l.Entries(ctx, "hr", 0, 0)).To(BeEmpty())
+	g.Expect(l.Check(ctx, "hr", 0, nil)).To(Succeed())
+	g.Expect(l.Check(ctx, "hr", 1, make([]byte, 32))).To(MatchError(ledger.ErrTruncated))
+
+	r, err := l.Append(ctx, "hr", Entry("a"), Entry("b"), Entry("a"))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(r.Indexes).To(Equal([]uint64{0, 1, 0}))
+	g.Expect(r.Appended).To(Equal(2))
+	g.Expect(r.Checkpoint.OriginLine).To(Equal("lethe.dev/test/hr"))
+	first := r.Checkpoint
+
+	changed := Entry("b")
+	changed.Reason = "Other"
+	r, err = l.Append(ctx, "hr", changed)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(r.Indexes).To(Equal([]uint64{1}))
+	g.Expect(r.Appended).To(BeZero())
+	g.Expect(r.Checkpoint).To(Equal(first))
+
+	r, err = l.Append(ctx, "hr", Entry("b"), Entry("c"))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(r.Indexes).To(Equal([]uint64{1, 2}))
+	r, err = l.Append(ctx, "it", Entry("a"))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(r.Indexes).To(Equal([]uint64{0}), "origins are apart")
+	r, err = l.Append(ctx, "hr")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(r.Appended).To(BeZero())
+	_, err = l.Append(ctx, "Not a namespace", Entry("a"))
+	g.Expect(err).To(HaveOccurred())
+
+	for i := range 2 { // as it is, and opened anew
+		readAndProve(g, l, first)
+		if i == 0 {
+			g.Expect(l.Close()).To(Succeed())
+			l = open(t, place)
+			g.Expect(l.Epoch()).To(Equal(int64(2)))
+		}
+	}
+}
+
+// readAndProve reads what testAppendReadProve has appended; first was the checkpoint of the first two entries.
+func readAndProve(g Gomega, l Log, first ledger.SignedCheckpoint) {
+	records, err := l.Entries(ctx, "hr", 0, 0)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(records).To(HaveLen(3))
+	g.Expect(records[1].Entry).To(Equal(Entry("b")))
+	page, err := l.Entries(ctx, "hr", 1, 1)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(page).To(Equal(records[1:2]))
+	g.Expect(l.Origins(ctx)).To(Equal([]string{"hr", "it"}))
+	found, err := l.Find(ctx, "hr", "c")
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(found).To(Equal(records[2]))
+	_, err = l.Find(ctx, "it", "c")
+	g.Expect(err).To(MatchError(ledger.ErrNotFound))
+	g.Expect(l.Check(ctx, "hr", 2, first.Root)).To(Succeed())
+	g.Expect(l.Check(ctx, "hr", 2, make([]byte, 32))).To(MatchError(ledger.ErrForked))
+	g.Expect(l.Check(ctx, "hr", 4, first.Root)).To(MatchError(ledger.ErrTruncated))
+}
+
+// Nothing of ours: golang.org/x/mod/sumdb/note opens the checkpoint, transparency-dev/merkle checks the proofs, and the
+// leaves come out of the database by plain SQL.
+func testOthersToolsVerify(t *testing.T, e Engine) {
+	g := NewWithT(t)
+	place := e.New(t)
+	l := open(t, place)
+	var checkpoints []ledger.SignedCheckpoint
+	for i := range 37 {
+		r, err := l.Append(ctx, "hr", Entry(fmt.Sprint(i)))
+		g.Expect(err).NotTo(HaveOccurred())
+		checkpoints = append(checkpoints, r.Checkpoint)
+	}
+	verifierKey, err := Signer(1).VerifierKeyFor("hr")
+	g.Expect(err).NotTo(HaveOccurred())
+
+	verifier, err := note.NewVerifier(verifierKey)
+	g.Expect(err).NotTo(HaveOccurred())
+	last, err := note.Open(checkpoints[36].Note, note.VerifierList(verifier))
+	g.Expect(err).NotTo(HaveOccurred())
+	var origin, root64 string
+	var size uint64
+	_, err = fmt.Sscanf(last.Text, "%s\n%d\n%s\n", &origin, &size, &root64)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(origin).To(Equal(verifier.Name()))
+	g.Expect(size).To(Equal(uint64(37)))
+
+	leaves := place.Leaves(t)
+	g.Expect(leaves).To(HaveLen(37))
+	for i := range uint64(37) {
+		hashes, err := l.InclusionProof(ctx, "hr", i, size)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(proof.VerifyInclusion(rfc6962.DefaultHasher, i, size, rfc6962.DefaultHasher.HashLeaf(leaves[i]), hashes, checkpoints[36].Root)).To(Succeed())
+		hashes, err = l.ConsistencyProof(ctx, "hr", i+1, size)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(proof.VerifyConsistency(rfc6962.DefaultHasher, i+1, size, hashes, checkpoints[i].Root, checkpoints[36].Root)).To(Succeed())
+	}
+	_, err = l.InclusionProof(ctx, "hr", 37, 37)
+	g.Expect(err).To(MatchError(ledger.ErrNotFound))
+	_, err = l.InclusionProof(ctx, "hr", 1, 38)
+	g.Expect(err).To(MatchError(ledger.ErrNotFound))
+}
+
+// The way entries come in, alone or in groups, with repetitions, changes nothing about the tree.
+func testTreeDependsOnEntriesOnly(t *testing.T, e Engine) {
+	rapid.Check(t, func(rt *rapid.T) {
+		g := NewWithT(rt)
+		place := e.New(t)
+		l, err := place.Open(Signer(1))
+		g.Expect(err).NotTo(HaveOccurred())
+		defer func() { _ = l.Close() }()
+		var tree ledger.Tree
+		var known []ledger.Checkpoint
+		index := map[string]uint64{}
+		for range rapid.IntRange(1, 8).Draw(rt, "appends") {
+			keys := rapid.SliceOfN(rapid.StringMatching("[a-f][a-d]"), 1, 6).Draw(rt, "keys")
+			var entries []ledger.Entry
+			var want []uint64
+			for _, key := range keys {
+				entries = append(entries, Entry(key))
+				if _, ok := index[key]; !ok {
+					index[key] = tree.Size()
+					leaf, _ := ledger.EncodeLeaf(Entry(key))
+					tree, _, _ = tree.With(ledger.LeafHash(leaf))
+				}
+				want = append(want, index[key])
+			}
+			r, err := l.Append(ctx, "hr", entries...)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(r.Indexes).To(Equal(want))
+			g.Expect(r.Checkpoint.Root).To(Equal(tree.Root()))
+			known = append(known, r.Checkpoint.Checkpoint)
+			if rapid.Bool().Draw(rt, "reopen") {
+				g.Expect(l.Close()).To(Succeed())
+				l, err = place.Open(Signer(1))
+				g.Expect(err).NotTo(HaveOccurred())
+			}
+		}
+		Verify(rt, l, "hr", known)
+	})
+}
+
+// More entries than one statement takes.
+func testLargeAppends(t *testing.T, e Engine) {
+	g := NewWithT(t)
+	l := open(t, e.New(t))
+	var known []ledger.Checkpoint
+	total := 0
+	for _, n := range []int{1, 63, 64, 65, 200, 1000} {
+		entries := make([]ledger.Entry, 0, n+1)
+		for i := range n {
+			entries = append(entries, Entry(fmt.Sprint(total+i)))
+		}
+		r, err := l.Append(ctx, "hr", append(entries, Entry("0"))...) // the last one is there already
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(r.Appended).To(Equal(n))
+		g.Expect(r.Indexes).To(HaveLen(n + 1))
+		g.Expect(r.Indexes[0]).To(Equal(uint64(total)))
+		g.Expect(r.Indexes[n]).To(BeZero())
+		total += n
+		g.Expect(r.Checkpoint.Size).To(Equal(uint64(total)))
+		known = append(known, r.Checkpoint.Checkpoint)
+		r, err = l.Append(ctx, "hr", entries...)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(r.Appended).To(BeZero(), "all keys are known")
+	}
+	Verify(t, l, "hr", known)
+}
+
+func testConcurrentAppends(t *testing.T, e Engine) {
+	g := NewWithT(t)
+	l := open(t, e.New(t))
+	var group sync.WaitGroup
+	var mu sync.Mutex
+	seen := map[uint64]bool{}
+	for w := range 8 {
+		group.Go(func() {
+			for i := range 40 {
+				r, err := l.Append(ctx, "hr", Entry(fmt.Sprint(w, i)))
+				mu.Lock()
+				if err == nil {
+					seen[r.Indexes[0]] = true
+				}
+				mu.Unlock()
+				_, _ = l.InclusionProof(ctx, "hr", 0, r.Checkpoint.Size)
+			}
+		})
+	}
+	group.Wait()
+	g.Expect(seen).To(HaveLen(320))
+	Verify(t, l, "hr", nil)
+}
+
+func testCancelled(t *testing.T, e Engine) {
+	g := NewWithT(t)
+	l := open(t, e.New(t))
+	_, err := l.Append(ctx, "hr", Entry("a"))
+	g.Expect(err).NotTo(HaveOccurred())
+	release := l.Hold(t)
+	short, cancel := context.WithTimeout(ctx, 20*time.Millisecond)
+	defer cancel()
+	_, err = l.Append(short, "hr", Entry("b"))
+	g.Expect(errors.Is(err, context.DeadlineExceeded)).To(BeTrue())
+	release()
+	_, err = l.Find(ctx, "hr", "b")
+	g.Expect(err).To(MatchError(ledger.ErrNotFound))
+}

@@ -1,0 +1,263 @@
+// Package treelog is what ledger stores have in common, whatever database they keep the ledger in: origins and their tips,
+// what a transaction adds, one signed checkpoint per commit, proofs and checks. A store puts a Database under it.
+package treelog
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/lethe-dev/lethe/internal/ledger"
+)
+
+// indexBits are the lower bits of an entry's id: its index in the origin's tree. The upper ones are the origin's number.
+const indexBits = 40
+
+// IndexMask is the greatest index.
+const IndexMask = 1<<indexBits - 1
+
+// KeySize is the length of the hash of an idempotency key.
+const KeySize = 16
+
+// KeyHash is the first 128 bits of SHA-256 of an origin's number and a key: keys are short and made by Lethe, and the index
+// stays small.
+type KeyHash [KeySize]byte
+
+// Row is an entry at its place. Whoever writes it keeps none of its slices.
+type Row struct {
+	ID   int64
+	Key  KeyHash
+	Leaf []byte
+	// Nodes are 32 bytes for each complete subtree that ends with this entry, from the leaf's own hash upwards.
+	Nodes []byte
+}
+
+// First tells whether a row begins its tree: none is before it.
+func (r Row) First() bool { return r.ID&IndexMask == 0 }
+
+// Stored is an entry as it is read.
+type Stored struct {
+	ID   int64
+	Leaf []byte
+}
+
+// Node is a subtree's hash: in the row of the entry that completed it, at the place of its level.
+type Node struct {
+	ID    int64
+	Level uint
+}
+
+// Tx is a transaction of the database, which one write or several share.
+type Tx interface {
+	comparable
+	BeforeCommit(func(ctx context.Context) error)
+	AfterCommit(func(committed bool))
+	OnUndo(func())
+}
+
+// Database keeps rows. What is read is what was committed; within a transaction nobody else writes.
+type Database[T Tx] interface {
+	// Write runs fn in a transaction, durable when it returns; transactions follow one another. A process that was overtaken
+	// is refused.
+	Write(ctx context.Context, fn func(ctx context.Context, tx T) error) error
+	// WriteAlone is Write, but where nobody else writes at the moment alone may do it in a statement that commits by itself.
+	WriteAlone(ctx context.Context, alone func(ctx context.Context) (done bool, err error), fn func(ctx context.Context, tx T) error) error
+
+	// Origin finds the number of an origin; 0 is none.
+	Origin(ctx context.Context, name string) (number int64, err error)
+	// Origins names those that have entries.
+	Origins(ctx context.Context) ([]string, error)
+	// Last reads the last row in a range of ids; id 0 is none.
+	Last(ctx context.Context, from, to int64) (id int64, checkpoint []byte, err error)
+	// Nodes reads subtrees' hashes; a missing one is nil.
+	Nodes(ctx context.Context, nodes []Node) ([][]byte, error)
+	// Page reads up to limit rows in a range of ids.
+	Page(ctx context.Context, from, to int64, limit int) ([]Stored, error)
+	// Find looks for a key; nil is none.
+	Find(ctx context.Context, key KeyHash) (*Stored, error)
+
+	// AddOrigin numbers a new origin.
+	AddOrigin(ctx context.Context, tx T, name string) (number int64, err error)
+	// Known tells the ids of those keys that the database has.
+	Known(ctx context.Context, tx T, keys []KeyHash) (map[KeyHash]int64, error)
+	// Insert adds rows that follow one another, the last one with the checkpoint. It returns false, and adds nothing, if the
+	// row before the first is not there.
+	Insert(ctx context.Context, tx T, rows []Row, checkpoint []byte) (bool, error)
+	// InsertAlone is Insert in one statement that commits by itself. It returns false too if one of the keys is there, if this
+	// process was overtaken, or if the rows are too many; why is for the caller to find out in a transaction.
+	InsertAlone(ctx context.Context, rows []Row, checkpoint []byte) (bool, error)
+
+	// Translate gives the database's errors the names that the package ledger has for them.
+	Translate(err error) error
+}
+
+// Options of a ledger.
+type Options struct {
+	// LogName is the name of this installation's log, such as "lethe.dev/<cluster id>".
+	LogName string
+	// Signer signs checkpoints; make it with ledger.NewSigner. A signer that cannot be named after an origin signs under
+	// its own name.
+	Signer note.Signer
+}
+
+// Log implements ledger.Log.
+type Log[T Tx] struct {
+	db      Database[T]
+	options Options
+
+	growth *growth[T] // of the transaction that is open; writes follow one another
+
+	mu      sync.RWMutex
+	origins map[string]*origin
+}
+
+// origin is what is known of one tree. Its tip changes only when a write has ended; readers take it under the lock.
+type origin struct {
+	number int64
+	line   string
+	signer note.Signer
+	tip    *tip   // nil after a write whose outcome is not known
+	least  uint64 // the size that the tree is known to have had
+}
+
+type tip struct {
+	tree       ledger.Tree
+	checkpoint ledger.SignedCheckpoint
+}
+
+func (o *origin) id(index uint64) int64 { return o.number<<indexBits | int64(index) }
+
+// New makes the ledger of an open database.
+func New[T Tx](db Database[T], options Options) (*Log[T], error) {
+	if options.LogName == "" || options.Signer == nil {
+		return nil, errors.New("open ledger: it needs a name and a signer")
+	}
+	return &Log[T]{db: db, options: options, origins: map[string]*origin{}}, nil
+}
+
+// failed says what failed.
+func (l *Log[T]) failed(doing string, err error) error {
+	return fmt.Errorf("%s: %w", doing, l.db.Translate(err))
+}
+
+// origin finds an origin, or nil if it has no entry yet.
+func (l *Log[T]) origin(ctx context.Context, name string) (*origin, error) {
+	l.mu.RLock()
+	o := l.origins[name]
+	l.mu.RUnlock()
+	if o != nil {
+		return o, nil
+	}
+	if err := ledger.CheckOrigin(name); err != nil {
+		return nil, err
+	}
+	number, err := l.db.Origin(ctx, name)
+	if err != nil {
+		return nil, l.failed("look for origin", err)
+	}
+	if number == 0 {
+		return nil, nil
+	}
+	if o, err = l.newOrigin(name, number); err != nil {
+		return nil, err
+	}
+	return l.remember(name, o), nil
+}
+
+func (l *Log[T]) newOrigin(name string, number int64) (*origin, error) {
+	o := &origin{number: number, line: ledger.OriginLine(l.options.LogName, name), signer: l.options.Signer}
+	if s, ok := l.options.Signer.(*ledger.Signer); ok {
+		named, err := s.Named(o.line)
+		if err != nil {
+			return nil, err
+		}
+		o.signer = named
+	}
+	return o, nil
+}
+
+// remember keeps an origin that is in the database; of two the first stays.
+func (l *Log[T]) remember(name string, o *origin) *origin {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if known := l.origins[name]; known != nil {
+		return known
+	}
+	l.origins[name] = o
+	return o
+}
+
+// currentTip returns an origin's tip and reads it where it is not known. A write that ends meanwhile knows better.
+func (l *Log[T]) currentTip(ctx context.Context, o *origin) (*tip, error) {
+	l.mu.RLock()
+	t, least := o.tip, o.least
+	l.mu.RUnlock()
+	if t != nil {
+		return t, nil
+	}
+	t, err := l.loadTip(ctx, o)
+	if err != nil {
+		return nil, l.failed("read the ledger's tip", err)
+	}
+	if t.tree.Size() < least {
+		return nil, ledger.ErrTruncated
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if o.tip == nil || o.tip.tree.Size() < t.tree.Size() {
+		o.know(t)
+	}
+	return o.tip, nil
+}
+
+// know takes a tip that is in the database; call it with the lock.
+func (o *origin) know(t *tip) { o.tip, o.least = t, t.tree.Size() }
+
+// committed makes a new tip known.
+func (l *Log[T]) committed(o *origin, t *tip) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	o.know(t)
+}
+
+// forget makes the next one look into the database: whether a write was committed is not known for certain.
+func (l *Log[T]) forget(o *origin) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	o.tip = nil
+}
+
+// loadTip reads the tip and checks that tree, checkpoint and key belong together.
+func (l *Log[T]) loadTip(ctx context.Context, o *origin) (*tip, error) {
+	id, text, err := l.db.Last(ctx, o.id(0), o.id(IndexMask))
+	if err != nil {
+		return nil, err
+	}
+	if id == 0 {
+		return &tip{}, nil
+	}
+	tree, err := ledger.LoadTree(ctx, uint64(id&IndexMask)+1, l.nodeReader(o))
+	if err != nil {
+		return nil, err
+	}
+	checkpoint, err := ledger.ReadCheckpoint(text)
+	if err != nil {
+		return nil, fmt.Errorf("%w: its last entry has no checkpoint", ledger.ErrCorrupt)
+	}
+	if checkpoint.OriginLine != o.line || checkpoint.Size != tree.Size() || string(checkpoint.Root) != string(tree.Root()) {
+		return nil, fmt.Errorf("%w: the last checkpoint does not fit the tree", ledger.ErrCorrupt)
+	}
+	if s, ok := o.signer.(*ledger.Signer); ok {
+		verifier, err := s.Verifier()
+		if err != nil {
+			return nil, err
+		}
+		if _, err := ledger.OpenCheckpoint(text, o.line, verifier); err != nil {
+			return nil, ledger.ErrWrongKey
+		}
+	}
+	return &tip{tree: tree, checkpoint: checkpoint}, nil
+}
