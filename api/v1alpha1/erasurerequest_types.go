@@ -192,6 +192,35 @@ type MapReference struct {
 	Generation int64 `json:"generation,omitempty"`
 }
 
+// CertificateReference names the newest certificate of a request.
+type CertificateReference struct {
+	// name of the ErasureCertificate.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Name string `json:"name,omitempty"`
+
+	// number counts the certificates of the request from 1.
+	// +required
+	// +kubebuilder:validation:Minimum=1
+	Number int64 `json:"number,omitempty"`
+
+	// digest of the certificate as the ledger's entry holds it, for example sha256:9f86d0...
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Digest string `json:"digest,omitempty"`
+
+	// ledgerIndex is the place of the ledger's entry that commits to the certificate.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	LedgerIndex int64 `json:"ledgerIndex"`
+
+	// issuedAt is when the run ended.
+	// +required
+	IssuedAt metav1.Time `json:"issuedAt,omitzero"`
+}
+
 // AcknowledgedCommands repeats the nonces of the commands that were taken.
 type AcknowledgedCommands struct {
 	// retry nonce.
@@ -293,6 +322,10 @@ type ErasureRequestStatus struct {
 	// +listType=atomic
 	// +kubebuilder:validation:MaxItems=50
 	Retained []RetainedData `json:"retained,omitempty"`
+
+	// certificate of the erasure, the newest one.
+	// +optional
+	Certificate *CertificateReference `json:"certificate,omitempty"`
 
 	// history of stages, the newest last, at most 20.
 	// +optional

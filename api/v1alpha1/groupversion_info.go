@@ -23,6 +23,7 @@ func addKnownTypes(s *runtime.Scheme) error {
 		&LegalHold{}, &LegalHoldList{},
 		&ErasureRequest{}, &ErasureRequestList{},
 		&DeletionRun{}, &DeletionRunList{},
+		&ErasureCertificate{}, &ErasureCertificateList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

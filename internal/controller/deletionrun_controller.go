@@ -193,6 +193,9 @@ func (r *DeletionRunReconciler) execute(ctx context.Context, run *v1alpha1.Delet
 		return outcome{}, cause
 	}
 	o, err := r.after(ctx, run, record, cause)
+	if err == nil {
+		err = r.publish(ctx, run, record)
+	}
 	r.project(run, record)
 	return o, err
 }

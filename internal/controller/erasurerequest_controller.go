@@ -41,6 +41,7 @@ var (
 	crashEndRecorded      = crash.Define("request/end-recorded")
 	crashEnded            = crash.Define("request/ended")
 	crashCleaned          = crash.Define("request/identities-destroyed")
+	crashCertificate      = crash.Define("request/certificate-published")
 	crashOrphanEnded      = crash.Define("request/orphan-ended")
 	crashOrphanReleased   = crash.Define("request/orphan-released")
 )
@@ -85,6 +86,8 @@ type session struct {
 	record   *state.Request
 	// recorded is true where the run has recorded the end in the ledger, with its counts.
 	recorded bool
+	// again is true where somebody asked to look again.
+	again bool
 	// orphanEnded is true where a claim ended a request whose object is gone, which may have changed the subject's records.
 	orphanEnded bool
 }

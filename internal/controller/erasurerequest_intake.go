@@ -54,7 +54,8 @@ func (s *session) receive(ctx context.Context) (o outcome, done bool, err error)
 		return o, true, err
 	}
 	record := &state.Request{UID: string(s.er.UID), Namespace: s.er.Namespace, Name: s.er.Name, Handle: randomHandle(), SubjectPseudonym: pseudonym,
-		Phase: string(v1alpha1.PhasePending), ReceivedAt: now, DueAt: due}
+		Phase: string(v1alpha1.PhasePending), ReceivedAt: now, DueAt: due,
+		Source: string(s.er.Spec.Source), Scope: s.er.Spec.Scope, Timing: string(s.er.Spec.Timing)}
 	if ref := s.er.Spec.Subject.IdentitiesSecretRef; ref != nil {
 		record.IdentitiesSecret = ref.Name
 	}
@@ -312,6 +313,7 @@ func (s *session) confirm(ctx context.Context, snapshot v1alpha1.PolicySnapshot,
 	}
 	crashConfirmRecorded.Hit()
 	s.record.ConfirmedAt, s.record.ScheduledAt, s.record.IdentitiesMAC = &now, &scheduled, subject.identitiesMAC
+	s.record.Timing = string(s.er.Spec.Timing)
 	if s.er.Spec.Approved {
 		s.record.ApprovedAt = &now
 	}

@@ -69,7 +69,7 @@ func (s *session) expedite(ctx context.Context) error {
 	if err := s.journal(ctx, "expedited", ledger.Entry{Kind: ledger.KindErasureExpedited, Attributes: map[string]string{"scheduledAt": formatTime(now)}}); err != nil {
 		return err
 	}
-	s.record.ScheduledAt = &now
+	s.record.ScheduledAt, s.record.Timing = &now, string(s.er.Spec.Timing)
 	return s.save(ctx)
 }
 
@@ -300,6 +300,9 @@ func (s *session) afterEnd(ctx context.Context) (outcome, error) {
 		return outcome{}, err
 	}
 	crashCleaned.Hit()
+	if err := s.publish(ctx); err != nil {
+		return outcome{}, err
+	}
 	if s.record.PurgeAt != nil && !s.now().Before(*s.record.PurgeAt) && s.er.DeletionTimestamp.IsZero() {
 		return outcome{}, s.purge(ctx)
 	}

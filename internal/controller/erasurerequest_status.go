@@ -48,6 +48,7 @@ func (s *session) commands(ctx context.Context) (o outcome, done bool, err error
 		Abandon: truncate(s.er.Annotations[v1alpha1.AnnotationAbandon], 128),
 		Recheck: truncate(s.er.Annotations[v1alpha1.AnnotationRecheck], 128),
 	}
+	s.again = asked.Recheck != known.Recheck
 	if asked == known || asked == (v1alpha1.AcknowledgedCommands{}) {
 		return o, false, nil
 	}

@@ -140,20 +140,25 @@ func (r *run) finish(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	before, pending := *r.record, len(r.pending)
 	r.note(ledger.Entry{Key: "completed", Kind: ledger.KindErasureCompleted, Counts: ledgerCounts(plan.Counts, plan.Retained),
 		Attributes: map[string]string{"planDigest": r.record.PlanDigest}})
 	if err := r.complete(Outcome{Counts: plan.Counts, Retained: plan.Retained}); err != nil {
 		return err
 	}
-	err = r.save(ctx, func(tx state.Tx) error {
-		for i := range residues {
-			if err := tx.PutResidue(&residues[i]); err != nil {
-				return err
+	keep, err := r.certify(ctx, residues, nil)
+	if err == nil {
+		err = r.save(ctx, keep, func(tx state.Tx) error {
+			for i := range residues {
+				if err := tx.PutResidue(&residues[i]); err != nil {
+					return err
+				}
 			}
-		}
-		return tx.PutTombstones(tombstones)
-	})
+			return tx.PutTombstones(tombstones)
+		})
+	}
 	if err != nil {
+		*r.record, r.pending = before, r.pending[:pending] // what is saved now must not look like an end
 		return err
 	}
 	crashFinished.Hit()
@@ -363,18 +368,23 @@ func (r *run) finishResidue(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	counts := r.graph.CountsWithout(r.material.Plan.Counts, r.material.Plan.Steps, r.material.Evidence, r.material.Facts)
-	r.note(ledger.Entry{Key: "completed", Kind: ledger.KindRunCompleted, Counts: ledgerCounts(counts, nil), Reason: v1alpha1.ReasonErased})
-	if err := r.complete(Outcome{Counts: counts}); err != nil {
-		return err
-	}
 	tombstones, err := r.tombstones(ctx, r.material.Tombstones)
 	if err != nil {
 		return err
 	}
+	counts := r.graph.CountsWithout(r.material.Plan.Counts, r.material.Plan.Steps, r.material.Evidence, r.material.Facts)
+	before, pending := *r.record, len(r.pending)
+	r.note(ledger.Entry{Key: "completed", Kind: ledger.KindRunCompleted, Counts: ledgerCounts(counts, nil), Reason: v1alpha1.ReasonErased})
+	if err := r.complete(Outcome{Counts: counts}); err != nil {
+		return err
+	}
 	residue.State, residue.Sealed, residue.RunName, residue.AlsoKnownAs = state.ResidueDone, nil, r.task.Name, nil
-	err = r.save(ctx, func(tx state.Tx) error { return errors.Join(tx.PutResidue(residue), tx.PutTombstones(tombstones)) })
+	keep, err := r.certifyResidue(ctx, residue, counts)
+	if err == nil {
+		err = r.save(ctx, keep, func(tx state.Tx) error { return errors.Join(tx.PutResidue(residue), tx.PutTombstones(tombstones)) })
+	}
 	if err != nil {
+		*r.record, r.pending = before, r.pending[:pending]
 		return err
 	}
 	crashFinished.Hit()

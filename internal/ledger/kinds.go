@@ -37,5 +37,7 @@ const (
 	KindHoldChanged = "hold.changed"
 	KindHoldLifted  = "hold.lifted"
 
+	KindCertificateIssued = "certificate.issued" // Attributes hold the digest of what a request's certificate says
+
 	KindKeyDestroyed = "key.destroyed"
 )

@@ -23,12 +23,18 @@ const (
 	// stateBinding is the ConfigMap in the operator's namespace that names the one state store of this cluster.
 	stateBinding    = "lethe-state-store"
 	stateBindingKey = "id"
+	// publishedKey is the ConfigMap in the operator's namespace with the key that the ledger's checkpoints are verified with.
+	publishedKey    = "lethe-ledger-key"
+	publishedKeyKey = "key"
 )
 
 // waitForVault opens the vault, and waits, alive but not ready, while another process has it.
 func waitForVault(ctx context.Context, c client.Client, o Options) (*Vault, keys.Store, *ledger.Signer, error) {
 	keyStore := keyskubernetes.New(c, c, o.Namespace)
 	opts, err := vaultOptions(ctx, c, keyStore, o)
+	if err == nil {
+		err = publishKey(ctx, c, o.Namespace, opts.Signer.VerifierKey())
+	}
 	if err != nil {
 		return nil, nil, nil, err
 	}
@@ -120,4 +126,22 @@ func bindState(ctx context.Context, c client.Client, namespace, id string, adopt
 	}
 	binding.Data = map[string]string{stateBindingKey: id}
 	return c.Update(ctx, binding)
+}
+
+// publishKey shows the public key of the ledger to those who verify: they keep it, with checkpoints, where this cluster's
+// administrators cannot reach.
+func publishKey(ctx context.Context, c client.Client, namespace, key string) error {
+	shown := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: publishedKey, Namespace: namespace}, Data: map[string]string{publishedKeyKey: key + "\n"}}
+	err := c.Create(ctx, shown)
+	if apierrors.IsAlreadyExists(err) {
+		before := &corev1.ConfigMap{}
+		if err = c.Get(ctx, client.ObjectKeyFromObject(shown), before); err == nil && before.Data[publishedKeyKey] != shown.Data[publishedKeyKey] {
+			before.Data = shown.Data
+			err = c.Update(ctx, before)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("the ConfigMap %s in namespace %s: %w", publishedKey, namespace, err)
+	}
+	return nil
 }

@@ -49,6 +49,8 @@ type Reader interface {
 	Tombstone(ctx context.Context, namespace, store, entity, mac string) (*Tombstone, error)
 	// SchemaBaseline of a map by the UID of its object.
 	SchemaBaseline(ctx context.Context, mapUID string) (*SchemaBaseline, error)
+	// Certificate is the newest one of a request.
+	Certificate(ctx context.Context, requestUID string) (*Certificate, error)
 	// Checkpoint is the newest one known of a ledger's origin.
 	Checkpoint(ctx context.Context, origin string) (*Checkpoint, error)
 }
@@ -77,6 +79,8 @@ type Tx interface {
 	PutSchemaBaseline(b SchemaBaseline) error
 	// DeleteSchemaBaseline removes that of a map that is gone; where there is none it does nothing.
 	DeleteSchemaBaseline(mapUID string) error
+	// PutCertificate adds a certificate. ErrConflict if the request has one of that number.
+	PutCertificate(c Certificate) error
 	// Append adds entries to the ledger in the same transaction, as ledger.Log.Append does, and remembers the checkpoint that
 	// covers them. The receipt's checkpoint is signed when Update has returned.
 	Append(origin string, entries ...ledger.Entry) (*ledger.Receipt, error)

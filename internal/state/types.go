@@ -17,6 +17,11 @@ type Request struct {
 	Phase string `json:"phase,omitempty"`
 	Stage string `json:"stage,omitempty"`
 
+	// Source, Scope and Timing are what the request asked for when it was received, Timing as it is now.
+	Source string `json:"source,omitempty"`
+	Scope  string `json:"scope,omitempty"`
+	Timing string `json:"timing,omitempty"`
+
 	ReceivedAt          time.Time  `json:"receivedAt"`
 	DueAt               time.Time  `json:"dueAt"`
 	ConfirmedAt         *time.Time `json:"confirmedAt,omitempty"`
@@ -163,6 +168,19 @@ type SchemaBaseline struct {
 	Generation int64
 	// Tables in the planner's compressed form.
 	Tables []byte
+}
+
+// Certificate is what was attested of a request. It is never changed: what happens later makes one with a higher number.
+type Certificate struct {
+	RequestUID string
+	Namespace  string
+	// Number counts the certificates of a request from 1.
+	Number int64
+	// Key of the ledger's entry that holds the digest of the body.
+	EntryKey string
+	IssuedAt time.Time
+	// Body is canonical JSON.
+	Body []byte
 }
 
 // Checkpoint of a ledger's origin.

@@ -65,8 +65,9 @@ const (
 )
 
 var readQueries = []string{selectRequest, selectFinished, selectRun, selectHold, selectHolds, selectResidue, selectResidues, countOpen,
-	selectDue, selectClaim, selectTombstone, selectCheckpoint, selectBaseline, selectEpoch}
+	selectDue, selectClaim, selectTombstone, selectCheckpoint, selectBaseline, selectCertificate,
+	selectEpoch}
 
-var writeQueries = []string{upsertBaseline, deleteBaseline, selectDigest, insertRequest, updateRequest, insertRun, updateRun, insertResidue, updateResidue,
+var writeQueries = []string{upsertBaseline, deleteBaseline, insertCertificate, selectDigest, insertRequest, updateRequest, insertRun, updateRun, insertResidue, updateResidue,
 	deleteResidueHolds, insertResidueHold, countResidueHolds, countHoldResidues, upsertSealed, deleteSealed, upsertHold, liftHold,
 	insertClaim, releaseClaims, upsertTombstone, upsertCheckpoint, unlinkRequest}

@@ -236,3 +236,26 @@ func testDestroyed(t *testing.T, e Engine) {
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(last.Sealed).To(BeEmpty())
 }
+
+// Certificates are counted and never replaced.
+func testCertificates(t *testing.T, e Engine) {
+	g := NewWithT(t)
+	s := open(t, e.New(t))
+	_, err := s.Certificate(ctx, "r1")
+	g.Expect(err).To(MatchError(state.ErrNotFound))
+	put := func(c state.Certificate) error {
+		return s.Update(ctx, func(tx state.Tx) error { return tx.PutCertificate(c) })
+	}
+	first := state.Certificate{RequestUID: "r1", Namespace: "hr", Number: 1, EntryKey: "h/certificate/1", IssuedAt: start, Body: []byte(`{"number":1}`)}
+	g.Expect(put(first)).To(Succeed())
+	g.Expect(s.Certificate(ctx, "r1")).To(Equal(&first))
+	second := first
+	second.Number, second.Body = 2, []byte(`{"number":2}`)
+	g.Expect(put(second)).To(Succeed())
+	other := first
+	other.Body = []byte(`{}`)
+	g.Expect(put(other)).To(MatchError(state.ErrConflict))
+	g.Expect(s.Certificate(ctx, "r1")).To(Equal(&second))
+	_, err = s.Certificate(ctx, "r2")
+	g.Expect(err).To(MatchError(state.ErrNotFound))
+}
