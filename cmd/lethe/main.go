@@ -26,7 +26,8 @@ func main() {
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newManagerCommand(), newGenerateMapCommand(), newValidateCommand(), newFingerprintCommand())
+	root.AddCommand(newManagerCommand(), newGenerateMapCommand(), newValidateCommand(), newFingerprintCommand(),
+		newVerifyCommand(), newLedgerCommand())
 	if crash.Enabled {
 		root.AddCommand(&cobra.Command{Use: "crash-points", Hidden: true, Args: cobra.NoArgs, Run: func(cmd *cobra.Command, _ []string) {
 			for _, p := range crash.Points() {

@@ -20,7 +20,7 @@ import (
 )
 
 // execute runs a command and returns what it prints, with its exit status.
-func execute(t *testing.T, cmd *cobra.Command, args ...string) (out string, code int) {
+func execute(t interface{ Helper() }, cmd *cobra.Command, args ...string) (out string, code int) {
 	t.Helper()
 	var buffer bytes.Buffer
 	cmd.SilenceUsage, cmd.SilenceErrors = true, true

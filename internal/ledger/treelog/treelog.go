@@ -128,7 +128,10 @@ type tip struct {
 	checkpoint ledger.SignedCheckpoint
 }
 
-func (o *origin) id(index uint64) int64 { return o.number<<indexBits | int64(index) }
+func (o *origin) id(index uint64) int64 { return ID(o.number, index) }
+
+// ID is the id of the entry at an index of an origin's tree.
+func ID(origin int64, index uint64) int64 { return origin<<indexBits | int64(index) }
 
 // New makes the ledger of an open database.
 func New[T Tx](db Database[T], options Options) (*Log[T], error) {

@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"strings"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lethe-dev/lethe/internal/ledger"
+	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
+)
+
+// ledgerFlags say which ledger a command reads.
+type ledgerFlags struct {
+	path, namespace, output, earlier string
+}
+
+func newLedgerCommand() *cobra.Command {
+	cmd := &cobra.Command{Use: "ledger", Short: "Export the ledger for those who verify it", Args: cobra.NoArgs}
+	cmd.AddCommand(newLedgerExportCommand(), newLedgerCheckpointCommand(), newLedgerConsistencyCommand(), newLedgerKeyCommand())
+	return cmd
+}
+
+func (f *ledgerFlags) register(cmd *cobra.Command) *cobra.Command {
+	cmd.Flags().StringVar(&f.path, "ledger-path", "/var/lib/lethe/ledger.db", "file of the ledger, of an operator that is stopped or running, or a copy; it is not changed")
+	cmd.Flags().StringVarP(&f.namespace, "namespace", "n", "", "namespace whose ledger it is")
+	return usage(cmd)
+}
+
+func newLedgerExportCommand() *cobra.Command {
+	f := &ledgerFlags{}
+	cmd := &cobra.Command{
+		Use:   "export --namespace NAMESPACE --output FILE.jsonl",
+		Short: "Write all entries of a ledger, and its checkpoint beside them",
+		Long: `Write all entries of a namespace's ledger, one on a line, in the canonical text that the tree hashes, and the signed
+checkpoint beside them in FILE.checkpoint. The entries are written as they are: lethe verify ledger tells whether they hold.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if f.output == "" {
+				return &exitError{code: 2, err: errors.New("name a file with --output")}
+			}
+			return f.open(cmd.Context(), func(file *ledgersqlite.File, checkpoint ledger.SignedCheckpoint) error {
+				if err := f.export(cmd.Context(), file, checkpoint); err != nil {
+					return err
+				}
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %d entries of %s\n%s: its checkpoint\n", f.output, checkpoint.Size, checkpoint.OriginLine, checkpointOf(f.output))
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVarP(&f.output, "output", "o", "", "file of the entries")
+	return f.register(cmd)
+}
+
+func newLedgerCheckpointCommand() *cobra.Command {
+	f := &ledgerFlags{}
+	return f.register(&cobra.Command{
+		Use:   "checkpoint --namespace NAMESPACE",
+		Short: "Print the newest signed checkpoint, to be kept elsewhere",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.open(cmd.Context(), func(_ *ledgersqlite.File, checkpoint ledger.SignedCheckpoint) error {
+				_, err := cmd.OutOrStdout().Write(checkpoint.Note)
+				return err
+			})
+		},
+	})
+}
+
+func newLedgerConsistencyCommand() *cobra.Command {
+	f := &ledgerFlags{}
+	cmd := &cobra.Command{
+		Use:   "consistency --namespace NAMESPACE --earlier CHECKPOINT",
+		Short: "Print a proof that the ledger continues a checkpoint that was kept, with the newest checkpoint",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.open(cmd.Context(), func(file *ledgersqlite.File, checkpoint ledger.SignedCheckpoint) error {
+				proof, err := f.prove(cmd.Context(), file, checkpoint)
+				if err == nil {
+					_, err = cmd.OutOrStdout().Write(proof)
+				}
+				return err
+			})
+		},
+	}
+	cmd.Flags().StringVar(&f.earlier, "earlier", "", "checkpoint that was kept")
+	return f.register(cmd)
+}
+
+func newLedgerKeyCommand() *cobra.Command {
+	var keys, namespace string
+	cmd := &cobra.Command{
+		Use:   "key --namespace NAMESPACE --key FILE",
+		Short: "Print the public key under the name of a namespace's ledger, for tools that know no other",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			text, err := os.ReadFile(keys)
+			if err != nil {
+				return &exitError{code: 2, err: fmt.Errorf("--key: the file cannot be read: %w", cause(err))}
+			}
+			list, err := ledger.ParseVerifierKeys(string(text))
+			if err == nil {
+				err = ledger.CheckOrigin(namespace)
+			}
+			if err != nil {
+				return &exitError{code: 2, err: err}
+			}
+			for _, k := range list {
+				text, err := k.Text(ledger.OriginLine(k.Name, namespace))
+				if err != nil {
+					return &exitError{code: 2, err: err}
+				}
+				if _, err := fmt.Fprintln(cmd.OutOrStdout(), text); err != nil {
+					return err
+				}
+			}
+			return nil
+		},
+	}
+	cmd.Flags().StringVar(&keys, "key", "", "file with the ledger's public key")
+	cmd.Flags().StringVarP(&namespace, "namespace", "n", "", "namespace whose ledger it is")
+	return usage(cmd)
+}
+
+// open opens the file and finds the namespace's newest checkpoint. All that can go wrong ends with status 2: nothing is verified here.
+func (f *ledgerFlags) open(ctx context.Context, use func(*ledgersqlite.File, ledger.SignedCheckpoint) error) error {
+	file, err := ledgersqlite.OpenFile(ctx, f.path)
+	if err != nil {
+		return &exitError{code: 2, err: err}
+	}
+	defer func() { _ = file.Close() }()
+	origins, err := file.Origins(ctx)
+	if err != nil {
+		return &exitError{code: 2, err: err}
+	}
+	text, err := file.Checkpoint(ctx, f.namespace)
+	if errors.Is(err, ledger.ErrNotFound) {
+		err = fmt.Errorf("--namespace %s: there is no ledger of it in %s; there are: %s", f.namespace, f.path, strings.Join(origins, ", "))
+	}
+	var checkpoint ledger.SignedCheckpoint
+	if err == nil {
+		checkpoint, err = ledger.ReadCheckpoint(text)
+	}
+	if err == nil {
+		err = use(file, checkpoint)
+	}
+	if err != nil {
+		return &exitError{code: 2, err: err}
+	}
+	return nil
+}
+
+func (f *ledgerFlags) export(ctx context.Context, file *ledgersqlite.File, checkpoint ledger.SignedCheckpoint) error {
+	err := writeWhole(f.output, func(to io.Writer) error {
+		for leaf, err := range file.Leaves(ctx, f.namespace, checkpoint.Size) {
+			if err != nil {
+				return err
+			}
+			if _, err := to.Write(append(leaf, '\n')); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return writeWhole(checkpointOf(f.output), func(to io.Writer) error {
+		_, err := to.Write(checkpoint.Note)
+		return err
+	})
+}
+
+func (f *ledgerFlags) prove(ctx context.Context, file *ledgersqlite.File, newest ledger.SignedCheckpoint) ([]byte, error) {
+	text, err := os.ReadFile(f.earlier)
+	if err != nil {
+		return nil, fmt.Errorf("--earlier: the file cannot be read: %w", cause(err))
+	}
+	earlier, err := ledger.ReadCheckpoint(text)
+	switch {
+	case err != nil:
+		return nil, fmt.Errorf("--earlier: %w", err)
+	case earlier.OriginLine != newest.OriginLine:
+		return nil, fmt.Errorf("--earlier: the checkpoint is of %s, this ledger is %s", earlier.OriginLine, newest.OriginLine)
+	case earlier.Size > newest.Size:
+		return nil, fmt.Errorf("--earlier: the checkpoint covers %d entries, this ledger has %d: it was cut short, or is an older copy", earlier.Size, newest.Size)
+	}
+	hashes, err := file.ConsistencyProof(ctx, f.namespace, earlier.Size, newest.Size)
+	if err != nil {
+		return nil, err
+	}
+	return ledger.ConsistencyProof{OldSize: earlier.Size, Hashes: hashes, Checkpoint: newest.Note}.Marshal(), nil
+}

@@ -1,0 +1,145 @@
+package ledgersqlite
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"errors"
+	"fmt"
+	"iter"
+	"net/url"
+	"os"
+	"path/filepath"
+
+	"github.com/transparency-dev/merkle/compact"
+
+	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/ledger/treelog"
+)
+
+// File reads ledgers from a file for whoever exports them: without the lock, without the key, and as they are, damaged or
+// not. It changes nothing; an operator that has the file open goes on undisturbed, because entries are only added.
+type File struct {
+	db *sql.DB
+}
+
+// OpenFile opens a file for reading.
+func OpenFile(ctx context.Context, path string) (*File, error) {
+	path, err := filepath.Abs(path)
+	if err != nil {
+		return nil, err
+	}
+	if info, err := os.Stat(path); err != nil || info.IsDir() {
+		return nil, fmt.Errorf("%s: there is no such file", path)
+	}
+	db, err := sql.Open("sqlite", "file:"+(&url.URL{Path: path}).EscapedPath()+"?mode=ro&_pragma=busy_timeout(5000)&_pragma=query_only(on)")
+	if err != nil {
+		return nil, err
+	}
+	f := &File{db: db}
+	if _, err := f.Origins(ctx); err != nil {
+		return nil, errors.Join(fmt.Errorf("%s holds no ledger that this release can read: %w", path, err), db.Close())
+	}
+	return f, nil
+}
+
+// Close closes the file.
+func (f *File) Close() error { return f.db.Close() }
+
+// Origins names all origins.
+func (f *File) Origins(ctx context.Context) (names []string, err error) {
+	rows, err := f.db.QueryContext(ctx, selectOrigins)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var name string
+		if err := rows.Scan(&name); err != nil {
+			return nil, err
+		}
+		names = append(names, name)
+	}
+	return names, rows.Err()
+}
+
+func (f *File) number(ctx context.Context, name string) (number int64, err error) {
+	err = f.db.QueryRowContext(ctx, selectOrigin, name).Scan(&number)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = ledger.ErrNotFound
+	}
+	return number, err
+}
+
+// Checkpoint returns the newest checkpoint as it was signed.
+func (f *File) Checkpoint(ctx context.Context, name string) ([]byte, error) {
+	o, err := f.number(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	var id int64
+	var text []byte
+	if err := f.db.QueryRowContext(ctx, selectLast, treelog.ID(o, 0), treelog.ID(o, treelog.IndexMask)).Scan(&id, &text); err != nil {
+		return nil, fmt.Errorf("%w: %w", ledger.ErrNotFound, err)
+	}
+	return text, nil
+}
+
+// Leaves are the texts of the first size entries, or of those that are there.
+func (f *File) Leaves(ctx context.Context, name string, size uint64) iter.Seq2[[]byte, error] {
+	return func(yield func([]byte, error) bool) {
+		o, err := f.number(ctx, name)
+		for from := uint64(0); err == nil && from < size; {
+			var page [][]byte
+			page, err = f.page(ctx, o, from, min(size-from, ledger.MaxPage))
+			for _, leaf := range page {
+				if !yield(leaf, nil) {
+					return
+				}
+			}
+			if from += uint64(len(page)); len(page) == 0 {
+				return
+			}
+		}
+		if err != nil {
+			yield(nil, err)
+		}
+	}
+}
+
+func (f *File) page(ctx context.Context, o int64, from, limit uint64) (leaves [][]byte, err error) {
+	rows, err := f.db.QueryContext(ctx, selectPage, treelog.ID(o, from), treelog.ID(o, treelog.IndexMask), int64(limit))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var id int64
+		var leaf []byte
+		if err := rows.Scan(&id, &leaf); err != nil {
+			return nil, err
+		}
+		leaves = append(leaves, leaf)
+	}
+	return leaves, rows.Err()
+}
+
+// ConsistencyProof proves that the tree of size newer continues the one of size older.
+func (f *File) ConsistencyProof(ctx context.Context, name string, older, newer uint64) ([][]byte, error) {
+	o, err := f.number(ctx, name)
+	if err != nil {
+		return nil, err
+	}
+	return ledger.ProveConsistency(ctx, older, newer, func(ctx context.Context, ids []compact.NodeID) ([][]byte, error) {
+		hashes := make([][]byte, len(ids))
+		for i, id := range ids {
+			if err := f.db.QueryRowContext(ctx, selectNode, nodeOffset(id), treelog.ID(o, ledger.CompletedBy(id))).Scan(&hashes[i]); err != nil {
+				return nil, fmt.Errorf("%w: node %d of level %d is missing", ledger.ErrCorrupt, id.Index, id.Level)
+			}
+		}
+		return hashes, nil
+	})
+}
+
+// nodeOffset is where a subtree's hash stands in the row of the entry that completed it.
+func nodeOffset(id compact.NodeID) int64 { return int64(id.Level)*sha256.Size + 1 }
