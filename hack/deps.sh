@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Finds, installs or builds the servers that the tests run. `deps.sh postgres` prints the folder with initdb, postgres and
-# pg_ctl, `deps.sh mariadb` the folder with mariadbd, and `deps.sh redis` and `deps.sh versitygw` print the program.
+# pg_ctl, `deps.sh mariadb` the folder with mariadbd, and `deps.sh redis`, `deps.sh versitygw` and `deps.sh pdftotext` print
+# the program.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
@@ -62,6 +63,15 @@ redis() {
 	program redis-server || fail "apt-get installed redis-server, but the program is not there"
 }
 
+# A reader of PDF files.
+pdftotext() {
+	[[ -n ${LETHE_PDFTOTEXT:-} ]] && echo "$LETHE_PDFTOTEXT" && return
+	program pdftotext && return
+	apt_install poppler-utils || fail "the tests need pdftotext: install it (Debian and Fedora: poppler-utils, macOS: brew install poppler)" \
+		"or point LETHE_PDFTOTEXT at the program"
+	program pdftotext || fail "apt-get installed poppler-utils, but pdftotext is not there"
+}
+
 # An S3 server, built once for each version into the cache that all clones share.
 versitygw() {
 	[[ -n ${LETHE_VERSITYGW:-} ]] && echo "$LETHE_VERSITYGW" && return
@@ -78,6 +88,6 @@ versitygw() {
 }
 
 case ${1:-} in
-postgres | mariadb | redis | versitygw) "$1" ;;
-*) fail "usage: deps.sh postgres|mariadb|redis|versitygw" ;;
+postgres | mariadb | redis | versitygw | pdftotext) "$1" ;;
+*) fail "usage: deps.sh postgres|mariadb|redis|versitygw|pdftotext" ;;
 esac
