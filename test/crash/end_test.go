@@ -3,6 +3,7 @@ package crash_test
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"iter"
 	"sort"
@@ -16,11 +17,14 @@ import (
 	_ "modernc.org/sqlite" // reads the state store as it lies on disk
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/certificate"
 	"github.com/lethe-dev/lethe/internal/keys"
 	keyskubernetes "github.com/lethe-dev/lethe/internal/keys/kubernetes"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
 	vaultsqlite "github.com/lethe-dev/lethe/internal/vault/sqlite"
+	"github.com/lethe-dev/lethe/internal/verify"
+	"github.com/lethe-dev/lethe/test/schemas"
 )
 
 // end is everything that a life left behind, as stores, files, API, ledger and state store say themselves, but for what
@@ -34,6 +38,8 @@ type end struct {
 	Requests     map[string]requestEnd
 	Runs         []runEnd
 	Holds        map[string][]string
+	// Certificates that were published, with what the verifier says of them.
+	Certificates []string
 	// Ledger counts entries by request, kind, step and reason.
 	Ledger map[string]int
 	// Sealed counts what is sealed in the state store by kind, Keys the operator's keys by purpose.
@@ -80,6 +86,7 @@ func (w *world) end() *end {
 	w.endOfFiles(e)
 	handles := w.endOfObjects(e)
 	w.endOfLedger(e, handles)
+	w.endOfCertificates(e, handles)
 	w.endOfState(e)
 	for _, log := range w.logs {
 		for line := range strings.Lines(log.String()) {
@@ -131,6 +138,26 @@ func (w *world) endOfObjects(e *end) map[string]string {
 	return handles
 }
 
+// endOfCertificates verifies what was published, with the key that was published.
+func (w *world) endOfCertificates(e *end, handles map[string]string) {
+	w.t.Helper()
+	var shown corev1.ConfigMap
+	w.must(w.cluster.Client.Get(w.ctx, client.ObjectKey{Namespace: w.operator, Name: "lethe-ledger-key"}, &shown))
+	keys, err := ledger.ParseVerifierKeys(shown.Data["key"])
+	w.must(err)
+	for _, o := range w.list(w.ctx, &v1alpha1.ErasureCertificateList{}, w.namespace) {
+		spec := o.(*v1alpha1.ErasureCertificate).Spec
+		report, err := verify.Certificate(keys, []byte(spec.Document), nil, nil)
+		w.must(err)
+		d, err := certificate.Parse([]byte(spec.Document))
+		w.must(err)
+		b := d.Certificate
+		e.Certificates = append(e.Certificates, fmt.Sprintf("%s %d %s verified: %t, %v, %d retained, %d events", handles[b.Request.Handle], b.Number, b.Result,
+			report.Verified, b.Categories, len(b.Retained), len(b.Timeline)))
+	}
+	sort.Strings(e.Certificates)
+}
+
 func words(conditions []metav1.Condition) []string {
 	all := make([]string, 0, len(conditions))
 	for _, c := range conditions {
@@ -164,7 +191,11 @@ func (w *world) endOfLedger(e *end, handles map[string]string) {
 	e.Ledger = map[string]int{}
 	evidence := ledger.Evidence{OriginLine: ledger.OriginLine(logName, w.namespace), Verifier: verifier, Current: checkpoint.Note,
 		Earlier: []ledger.Checkpoint{w.knownCheckpoint(ledger.OriginLine(logName, w.namespace))}}
+	validate, err := schemas.Load(schemas.LedgerEntry)
+	w.must(err)
 	w.must(ledger.VerifyRecords(evidence, counted(w.ctx, log, w.namespace, func(entry ledger.Entry) {
+		leaf, err := ledger.EncodeLeaf(entry)
+		w.must(errors.Join(err, validate(leaf)))
 		words := strings.Fields(strings.Join([]string{handles[entry.Handle], entry.Kind, entry.Step, entry.Reason}, " "))
 		e.Ledger[strings.Join(words, " ")]++
 	})))
@@ -275,5 +306,12 @@ func (w *world) verifyUndisturbed(s scenario, e *end) {
 			completed = 1
 		}
 		w.equal("completions of "+name+" in the ledger", completed, e.Ledger[name+" "+ledger.KindErasureCompleted])
+		verified := 0
+		for _, c := range e.Certificates {
+			if strings.HasPrefix(c, name+" 1 ") && strings.Contains(c, "verified: true") {
+				verified++
+			}
+		}
+		w.equal("first certificates of "+name, completed, verified)
 	}
 }

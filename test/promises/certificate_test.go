@@ -20,6 +20,7 @@ import (
 	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
 	"github.com/lethe-dev/lethe/internal/verify"
 	"github.com/lethe-dev/lethe/test/harness"
+	"github.com/lethe-dev/lethe/test/schemas"
 	"github.com/lethe-dev/lethe/test/standardtools"
 )
 
@@ -49,6 +50,9 @@ func (w *world) certificate(name string, number int64) ([]byte, *certificate.Doc
 	_, digest, err := d.CheckEntry()
 	Expect(err).NotTo(HaveOccurred())
 	Expect([]string{shown.Digest, object.Spec.Digest}).To(HaveEach(digest))
+	validate, err := schemas.Load(schemas.Certificate)
+	Expect(err).NotTo(HaveOccurred())
+	Expect(validate([]byte(object.Spec.Document))).To(Succeed())
 	Expect(object.Spec.LedgerIndex).To(Equal(shown.LedgerIndex))
 	Expect(object.Spec.Result).To(Equal(d.Certificate.Result))
 	return []byte(object.Spec.Document), d
@@ -64,9 +68,12 @@ func (w *world) exported() *verify.Log {
 	Expect(err).NotTo(HaveOccurred())
 	checkpoint, err := ledger.ReadCheckpoint(note)
 	Expect(err).NotTo(HaveOccurred())
+	validate, err := schemas.Load(schemas.LedgerEntry)
+	Expect(err).NotTo(HaveOccurred())
 	var lines bytes.Buffer
 	for leaf, err := range file.Leaves(w, w.ns, checkpoint.Size) {
 		Expect(err).NotTo(HaveOccurred())
+		Expect(validate(leaf)).To(Succeed(), string(leaf))
 		lines.Write(append(leaf, '\n'))
 	}
 	return &verify.Log{Records: &lines, Checkpoint: note}
