@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Finds, installs or builds the servers that the tests run. `deps.sh postgres` prints the folder with initdb, postgres and
 # pg_ctl, `deps.sh mariadb` the folder with mariadbd, and `deps.sh redis`, `deps.sh versitygw` and `deps.sh pdftotext` print
-# the program.
+# the program. `deps.sh shelltools` makes sure that jq and openssl are there.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
@@ -42,7 +42,7 @@ postgres() {
 
 # program NAME prints the program of that name, wherever systems keep their servers.
 program() {
-	PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/libexec command -v "$1"
+	PATH=$PATH:/usr/sbin:/usr/local/sbin:/usr/libexec type -P "$1" # not a function of this script
 }
 
 mariadb() {
@@ -72,6 +72,13 @@ pdftotext() {
 	program pdftotext || fail "apt-get installed poppler-utils, but pdftotext is not there"
 }
 
+# What an auditor verifies with by hand.
+shelltools() {
+	program jq && program openssl && return
+	apt_install jq openssl || fail "the tests need jq and openssl: install them"
+	program jq && program openssl || fail "apt-get installed jq and openssl, but they are not there"
+}
+
 # An S3 server, built once for each version into the cache that all clones share.
 versitygw() {
 	[[ -n ${LETHE_VERSITYGW:-} ]] && echo "$LETHE_VERSITYGW" && return
@@ -88,6 +95,6 @@ versitygw() {
 }
 
 case ${1:-} in
-postgres | mariadb | redis | versitygw | pdftotext) "$1" ;;
-*) fail "usage: deps.sh postgres|mariadb|redis|versitygw|pdftotext" ;;
+postgres | mariadb | redis | versitygw | pdftotext | shelltools) "$1" ;;
+*) fail "usage: deps.sh postgres|mariadb|redis|versitygw|pdftotext|shelltools" ;;
 esac
