@@ -278,7 +278,7 @@ act_bad_input() {
 act_traces() {
 	title "9. What is left of the erased in Kubernetes and in the operator's log"
 	run kubectl get erasurerequests
-	local kinds=datastores,personaldatamaps,retentionpolicies,legalholds,erasurerequests,deletionruns,secrets,events,configmaps
+	local kinds=datastores,personaldatamaps,retentionpolicies,legalholds,erasurerequests,deletionruns,erasurecertificates,secrets,events,configmaps
 	kubectl get "$kinds" --all-namespaces -o yaml >"$work/objects.yaml"
 	local traces='novakova|webermann|555 0000101|555 0000404' address
 	for address in lena.novakova@example.com jonas.webermann@example.org; do
@@ -286,6 +286,46 @@ act_traces() {
 	done
 	expect "lines with their e-mail address, name or telephone number" 0 \
 		"$(cat "$work/objects.yaml" "$work/operator.log" | grep -ciE "$traces" || true)"
+}
+
+# certificate REQUEST FILE writes the file of a request's newest certificate.
+certificate() {
+	local name
+	name=$(of "$1" '{.status.certificate.name}')
+	command_line kubectl get erasurecertificate "$name" -o 'jsonpath={.spec.document}'
+	kubectl get erasurecertificate "$name" -o 'jsonpath={.spec.document}' >"$2"
+}
+
+act_certificate() {
+	local digit
+	title "10. A certificate, verified offline, and the same with one digit changed"
+	run kubectl get erasurecertificates
+	certificate erase-now "$work/erase-now.json"
+	command_line kubectl --namespace lethe-system get configmap lethe-ledger-key -o 'jsonpath={.data.key}'
+	kubectl --namespace lethe-system get configmap lethe-ledger-key -o 'jsonpath={.data.key}' >"$work/lethe.vkey"
+	say "With these two files, and nothing else:"
+	last=0
+	run env -u KUBECONFIG bin/lethe verify "$work/erase-now.json" --key "$work/lethe.vkey"
+	expect "the certificate is verified" 0 "$last"
+	expect "rows deleted, as the certificate counts them" 29 \
+		"$(grep -o '"deleted": [0-9]*' "$work/erase-now.json" | awk '{ n += $2 } END { print n }')"
+	expect "e-mail addresses, names and numbers in the certificate" 0 "$(grep -ciE 'novakova|app-000101|example\.com' "$work/erase-now.json" || true)"
+	digit=$(grep -om1 '"deleted": [0-9]' "$work/erase-now.json")
+	digit=${digit: -1}
+	sed "0,/\"deleted\": $digit/s//\"deleted\": $(((digit + 1) % 10))/" "$work/erase-now.json" >"$work/changed.json"
+	run diff "$work/erase-now.json" "$work/changed.json"
+	last=0
+	run env -u KUBECONFIG bin/lethe verify "$work/changed.json" --key "$work/lethe.vkey"
+	expect "the changed one is refused" 1 "$last"
+	say "The whole ledger, read while the operator runs, and the certificate of act 7:"
+	certificate erase-but-keep-tax-document "$work/tax.json"
+	run bin/lethe ledger export --ledger-path "$work/lethe/ledger.db" --namespace "$namespace" --output "$work/ledger.jsonl"
+	last=0
+	run bin/lethe verify "$work/tax.json" --key "$work/lethe.vkey" --ledger "$work/ledger.jsonl" --earlier "$work/erase-now.json"
+	expect "the certificate and the ledger are verified, and continue the checkpoint of the first certificate" 0 "$last"
+	last=0
+	run bin/lethe certificate render "$work/tax.json" --output "$work/tax.pdf"
+	expect "the PDF is there" "0 %PDF" "$last $(head -c 4 "$work/tax.pdf")"
 }
 
 finish() {
@@ -313,6 +353,8 @@ End the open process and let the request that waits for it look again; it needs 
   kubectl patch erasurerequest erase-after-process --type=merge -p '{"spec":{"approved":true,"timing":"Immediate"}}'
   ats count --subject app-000303
 
+The certificate of act 7 as a PDF is $work/tax.pdf
+
 The operator's log is $work/operator.log
 EOF
 	trap 'exit 0' INT TERM
@@ -323,7 +365,7 @@ EOF
 set_up
 act_stores
 [ "$misses" -eq 0 ] || finish
-for act in act_immediate act_grace_period act_duplicate act_cancel act_process act_retained act_bad_input act_traces; do
+for act in act_immediate act_grace_period act_duplicate act_cancel act_process act_retained act_bad_input act_traces act_certificate; do
 	$act
 	kill -0 "$operator" 2>/dev/null || fail "The operator has ended."
 done
