@@ -21,6 +21,7 @@ const (
 	Tombstone    Purpose = "tombstone"    // a workspace's tombstones
 	Ledger       Purpose = "ledger"       // seed of the ledger's signing key
 	Deactivation Purpose = "deactivation" // seals the values that reactivation restores
+	Admission    Purpose = "admission"    // seals who made a change
 )
 
 var (

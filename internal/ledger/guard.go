@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"maps"
 	"unicode"
 	"unicode/utf8"
 )
@@ -52,9 +53,16 @@ func startsWithDomain(text []byte) bool {
 	return false
 }
 
-// addressError names the field with an address and nothing of its content; none if only JSON's own signs looked like one.
+// addressError names the field with an address and nothing of its content; none if only JSON's own signs looked like one,
+// or if it is in the name of the actor or of the actor's groups: who acts for the controller is on record by its policy.
 func addressError(entry *Entry) error {
-	return eachText(entry, func(field, text string) error {
+	subject := *entry
+	subject.Actor = ""
+	if _, has := entry.Attributes[AttributeGroups]; has {
+		subject.Attributes = maps.Clone(entry.Attributes)
+		delete(subject.Attributes, AttributeGroups)
+	}
+	return eachText(&subject, func(field, text string) error {
 		if holdsAddress([]byte(text)) {
 			return fmt.Errorf("%w: remove it from %s", ErrPersonalData, field)
 		}

@@ -40,4 +40,30 @@ const (
 	KindCertificateIssued = "certificate.issued" // Attributes hold the digest of what a request's certificate says
 
 	KindKeyDestroyed = "key.destroyed"
+
+	// KindGovernanceChanged is what a controller saw of a RetentionPolicy, PersonalDataMap, DataStore or LegalHold: Attributes
+	// hold kind, uid, generation, the name (but of a hold) and the fields that changed, never their values. Its key is
+	// governance/<uid>/<generation>.
+	KindGovernanceChanged = "governance.changed"
+	// KindGovernanceAttempted is a write of one of these that admission saw; Reason is Admitted or Refused. What was admitted
+	// may still have been refused later, by another webhook or by a conflict.
+	KindGovernanceAttempted = "governance.attempted"
+	// KindAccessDecided is a permission that somebody used or was refused: Attributes hold the permission, the resource and
+	// the uid of the object, and the groups of the actor; Reason is Granted or Denied.
+	KindAccessDecided = "access.decided"
 )
+
+// AttributeGroups has the groups of the actor, separated by commas. Like Actor it may hold an address, by policy.
+const AttributeGroups = "groups"
+
+// Reasons of entries that admission writes.
+const (
+	ReasonAdmitted = "Admitted"
+	ReasonRefused  = "Refused"
+	ReasonGranted  = "Granted"
+	ReasonDenied   = "Denied"
+)
+
+// KeyDeleted is the key of the entry by which admission records who was granted the deletion of an object: the object
+// itself cannot say it.
+func KeyDeleted(uid string) string { return "access/deleted/" + uid }

@@ -1,0 +1,20 @@
+package v1alpha1
+
+// Annotations in which admission writes who made a change. They are overwritten on every write: what a client puts there is
+// replaced or taken back. Each holds JSON with the user, the time and a seal that only the operator can make.
+const (
+	AnnotationRequestedBy = "privacy.lethe.dev/requested-by" // created the object
+	AnnotationApprovedBy  = "privacy.lethe.dev/approved-by"  // set spec.approved
+	AnnotationCancelledBy = "privacy.lethe.dev/cancelled-by" // set spec.cancelled
+	AnnotationExpeditedBy = "privacy.lethe.dev/expedited-by" // set spec.timing to Immediate
+	AnnotationLiftedBy    = "privacy.lethe.dev/lifted-by"    // set spec.lifted
+	AnnotationChangedBy   = "privacy.lethe.dev/changed-by"   // made the last change of the spec
+)
+
+// StampAnnotations are all of them.
+func StampAnnotations() []string {
+	return []string{AnnotationRequestedBy, AnnotationApprovedBy, AnnotationCancelledBy, AnnotationExpeditedBy, AnnotationLiftedBy, AnnotationChangedBy}
+}
+
+// ActorUnknown is recorded where nobody can tell who made a change: admission was away, or its stamp is not genuine.
+const ActorUnknown = "unknown"
