@@ -130,6 +130,10 @@ type PolicySnapshot struct {
 	// approvalRequired by the policy.
 	// +optional
 	ApprovalRequired bool `json:"approvalRequired,omitempty"`
+
+	// fourEyes is true where the approver must not be the requester.
+	// +optional
+	FourEyes bool `json:"fourEyes,omitempty"`
 }
 
 // RetainedData is data that a law or a hold keeps.

@@ -15,11 +15,22 @@ type ApprovalPolicy struct {
 	// +optional
 	Required bool `json:"required,omitempty"`
 
-	// fourEyes demands that the approver is not the requester. It needs admission, which verifies who approved: without
-	// it the policy is not Ready and requests wait. Default false.
+	// fourEyes demands that the approver is not the requester, and makes every request wait for spec.approved. It needs
+	// admission, which verifies who asked and who approved: without it the policy is not Ready and requests wait. Default
+	// false.
 	// +optional
 	FourEyes bool `json:"fourEyes,omitempty"`
 }
+
+// ActorNames says how people who act are named.
+// +kubebuilder:validation:Enum=Full;Pseudonymous
+type ActorNames string
+
+// Ways to name actors.
+const (
+	ActorsFull         ActorNames = "Full"
+	ActorsPseudonymous ActorNames = "Pseudonymous"
+)
 
 // RequestPolicy applies to the erasure requests of the namespace.
 type RequestPolicy struct {
@@ -41,6 +52,12 @@ type RequestPolicy struct {
 	// approval that a request needs.
 	// +optional
 	Approval ApprovalPolicy `json:"approval,omitzero"`
+
+	// actors says how annotations and the ledger name who asked, approved or changed something: Full, or Pseudonymous, under
+	// the namespace's pseudonym key. A change applies to what comes after it. Default Full.
+	// +optional
+	// +kubebuilder:default=Full
+	Actors ActorNames `json:"actors,omitempty"`
 }
 
 // RetentionPolicySpec says how long data may stay and how requests are handled.

@@ -23,6 +23,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/keys"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/policy"
+	"github.com/lethe-dev/lethe/internal/stamp"
 	"github.com/lethe-dev/lethe/internal/state"
 )
 
@@ -71,6 +72,8 @@ type ErasureRequestReconciler struct {
 	Recorder   events.EventRecorder
 	// Admission is true where admission verifies who approves.
 	Admission bool
+	// Stamps tells what admission has stamped from what somebody else wrote.
+	Stamps *stamp.Sealer
 	// Concurrency is how many requests are reconciled at once. Default 4.
 	Concurrency int
 }

@@ -82,7 +82,8 @@ func randomHandle() string {
 
 // check looks whether the request may go ahead, and confirms it. It is done as long as something is in the way.
 func (s *session) check(ctx context.Context) (o outcome, done bool, err error) {
-	if err := s.journal(ctx, "received", ledger.Entry{Kind: ledger.KindErasureReceived, Reason: string(s.er.Spec.Source)}); err != nil {
+	if err := s.journal(ctx, "received", ledger.Entry{Kind: ledger.KindErasureReceived, Reason: string(s.er.Spec.Source),
+		Actor: s.actor(v1alpha1.AnnotationRequestedBy, "")}); err != nil {
 		return o, true, err
 	}
 	crashReceivedRecorded.Hit()
@@ -102,7 +103,7 @@ func (s *session) check(ctx context.Context) (o outcome, done bool, err error) {
 	if err != nil || v.Action != policy.Proceed {
 		return s.refuseOrWait(ctx, v, err)
 	}
-	if v := policy.JudgeApproval(s.er.Spec.Approved, snapshot.ApprovalRequired, s.record.ApprovalNeeded); v.Action != policy.Proceed {
+	if v := policy.JudgeApproval(s.approval(), snapshot.ApprovalRequired, s.record.ApprovalNeeded, snapshot.FourEyes); v.Action != policy.Proceed {
 		return verdictOutcome(v), true, nil
 	}
 	return outcome{}, false, s.confirm(ctx, snapshot, subject)
@@ -306,8 +307,11 @@ func (s *session) confirm(ctx context.Context, snapshot v1alpha1.PolicySnapshot,
 			return err
 		}
 	}
+	if err := s.recordApproval(ctx); err != nil {
+		return err
+	}
 	err = s.journal(ctx, "confirmed", ledger.Entry{Kind: ledger.KindErasureConfirmed, Reason: string(s.er.Spec.Timing),
-		Attributes: map[string]string{"scheduledAt": formatTime(scheduled), "approved": approvalWord(s.er.Spec.Approved, s.Admission), "gracePeriod": snapshot.GracePeriod}})
+		Attributes: map[string]string{"scheduledAt": formatTime(scheduled), "approved": approvalWord(s.approval()), "gracePeriod": snapshot.GracePeriod}})
 	if err != nil {
 		return err
 	}
@@ -322,16 +326,6 @@ func (s *session) confirm(ctx context.Context, snapshot v1alpha1.PolicySnapshot,
 	}
 	crashConfirmed.Hit()
 	return nil
-}
-
-func approvalWord(approved, admission bool) string {
-	switch {
-	case !approved:
-		return "not required"
-	case admission:
-		return "verified"
-	}
-	return "unverified"
 }
 
 func mapReferences(maps []planner.MapSource) []v1alpha1.MapReference {

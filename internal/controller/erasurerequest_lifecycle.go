@@ -26,6 +26,12 @@ import (
 
 func formatTime(t time.Time) string { return t.UTC().Format(time.RFC3339) }
 
+// snapshot of the policy that applies since the confirmation.
+func (s *session) snapshot() (p v1alpha1.PolicySnapshot) {
+	decode(s.record.Policy, &p)
+	return p
+}
+
 // grace deactivates the subject, waits for the schedule, and begins.
 func (s *session) grace(ctx context.Context) (outcome, error) {
 	if err := s.expedite(ctx); err != nil {
@@ -53,7 +59,7 @@ func (s *session) grace(ctx context.Context) (outcome, error) {
 		if err != nil || v.Action != policy.Proceed {
 			return verdictOutcome(v), err
 		}
-		if v := policy.JudgeApproval(s.er.Spec.Approved, false, s.record.ApprovalNeeded); v.Action != policy.Proceed {
+		if v := policy.JudgeApproval(s.approval(), false, s.record.ApprovalNeeded, s.snapshot().FourEyes); v.Action != policy.Proceed {
 			return verdictOutcome(v), nil
 		}
 	}
@@ -66,7 +72,8 @@ func (s *session) expedite(ctx context.Context) error {
 	if s.er.Spec.Timing != v1alpha1.TimingImmediate || !s.record.ScheduledAt.After(now) {
 		return nil
 	}
-	if err := s.journal(ctx, "expedited", ledger.Entry{Kind: ledger.KindErasureExpedited, Attributes: map[string]string{"scheduledAt": formatTime(now)}}); err != nil {
+	if err := s.journal(ctx, "expedited", ledger.Entry{Kind: ledger.KindErasureExpedited,
+		Actor: s.actor(v1alpha1.AnnotationExpeditedBy, string(v1alpha1.TimingImmediate)), Attributes: map[string]string{"scheduledAt": formatTime(now)}}); err != nil {
 		return err
 	}
 	s.record.ScheduledAt, s.record.Timing = &now, string(s.er.Spec.Timing)
@@ -257,7 +264,11 @@ func (s *session) end(ctx context.Context, phase v1alpha1.Phase, reason string) 
 func (s *session) conclude(ctx context.Context, phase v1alpha1.Phase, reason string) error {
 	now := s.now()
 	if !s.recorded {
-		if err := s.journal(ctx, "ended", ledger.Entry{Kind: endKind(phase, reason), Reason: reason}); err != nil {
+		e := ledger.Entry{Kind: endKind(phase, reason), Reason: reason}
+		if reason == v1alpha1.ReasonCancelled {
+			e.Actor = s.canceller(ctx)
+		}
+		if err := s.journal(ctx, "ended", e); err != nil {
 			return err
 		}
 	}

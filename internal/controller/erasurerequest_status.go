@@ -138,10 +138,10 @@ func (s *session) projectConditions(ctx context.Context, o outcome) {
 	}
 	s.projectErased(ctx, set)
 	switch {
-	case s.er.Spec.Approved && s.Admission:
+	case s.er.Spec.Approved && s.approval().Verified:
 		set(v1alpha1.ConditionApproved, metav1.ConditionTrue, v1alpha1.ReasonApproved, "the approver was verified at admission")
 	case s.er.Spec.Approved:
-		set(v1alpha1.ConditionApproved, metav1.ConditionTrue, v1alpha1.ReasonApprovedUnverified, "without admission nobody verified who approved")
+		set(v1alpha1.ConditionApproved, metav1.ConditionTrue, v1alpha1.ReasonApprovedUnverified, "admission did not see who approved")
 	case s.record.ConfirmedAt != nil:
 		set(v1alpha1.ConditionApproved, metav1.ConditionTrue, v1alpha1.ReasonApprovalNotRequired, "the policy demands no approval")
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/journal"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/planner"
+	"github.com/lethe-dev/lethe/internal/stamp"
 	"github.com/lethe-dev/lethe/internal/state"
 )
 
@@ -34,6 +35,8 @@ type LegalHoldReconciler struct {
 	Pseudonyms *Pseudonyms
 	Clock      clock.PassiveClock
 	Recorder   events.EventRecorder
+	// Stamps tells what admission has stamped from what somebody else wrote.
+	Stamps *stamp.Sealer
 }
 
 // +kubebuilder:rbac:groups=privacy.lethe.dev,resources=legalholds,verbs=get;list;watch;update;patch
@@ -111,7 +114,12 @@ func (r *LegalHoldReconciler) place(ctx context.Context, h *v1alpha1.LegalHold) 
 
 // record appends what became of the hold to the ledger, once.
 func (r *LegalHoldReconciler) record(ctx context.Context, h *v1alpha1.LegalHold, what, kind string) error {
-	return r.Journal.Append(ctx, h.Namespace, ledger.Entry{Key: "hold/" + string(h.UID) + "/" + what, Kind: kind,
+	annotation, value := v1alpha1.AnnotationRequestedBy, ""
+	if kind == ledger.KindHoldLifted {
+		annotation, value = v1alpha1.AnnotationLiftedBy, "true"
+	}
+	actor := stamp.Name(r.Stamps.Read("LegalHold", h, annotation, value))
+	return r.Journal.Append(ctx, h.Namespace, ledger.Entry{Key: "hold/" + string(h.UID) + "/" + what, Kind: kind, Actor: actor,
 		Attributes: map[string]string{"hold": string(h.UID)}})
 }
 

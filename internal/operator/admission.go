@@ -7,6 +7,8 @@ import (
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/lethe-dev/lethe/internal/keys"
+	"github.com/lethe-dev/lethe/internal/stamp"
 	webhookv1alpha1 "github.com/lethe-dev/lethe/internal/webhook/v1alpha1"
 )
 
@@ -14,18 +16,31 @@ import (
 // needs what stands here; hack/generate.sh leaves it out of the role of an operator in the cluster on purpose, because the
 // right to create configurations has no bound (a creation has no name yet) and leads to every object of the cluster.
 //
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,verbs=create
-// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=validatingwebhookconfigurations,resourceNames=lethe-loopback,verbs=get;update;delete
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations;validatingwebhookconfigurations,verbs=create
+// +kubebuilder:rbac:groups=admissionregistration.k8s.io,resources=mutatingwebhookconfigurations;validatingwebhookconfigurations,resourceNames=lethe-loopback,verbs=get;update;delete
 
-// setupAdmission adds the admission webhooks to the manager if they are wanted. They do not verify who approves, so the
-// controllers' Admission stays false: approvals are recorded as unverified, and a four-eyes policy cannot be applied.
-func setupAdmission(ctx context.Context, mgr ctrl.Manager, o Options) error {
+// verifiesApprovers tells whether admission looks at who approves, so that controllers may rely on its stamps.
+func verifiesApprovers(admission string) bool { return admission != AdmissionOff && admission != "" }
+
+// newSealer makes the sealer of stamps. Its key is kept even while admission is off: what was sealed before stays genuine.
+func newSealer(ctx context.Context, keyStore keys.Store, namespace string) (*stamp.Sealer, error) {
+	key, err := keyStore.Ensure(ctx, keys.ID{Purpose: keys.Admission, Namespace: namespace, Name: "stamps"})
+	if err != nil {
+		return nil, fmt.Errorf("the key of admission's stamps in namespace %s: %w", namespace, err)
+	}
+	return stamp.NewSealer(key), nil
+}
+
+// setupAdmission adds the admission webhooks to the manager if they are wanted.
+func setupAdmission(ctx context.Context, mgr ctrl.Manager, o Options, options webhookv1alpha1.Options) error {
+	// Whatever the operator's clock is told to say, the API server checks certificates by the time of day, and creates
+	// objects by it.
+	options.Clock = clock.RealClock{}
 	switch o.Admission {
 	case AdmissionOff, "":
 		return nil
 	case AdmissionLoopback:
-		// Whatever the operator's clock is told to say, the API server checks certificates by the time of day.
-		if err := webhookv1alpha1.SetupLoopback(ctx, mgr, o.AdmissionAddress, clock.RealClock{}); err != nil {
+		if err := webhookv1alpha1.SetupLoopback(ctx, mgr, o.AdmissionAddress, options); err != nil {
 			return fmt.Errorf("admission: %w", err)
 		}
 		return nil

@@ -25,8 +25,10 @@ import (
 	"github.com/lethe-dev/lethe/internal/journal"
 	"github.com/lethe-dev/lethe/internal/keys"
 	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/stamp"
 	"github.com/lethe-dev/lethe/internal/state"
 	"github.com/lethe-dev/lethe/internal/stores"
+	webhookv1alpha1 "github.com/lethe-dev/lethe/internal/webhook/v1alpha1"
 )
 
 // Values of Options.Admission.
@@ -106,6 +108,10 @@ func Run(ctx context.Context, restConfig *rest.Config, o Options) error {
 	if err := bindState(ctx, direct, o.Namespace, vault.State.ID(), o.AdoptState); err != nil {
 		return err
 	}
+	sealer, err := newSealer(ctx, keyStore, o.Namespace)
+	if err != nil {
+		return err
+	}
 	mgr, err := newManager(restConfig, o)
 	if err != nil {
 		return err
@@ -127,10 +133,11 @@ func Run(ctx context.Context, restConfig *rest.Config, o Options) error {
 	}
 	pool := stores.NewPool(mgr.GetClient(), mgr.GetAPIReader(), o.Openers, o.LocalRoots, o.Clock, o.Log.WithName("stores"))
 	defer func() { _ = pool.Close() }()
-	if err := register(ctx, mgr, o, vault, keyStore, pool, anchors); err != nil {
+	entries := &journal.Journal{Ledger: vault.Ledger, State: vault.State, Clock: o.Clock, Problem: anchors.Problem}
+	if err := register(ctx, mgr, o, vault, keyStore, pool, sealer, entries); err != nil {
 		return err
 	}
-	if err := setupAdmission(ctx, mgr, o); err != nil {
+	if err := setupAdmission(ctx, mgr, o, webhookv1alpha1.Options{Keys: keyStore, Sealer: sealer, Journal: entries}); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)
@@ -161,9 +168,9 @@ func newManager(restConfig *rest.Config, o Options) (ctrl.Manager, error) {
 }
 
 // register adds the controllers.
-func register(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, keyStore keys.Store, pool *stores.Pool, anchors *controller.Anchors) error {
+func register(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, keyStore keys.Store, pool *stores.Pool, sealer *stamp.Sealer, entries *journal.Journal) error {
+	admission := verifiesApprovers(o.Admission)
 	c, recorder := mgr.GetClient(), mgr.GetEventRecorder("lethe")
-	entries := &journal.Journal{Ledger: vault.Ledger, State: vault.State, Clock: o.Clock, Problem: anchors.Problem}
 	pseudonyms := &controller.Pseudonyms{Keys: keyStore}
 	exec := &executor.Executor{Stores: pool, State: vault.State, Journal: entries, Keys: keyStore, Clock: o.Clock}
 	err := errors.Join(
@@ -178,10 +185,10 @@ func register(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, ke
 		}),
 		(&controller.DataStoreReconciler{Client: c, Pool: pool, State: vault.State, Recorder: recorder}).SetupWithManager(mgr),
 		(&controller.PersonalDataMapReconciler{Client: c, Pool: pool, State: vault.State, Recorder: recorder}).SetupWithManager(mgr),
-		(&controller.RetentionPolicyReconciler{Client: c, Recorder: recorder}).SetupWithManager(mgr),
-		(&controller.LegalHoldReconciler{Client: c, State: vault.State, Journal: entries, Pseudonyms: pseudonyms, Clock: o.Clock, Recorder: recorder}).SetupWithManager(mgr),
+		(&controller.RetentionPolicyReconciler{Client: c, Recorder: recorder, Admission: admission}).SetupWithManager(mgr),
+		(&controller.LegalHoldReconciler{Client: c, State: vault.State, Journal: entries, Pseudonyms: pseudonyms, Clock: o.Clock, Recorder: recorder, Stamps: sealer}).SetupWithManager(mgr),
 		(&controller.ErasureRequestReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Journal: entries, Keys: keyStore,
-			Pseudonyms: pseudonyms, Stores: pool, Clock: o.Clock, Witness: o.Witness, Recorder: recorder}).SetupWithManager(ctx, mgr),
+			Pseudonyms: pseudonyms, Stores: pool, Clock: o.Clock, Witness: o.Witness, Recorder: recorder, Admission: admission, Stamps: sealer}).SetupWithManager(ctx, mgr),
 		(&controller.DeletionRunReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Executor: exec, Pseudonyms: pseudonyms,
 			Clock: o.Clock, Recorder: recorder}).SetupWithManager(ctx, mgr),
 		mgr.Add(&controller.ResidueWatch{Client: c, State: vault.State, Clock: o.Clock, Witness: o.Witness, Log: o.Log.WithName("residue"), Interval: o.ResidueInterval}),

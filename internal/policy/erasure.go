@@ -89,7 +89,7 @@ func SelectPolicy(policies []v1alpha1.RetentionPolicy, admission bool) (v1alpha1
 	r := found.Spec.Requests
 	snapshot.Name, snapshot.Generation = found.Name, found.Generation
 	snapshot.GracePeriod, snapshot.ArchiveRetention = r.GracePeriod, r.ArchiveRetention
-	snapshot.ApprovalRequired = r.Approval.Required || r.Approval.FourEyes
+	snapshot.ApprovalRequired, snapshot.FourEyes = r.Approval.Required || r.Approval.FourEyes, r.Approval.FourEyes
 	return snapshot, proceed()
 }
 
@@ -107,7 +107,7 @@ func CheckPolicy(spec v1alpha1.RetentionPolicySpec, admission bool) Verdict {
 	}
 	if spec.Requests.Approval.FourEyes && !admission {
 		return wait(0, v1alpha1.ReasonAdmissionRequired,
-			"spec.requests.approval.fourEyes needs admission that verifies who approved, which this release does not have; set fourEyes to false")
+			"spec.requests.approval.fourEyes needs admission, which verifies who asked and who approved; run the operator with --admission cluster or loopback, or set fourEyes to false")
 	}
 	return proceed()
 }
@@ -217,16 +217,48 @@ func JudgeSubject(a planner.Assessment) Verdict {
 	return proceed()
 }
 
+// Approval is what is known of a request's approval.
+type Approval struct {
+	// Given is spec.approved.
+	Given bool
+	// Verified is true where admission saw who approved.
+	Verified bool
+	// RequesterKnown is true where admission saw who asked, and can compare the two.
+	RequesterKnown bool
+	// ByRequester is true where who approved is who asked.
+	ByRequester bool
+}
+
 // JudgeApproval decides whether the request has the approval that it needs.
-func JudgeApproval(approved, policyRequires, processWasActive bool) Verdict {
-	if approved || (!policyRequires && !processWasActive) {
+func JudgeApproval(a Approval, policyRequires, processWasActive, fourEyes bool) Verdict {
+	if !policyRequires && !processWasActive {
 		return proceed()
 	}
-	why := "the policy demands it"
-	if processWasActive {
-		why = "a process of the subject was active when the request came"
+	if !a.Given {
+		why := "the policy demands it"
+		if processWasActive {
+			why = "a process of the subject was active when the request came"
+		}
+		return wait(MaxRequeue, v1alpha1.ReasonAwaitingApproval, "an approval is needed (%s): set spec.approved", why)
 	}
-	return wait(MaxRequeue, v1alpha1.ReasonAwaitingApproval, "an approval is needed (%s): set spec.approved", why)
+	if fourEyes {
+		return JudgeFourEyes(a)
+	}
+	return proceed()
+}
+
+// JudgeFourEyes decides whether an approval counts where the approver must not be the requester.
+func JudgeFourEyes(a Approval) Verdict {
+	const remedy = "; the policy demands four eyes: cancel this request and create another one, which somebody else approves"
+	switch {
+	case !a.Verified:
+		return wait(MaxRequeue, v1alpha1.ReasonAwaitingApproval, "nobody verified who approved, because admission was away or its stamp was changed"+remedy)
+	case !a.RequesterKnown:
+		return wait(MaxRequeue, v1alpha1.ReasonAwaitingApproval, "nobody knows who asked, because admission was away or its stamp was changed"+remedy)
+	case a.ByRequester:
+		return wait(MaxRequeue, v1alpha1.ReasonAwaitingApproval, "who asked cannot approve"+remedy)
+	}
+	return proceed()
 }
 
 // Schedule is when deletion begins, rounded up to the second.

@@ -58,7 +58,7 @@ func TestSelectPolicy(t *testing.T) {
 		"too short":                     {policies: []v1alpha1.RetentionPolicy{requests("a", "P29D", "P30D", v1alpha1.ApprovalPolicy{})}, want: defaults, reason: v1alpha1.ReasonPolicyNotReady},
 		"months have no fixed length":   {policies: []v1alpha1.RetentionPolicy{requests("a", "P2M", "P30D", v1alpha1.ApprovalPolicy{})}, want: defaults, reason: v1alpha1.ReasonPolicyNotReady},
 		"four eyes without admission":   {policies: []v1alpha1.RetentionPolicy{requests("a", "P60D", "P30D", v1alpha1.ApprovalPolicy{FourEyes: true})}, want: defaults, reason: v1alpha1.ReasonPolicyNotReady},
-		"four eyes with admission":      {policies: []v1alpha1.RetentionPolicy{requests("a", "P60D", "P30D", v1alpha1.ApprovalPolicy{FourEyes: true})}, admission: true, want: v1alpha1.PolicySnapshot{Name: "a", Generation: 3, GracePeriod: "P60D", ArchiveRetention: "P30D", ApprovalRequired: true}},
+		"four eyes with admission":      {policies: []v1alpha1.RetentionPolicy{requests("a", "P60D", "P30D", v1alpha1.ApprovalPolicy{FourEyes: true})}, admission: true, want: v1alpha1.PolicySnapshot{Name: "a", Generation: 3, GracePeriod: "P60D", ArchiveRetention: "P30D", ApprovalRequired: true, FourEyes: true}},
 		"the longest and the shortest":  {policies: []v1alpha1.RetentionPolicy{requests("a", "P180D", "P30D", v1alpha1.ApprovalPolicy{})}, want: v1alpha1.PolicySnapshot{Name: "a", Generation: 3, GracePeriod: "P180D", ArchiveRetention: "P30D"}},
 		"a day beyond the longest":      {policies: []v1alpha1.RetentionPolicy{requests("a", "P181D", "P30D", v1alpha1.ApprovalPolicy{})}, want: defaults, reason: v1alpha1.ReasonPolicyNotReady},
 		"an archive retention too long": {policies: []v1alpha1.RetentionPolicy{requests("a", "P60D", "P200D", v1alpha1.ApprovalPolicy{})}, want: defaults, reason: v1alpha1.ReasonPolicyNotReady},
@@ -129,11 +129,21 @@ func TestJudgeSubject(t *testing.T) {
 }
 
 func TestJudgeApproval(t *testing.T) {
-	for _, test := range []struct{ approved, policy, active, proceeds bool }{
-		{false, false, false, true}, {true, true, true, true}, {true, false, false, true},
-		{false, true, false, false}, {false, false, true, false}, {false, true, true, false},
+	good := Approval{Given: true, Verified: true, RequesterKnown: true}
+	given := Approval{Given: true}
+	for _, test := range []struct {
+		a                                  Approval
+		policy, active, fourEyes, proceeds bool
+	}{
+		{Approval{}, false, false, false, true}, {given, true, true, false, true}, {given, false, false, false, true},
+		{Approval{}, true, false, false, false}, {Approval{}, false, true, false, false}, {Approval{}, true, true, false, false},
+		{good, true, false, true, true}, {Approval{}, true, false, true, false},
+		{given, true, false, true, false},                                                                          // nobody saw who approved
+		{Approval{Given: true, Verified: true}, true, false, true, false},                                          // nobody saw who asked
+		{Approval{Given: true, Verified: true, RequesterKnown: true, ByRequester: true}, true, false, true, false}, // one person
+		{Approval{Given: true, Verified: true, RequesterKnown: true, ByRequester: true}, true, false, false, true},
 	} {
-		if v := JudgeApproval(test.approved, test.policy, test.active); (v.Action == Proceed) != test.proceeds {
+		if v := JudgeApproval(test.a, test.policy, test.active, test.fourEyes); (v.Action == Proceed) != test.proceeds {
 			t.Errorf("%+v: %s", test, v.Action)
 		}
 	}

@@ -25,9 +25,18 @@ import (
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/journal"
+	"github.com/lethe-dev/lethe/internal/keys"
+	keysmemory "github.com/lethe-dev/lethe/internal/keys/memory"
+	"github.com/lethe-dev/lethe/internal/ledger"
+	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
+	"github.com/lethe-dev/lethe/internal/stamp"
+	vaultsqlite "github.com/lethe-dev/lethe/internal/vault/sqlite"
 )
 
 const patience = 20 * time.Second
+
+var testSealer = stamp.NewSealer([]byte("a key of these tests, 32 bytes it"))
 
 // warningLog keeps the API server's warnings.
 type warningLog struct {
@@ -48,13 +57,16 @@ func (w *warningLog) all() []string {
 }
 
 // door is a real API server with the webhooks before it.
-type door struct {
+type testDoor struct {
 	operator, alice client.Client
 	warnings        *warningLog
 	stop            func() error
+	env             *envtest.Environment
+	keys            *keysmemory.Store
+	log             ledger.Log
 }
 
-func startAPIServer(t *testing.T) *rest.Config {
+func startAPIServer(t *testing.T) (*envtest.Environment, *rest.Config) {
 	t.Helper()
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		t.Fatal("KUBEBUILDER_ASSETS is not set: run KUBEBUILDER_ASSETS=$(hack/envtest-assets.sh) go test, or make test")
@@ -73,13 +85,29 @@ func startAPIServer(t *testing.T) *rest.Config {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return config
+	return env, config
 }
 
-func openDoor(t *testing.T) *door {
+// openVault is a real ledger in a file.
+func openVault(t *testing.T) *vaultsqlite.Vault {
+	t.Helper()
+	signer, err := ledger.NewSigner("lethe.dev/test", make([]byte, keys.Size))
+	if err != nil {
+		t.Fatal(err)
+	}
+	vault, err := vaultsqlite.Open(context.Background(), filepath.Join(t.TempDir(), "ledger.db"), ledgersqlite.Options{LogName: "lethe.dev/test", Signer: signer})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = vault.Close() })
+	return vault
+}
+
+func openDoor(t *testing.T) *testDoor {
 	t.Helper()
 	g := NewWithT(t)
-	config := startAPIServer(t)
+	env, config := startAPIServer(t)
+	vault := openVault(t)
 	s := runtime.NewScheme()
 	g.Expect(clientgoscheme.AddToScheme(s)).To(Succeed())
 	g.Expect(v1alpha1.AddToScheme(s)).To(Succeed())
@@ -87,10 +115,12 @@ func openDoor(t *testing.T) *door {
 	mgr, err := ctrl.NewManager(config, ctrl.Options{Scheme: s, Logger: logr.Discard(), Metrics: metricsserver.Options{BindAddress: "0"}})
 	g.Expect(err).NotTo(HaveOccurred())
 	ctx, cancel := context.WithCancel(context.Background())
-	g.Expect(SetupLoopback(ctx, mgr, "127.0.0.1:0", clock.RealClock{})).To(Succeed())
+	store := keysmemory.New()
+	g.Expect(SetupLoopback(ctx, mgr, "127.0.0.1:0", Options{Clock: clock.RealClock{}, Keys: store, Sealer: testSealer,
+		Journal: &journal.Journal{Ledger: vault.Ledger, State: vault.State, Clock: clock.RealClock{}}})).To(Succeed())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
-	d := &door{warnings: &warningLog{}, stop: sync.OnceValue(func() error { cancel(); return <-ended })}
+	d := &testDoor{warnings: &warningLog{}, env: env, keys: store, log: vault.Ledger, stop: sync.OnceValue(func() error { cancel(); return <-ended })}
 	t.Cleanup(func() { _ = d.stop() })
 
 	d.operator, err = client.New(config, client.Options{Scheme: s})
@@ -119,11 +149,17 @@ func TestTheAPIServerAsksTheDoor(t *testing.T) {
 	t.Run("runs that delete", d.runs)
 	t.Run("policies", d.policies)
 	t.Run("holds", d.holds)
+	t.Run("personas", d.personas)
+	t.Run("forged stamps", d.forged)
+	t.Run("four eyes", d.fourEyes)
+	t.Run("pseudonyms", d.pseudonyms)
+	t.Run("dry run", d.dryRun)
+	t.Run("governance", d.governance)
 	t.Run("orderly stop", d.orderlyStop)
 	t.Run("killed", d.killed)
 }
 
-func (d *door) secondRequest(t *testing.T) {
+func (d *testDoor) secondRequest(t *testing.T) {
 	g, ctx := NewWithT(t), context.Background()
 	first := request("first", "A-17")
 	g.Expect(d.alice.Create(ctx, first)).To(Succeed())
@@ -139,7 +175,7 @@ func (d *door) secondRequest(t *testing.T) {
 	g.Eventually(func() error { return d.alice.Create(ctx, request("second", "A-17")) }, patience, 50*time.Millisecond).Should(Succeed())
 }
 
-func (d *door) runs(t *testing.T) {
+func (d *testDoor) runs(t *testing.T) {
 	g, ctx := NewWithT(t), context.Background()
 	g.Expect(d.alice.Create(ctx, realRun("real"))).To(MatchError(ContainSubstring("spec.dryRun must be true")))
 	preview := realRun("preview")
@@ -148,10 +184,8 @@ func (d *door) runs(t *testing.T) {
 	g.Expect(d.operator.Create(ctx, realRun("real"))).To(Succeed())
 }
 
-func (d *door) policies(t *testing.T) {
+func (d *testDoor) policies(t *testing.T) {
 	g, ctx := NewWithT(t), context.Background()
-	fourEyes := retention("four-eyes", &v1alpha1.RequestPolicy{Approval: v1alpha1.ApprovalPolicy{FourEyes: true}})
-	g.Expect(d.alice.Create(ctx, fourEyes)).To(MatchError(ContainSubstring("spec.requests.approval.fourEyes needs admission")))
 	g.Expect(d.alice.Create(ctx, retention("one", &v1alpha1.RequestPolicy{}))).To(Succeed())
 	g.Eventually(func() []string {
 		g.Expect(d.alice.Create(ctx, retention("two", &v1alpha1.RequestPolicy{}), client.DryRunAll)).To(Succeed())
@@ -159,7 +193,7 @@ func (d *door) policies(t *testing.T) {
 	}, patience, 50*time.Millisecond).Should(ContainElement(ContainSubstring("RetentionPolicies one, two all have spec.requests")))
 }
 
-func (d *door) holds(t *testing.T) {
+func (d *testDoor) holds(t *testing.T) {
 	g, ctx := NewWithT(t), context.Background()
 	hold := &v1alpha1.LegalHold{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: "hold"}, Spec: v1alpha1.LegalHoldSpec{Reason: "matter 7",
 		Records: []v1alpha1.HoldSelector{{Map: "ats", Entity: "applicants",
@@ -170,7 +204,7 @@ func (d *door) holds(t *testing.T) {
 }
 
 // orderlyStop: the API server is told not to ask any more.
-func (d *door) orderlyStop(t *testing.T) {
+func (d *testDoor) orderlyStop(t *testing.T) {
 	g, ctx := NewWithT(t), context.Background()
 	g.Expect(d.stop()).To(Succeed())
 	err := d.operator.Get(ctx, client.ObjectKey{Name: ConfigurationName}, &admissionregistrationv1.ValidatingWebhookConfiguration{})
@@ -179,18 +213,30 @@ func (d *door) orderlyStop(t *testing.T) {
 }
 
 // killed: what a killed process leaves refuses new specs and lets everything else pass.
-func (d *door) killed(t *testing.T) {
+func (d *testDoor) killed(t *testing.T) {
 	g, ctx := NewWithT(t), context.Background()
 	certificate, err := selfSigned(netip.MustParseAddr("127.0.0.1"), time.Now())
 	g.Expect(err).NotTo(HaveOccurred())
-	left := configuration("https://127.0.0.1:1", (&certificates{serving: certificate}).bundle())
-	g.Expect(d.operator.Create(ctx, left)).To(Succeed())
+	mutating, validating := configurations(ConfigurationName, loopbackAt("https://127.0.0.1:1", (&certificates{serving: certificate}).bundle()))
+	g.Expect(d.operator.Create(ctx, mutating)).To(Succeed())
+	g.Expect(d.operator.Create(ctx, validating)).To(Succeed())
 	g.Eventually(func() error { return d.alice.Create(ctx, request("blocked", "A-19"), client.DryRunAll) }, patience, 50*time.Millisecond).
 		Should(MatchError(ContainSubstring("failed calling webhook")))
 	var er v1alpha1.ErasureRequest
 	g.Expect(d.operator.Get(ctx, client.ObjectKey{Namespace: ns, Name: "after"}, &er)).To(Succeed())
 	er.Finalizers = []string{v1alpha1.Finalizer}
 	g.Expect(d.operator.Update(ctx, &er)).To(Succeed(), "finalizers are none of the door's business")
+	er.Annotations = map[string]string{"example.com/note": "x"}
+	g.Expect(d.operator.Update(ctx, &er)).To(Succeed(), "nor are annotations that nobody answers for")
+	stamped := er.DeepCopy()
+	stamped.Annotations[v1alpha1.AnnotationApprovedBy] = "forged"
+	g.Expect(d.operator.Update(ctx, stamped)).To(MatchError(ContainSubstring("failed calling webhook")))
 	er.Spec.Approved = true
 	g.Expect(d.operator.Update(ctx, &er)).To(MatchError(ContainSubstring("failed calling webhook")))
+	g.Expect(d.operator.Delete(ctx, &er)).To(MatchError(ContainSubstring("failed calling webhook")))
+	g.Expect(d.operator.Create(ctx, hold("while-away"))).To(Succeed(), "a hold is taken even now")
+	var taken v1alpha1.LegalHold
+	g.Expect(d.operator.Get(ctx, client.ObjectKey{Namespace: ns, Name: "while-away"}, &taken)).To(Succeed())
+	taken.Spec.Lifted = true
+	g.Expect(d.operator.Update(ctx, &taken)).To(MatchError(ContainSubstring("failed calling webhook")), "and lifting it waits")
 }

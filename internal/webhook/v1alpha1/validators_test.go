@@ -138,8 +138,8 @@ func TestRetentionPolicyIsRefusedOrWarnedOf(t *testing.T) {
 		{"alone", nil, retention("a", fine), "", ""},
 		{"nothing for requests", []client.Object{retention("a", fine)}, retention("b", nil), "", ""},
 		{"grace period out of range", nil, retention("a", &v1alpha1.RequestPolicy{GracePeriod: "P7D", ArchiveRetention: "P30D"}), "spec.requests.gracePeriod", ""},
-		{"four eyes without verified approvers", nil, retention("a", &v1alpha1.RequestPolicy{GracePeriod: "P60D", ArchiveRetention: "P30D",
-			Approval: v1alpha1.ApprovalPolicy{FourEyes: true}}), "spec.requests.approval.fourEyes needs admission", ""},
+		{"four eyes", nil, retention("a", &v1alpha1.RequestPolicy{GracePeriod: "P60D", ArchiveRetention: "P30D",
+			Approval: v1alpha1.ApprovalPolicy{FourEyes: true}}), "", ""},
 		{"a second one", []client.Object{retention("a", fine)}, retention("b", fine), "", "RetentionPolicies a, b all have spec.requests"},
 		{"the same again", []client.Object{retention("a", fine)}, retention("a", fine), "", ""},
 	} {
