@@ -37,6 +37,12 @@ func (j *Journal) Check(ctx context.Context, namespace string) error {
 	case err == nil:
 		err = j.Ledger.Check(ctx, namespace, known.Size, known.Root)
 	}
+	if errors.Is(err, ledger.ErrTruncated) {
+		// A commit can be read a moment before the ledger has taken note of it: when a write after it is done, it has.
+		if err = j.State.Update(ctx, func(state.Tx) error { return nil }); err == nil {
+			err = j.Ledger.Check(ctx, namespace, known.Size, known.Root)
+		}
+	}
 	if err == nil && j.Problem != nil {
 		err = j.Problem(namespace)
 	}
