@@ -30,6 +30,8 @@ type DataStoreReconciler struct {
 	Pool     *stores.Pool
 	State    state.Store
 	Recorder events.EventRecorder
+	// Governance records what is applied.
+	Governance *Governance
 }
 
 // +kubebuilder:rbac:groups=privacy.lethe.dev,resources=datastores,verbs=get;list;watch;update;patch
@@ -55,7 +57,9 @@ func (r *DataStoreReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	read := ds.DeepCopy()
 	o, err := r.probe(ctx, &ds)
 	ds.Status.ObservedGeneration = ds.Generation
-	return publish(ctx, r.Client, r.Recorder, &ds, read, o, err)
+	again := r.Governance.Record(ctx, "DataStore", &ds)
+	res, err := publish(ctx, r.Client, r.Recorder, &ds, read, o, err)
+	return sooner(again, res, err)
 }
 
 // probe asks the store what it is.

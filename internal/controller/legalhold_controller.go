@@ -37,6 +37,8 @@ type LegalHoldReconciler struct {
 	Recorder   events.EventRecorder
 	// Stamps tells what admission has stamped from what somebody else wrote.
 	Stamps *stamp.Sealer
+	// Governance records what is applied.
+	Governance *Governance
 }
 
 // +kubebuilder:rbac:groups=privacy.lethe.dev,resources=legalholds,verbs=get;list;watch;update;patch
@@ -175,7 +177,9 @@ func (r *LegalHoldReconciler) finish(ctx context.Context, h, read *v1alpha1.Lega
 		o, err = fromError(err)
 	}
 	h.Status.ObservedGeneration = h.Generation
-	return publish(ctx, r.Client, r.Recorder, h, read, o, err)
+	again := r.Governance.Record(ctx, "LegalHold", h)
+	res, err := publish(ctx, r.Client, r.Recorder, h, read, o, err)
+	return sooner(again, res, err)
 }
 
 // SetupWithManager registers the controller.

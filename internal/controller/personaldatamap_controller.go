@@ -36,6 +36,8 @@ type PersonalDataMapReconciler struct {
 	Pool     *stores.Pool
 	State    state.Store
 	Recorder events.EventRecorder
+	// Governance records what is applied.
+	Governance *Governance
 }
 
 // +kubebuilder:rbac:groups=privacy.lethe.dev,resources=personaldatamaps,verbs=get;list;watch;update;patch
@@ -58,9 +60,10 @@ func (r *PersonalDataMapReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 	read := m.DeepCopy()
 	o, err := r.check(ctx, &m)
 	m.Status.ObservedGeneration, m.Status.Entities = m.Generation, int32(len(m.Spec.Entities))
+	again := r.Governance.Record(ctx, "PersonalDataMap", &m)
 	res, err := publish(ctx, r.Client, r.Recorder, &m, read, o, err)
 	r.driftEvent(&m, read)
-	return res, err
+	return sooner(again, res, err)
 }
 
 // check compiles all maps of the namespace together, since an entity may have its parent in another map, and reports

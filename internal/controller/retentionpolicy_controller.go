@@ -21,6 +21,8 @@ type RetentionPolicyReconciler struct {
 	Recorder events.EventRecorder
 	// Admission is true where admission verifies who approves.
 	Admission bool
+	// Governance records what is applied.
+	Governance *Governance
 }
 
 // +kubebuilder:rbac:groups=privacy.lethe.dev,resources=retentionpolicies,verbs=get;list;watch
@@ -41,7 +43,9 @@ func (r *RetentionPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 		return ctrl.Result{}, err
 	}
 	p.Status.ObservedGeneration = p.Generation
-	return publish(ctx, r.Client, r.Recorder, &p, read, o, nil)
+	again := r.Governance.Record(ctx, "RetentionPolicy", &p)
+	res, err := publish(ctx, r.Client, r.Recorder, &p, read, o, nil)
+	return sooner(again, res, err)
 }
 
 func (r *RetentionPolicyReconciler) check(ctx context.Context, p *v1alpha1.RetentionPolicy) (outcome, error) {

@@ -1,5 +1,7 @@
 package ledger
 
+import "strings"
+
 // Kinds of entries. The words are part of the published schema: they are added to, never changed.
 const (
 	KindErasureReceived    = "erasure.received"    // a request was taken
@@ -67,3 +69,18 @@ const (
 // KeyDeleted is the key of the entry by which admission records who was granted the deletion of an object: the object
 // itself cannot say it.
 func KeyDeleted(uid string) string { return "access/deleted/" + uid }
+
+// FieldList is a list of paths as an attribute holds it; a long one is cut.
+func FieldList(fields []string) string { return list(fields) }
+
+// GroupList is a list of groups as an attribute holds it; a long one is cut.
+func GroupList(groups []string) string { return list(groups) }
+
+func list(words []string) string {
+	const most = 900
+	text := strings.Join(words, ",")
+	if len(text) <= most {
+		return text
+	}
+	return text[:strings.LastIndexByte(text[:most], ',')+1] + "..."
+}

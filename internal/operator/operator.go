@@ -172,6 +172,7 @@ func register(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, ke
 	admission := verifiesApprovers(o.Admission)
 	c, recorder := mgr.GetClient(), mgr.GetEventRecorder("lethe")
 	pseudonyms := &controller.Pseudonyms{Keys: keyStore}
+	governance := &controller.Governance{Journal: entries, Stamps: sealer}
 	exec := &executor.Executor{Stores: pool, State: vault.State, Journal: entries, Keys: keyStore, Clock: o.Clock}
 	err := errors.Join(
 		mgr.AddReadyzCheck("ledger", func(req *http.Request) error { _, err := vault.Ledger.Origins(req.Context()); return err }),
@@ -183,10 +184,11 @@ func register(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, ke
 			}
 			return nil
 		}),
-		(&controller.DataStoreReconciler{Client: c, Pool: pool, State: vault.State, Recorder: recorder}).SetupWithManager(mgr),
-		(&controller.PersonalDataMapReconciler{Client: c, Pool: pool, State: vault.State, Recorder: recorder}).SetupWithManager(mgr),
-		(&controller.RetentionPolicyReconciler{Client: c, Recorder: recorder, Admission: admission}).SetupWithManager(mgr),
-		(&controller.LegalHoldReconciler{Client: c, State: vault.State, Journal: entries, Pseudonyms: pseudonyms, Clock: o.Clock, Recorder: recorder, Stamps: sealer}).SetupWithManager(mgr),
+		(&controller.DataStoreReconciler{Client: c, Pool: pool, State: vault.State, Recorder: recorder, Governance: governance}).SetupWithManager(mgr),
+		(&controller.PersonalDataMapReconciler{Client: c, Pool: pool, State: vault.State, Recorder: recorder, Governance: governance}).SetupWithManager(mgr),
+		(&controller.RetentionPolicyReconciler{Client: c, Recorder: recorder, Admission: admission, Governance: governance}).SetupWithManager(mgr),
+		(&controller.LegalHoldReconciler{Client: c, State: vault.State, Journal: entries, Pseudonyms: pseudonyms, Clock: o.Clock, Recorder: recorder, Stamps: sealer,
+			Governance: governance}).SetupWithManager(mgr),
 		(&controller.ErasureRequestReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Journal: entries, Keys: keyStore,
 			Pseudonyms: pseudonyms, Stores: pool, Clock: o.Clock, Witness: o.Witness, Recorder: recorder, Admission: admission, Stamps: sealer}).SetupWithManager(ctx, mgr),
 		(&controller.DeletionRunReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Executor: exec, Pseudonyms: pseudonyms,

@@ -43,6 +43,8 @@ type OperatorOptions struct {
 	AnchorInterval time.Duration
 	// AdoptState takes over a cluster that another state store was used with.
 	AdoptState bool
+	// Admission serves the webhooks on a loopback address. The configuration of the client must be allowed to install them.
+	Admission bool
 }
 
 // StartOperator runs the operator in this process until the test ends or it is stopped.
@@ -61,6 +63,9 @@ func StartOperator(t testing.TB, config *rest.Config, o OperatorOptions) *Operat
 		LedgerPath: filepath.Join(o.Folder, "ledger.db"), Namespace: o.Namespace,
 		MetricsAddress: "0", ProbeAddress: "0", Admission: operator.AdmissionOff, Clock: o.Clock, Witness: o.Witness,
 		ResidueInterval: 200 * time.Millisecond, SkipNameValidation: true, AdoptState: o.AdoptState, AnchorInterval: o.AnchorInterval,
+	}
+	if o.Admission {
+		options.Admission, options.AdmissionAddress = operator.AdmissionLoopback, "127.0.0.1:0"
 	}
 	go func() { op.done <- operator.Run(ctx, rest.CopyConfig(config), options) }()
 	t.Cleanup(func() {

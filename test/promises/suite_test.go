@@ -223,6 +223,16 @@ var (
 // ledgerReasons are kind and reason of the entries of the namespace; the operator must have been stopped.
 func (w *world) ledgerReasons() []string {
 	GinkgoHelper()
+	var reasons []string
+	for _, e := range w.allEntries() {
+		reasons = append(reasons, e.Kind+"/"+e.Reason)
+	}
+	return reasons
+}
+
+// allEntries of the namespace; the operator must have been stopped.
+func (w *world) allEntries() []ledger.Entry {
+	GinkgoHelper()
 	signer, err := ledger.NewSigner("lethe.dev/test", make([]byte, 32))
 	Expect(err).NotTo(HaveOccurred())
 	vault, err := vaultsqlite.Open(w, filepath.Join(w.folder, "ledger.db"), ledgersqlite.Options{LogName: "lethe.dev/test", Signer: signer})
@@ -230,9 +240,9 @@ func (w *world) ledgerReasons() []string {
 	defer func() { Expect(vault.Close()).To(Succeed()) }()
 	records, err := vault.Ledger.Entries(w, w.ns, 0, ledger.MaxPage)
 	Expect(err).NotTo(HaveOccurred())
-	var reasons []string
+	var entries []ledger.Entry
 	for _, r := range records {
-		reasons = append(reasons, r.Entry.Kind+"/"+r.Entry.Reason)
+		entries = append(entries, r.Entry)
 	}
-	return reasons
+	return entries
 }

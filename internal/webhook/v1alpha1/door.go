@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
-	"strings"
 
 	"github.com/go-logr/logr"
 	admissionv1 "k8s.io/api/admission/v1"
@@ -140,10 +139,4 @@ func (d *door) record(ctx context.Context, req admission.Request, entries ...led
 	if err := d.Journal.Record(ctx, req.Namespace, entries); err != nil {
 		d.log.Info("an attempt is not in the ledger", "resource", req.Resource.Resource, "namespace", req.Namespace)
 	}
-}
-
-// groups of an actor as the ledger holds them.
-func groups(a stamp.Actor) string {
-	text := strings.Join(a.Groups, ",")
-	return text[:min(len(text), 512)]
 }

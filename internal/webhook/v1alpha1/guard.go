@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"strings"
 
 	admissionv1 "k8s.io/api/admission/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
@@ -161,7 +160,7 @@ func (g *guard) attempt(req admission.Request, obj client.Object, changes []chan
 	}
 	e := ledger.Entry{Key: "governance/attempt/" + string(req.UID), Kind: ledger.KindGovernanceAttempted, Reason: ledger.ReasonAdmitted,
 		Attributes: map[string]string{"kind": g.kind.name, "uid": string(obj.GetUID()), "operation": string(req.Operation),
-			"generation": strconv.FormatInt(obj.GetGeneration(), 10), "fields": fieldList(fields)}}
+			"generation": strconv.FormatInt(obj.GetGeneration(), 10), "fields": ledger.FieldList(fields)}}
 	if g.kind.name != "LegalHold" { // the name of a hold may be that of a person
 		e.Attributes["name"] = obj.GetName()
 	}
@@ -169,16 +168,6 @@ func (g *guard) attempt(req admission.Request, obj client.Object, changes []chan
 		e.Reason = ledger.ReasonRefused
 	}
 	return []ledger.Entry{e}
-}
-
-// fieldList is a list of paths that fits into an attribute.
-func fieldList(fields []string) string {
-	const most = 900
-	text := strings.Join(fields, ",")
-	if len(text) <= most {
-		return text
-	}
-	return text[:strings.LastIndexByte(text[:most], ',')+1] + "..."
 }
 
 // sign puts the actor into entries and records them.
@@ -193,7 +182,7 @@ func (g *guard) sign(ctx context.Context, req admission.Request, obj client.Obje
 	for i := range entries {
 		entries[i].Actor = actor.User
 		if len(actor.Groups) > 0 {
-			entries[i].Attributes[ledger.AttributeGroups] = groups(actor)
+			entries[i].Attributes[ledger.AttributeGroups] = ledger.GroupList(actor.Groups)
 		}
 	}
 	g.record(ctx, req, entries...)
