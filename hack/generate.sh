@@ -15,6 +15,9 @@ for dir in internal/controller internal/webhook; do
 done
 bin/controller-gen rbac:roleName=lethe-manager "${callers[@]}" output:rbac:artifacts:config=config/rbac
 
+mkdir -p config/webhook
+go run ./hack/webhooks >config/webhook/manifests.yaml
+
 mkdir -p charts/lethe/crds charts/lethe/files/rbac docs/reference
 rm -f charts/lethe/crds/*.yaml charts/lethe/files/rbac/*.yaml
 cp config/crd/bases/*.yaml charts/lethe/crds/

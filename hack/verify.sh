@@ -21,7 +21,7 @@ say "== chart CRDs are those of config/crd/bases"
 diff -r config/crd/bases charts/lethe/crds
 
 say "== kustomize builds"
-for dir in config/crd config/rbac config/manager config/default config/samples; do
+for dir in config/crd config/rbac config/manager config/default config/webhook config/samples; do
 	bin/kustomize build "$dir" >/dev/null
 done
 

@@ -45,8 +45,9 @@ func newManagerCommand() *cobra.Command {
 	flags.StringVar(&f.MetricsAddress, "metrics-bind-address", ":8080", "address of the metrics endpoint; 0 turns it off")
 	flags.StringVar(&f.ProbeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
 	flags.BoolVar(&f.LeaderElection, "leader-elect", false, "elect a leader by a Lease; the embedded ledger has one process anyway")
-	flags.StringVar(&f.Admission, "admission", operator.AdmissionOff, "admission webhooks: off, or loopback (served on 127.0.0.1 for an API server on this machine)")
-	flags.StringVar(&f.AdmissionAddress, "admission-bind-address", "127.0.0.1:9443", "address of the webhooks when --admission is loopback")
+	flags.StringVar(&f.Admission, "admission", operator.AdmissionOff, "admission webhooks: off, cluster (behind the Service of config/webhook), or loopback (served on 127.0.0.1 for an API server on this machine)")
+	flags.StringVar(&f.AdmissionAddress, "admission-bind-address", "", "address of the webhooks; default 127.0.0.1:9443 on loopback, :9443 in a cluster")
+	flags.StringVar(&f.AdmissionCertificates, "admission-cert-dir", "", "folder with tls.crt and tls.key for --admission cluster, for example of cert-manager; default: the operator makes a certificate and tells the API server")
 	flags.DurationVar(&f.AnchorInterval, "anchor-interval", 10*time.Minute, "how often new checkpoints of the ledger are kept in a ConfigMap of the operator's namespace; 0 turns it off")
 	flags.BoolVar(&f.AdoptState, "adopt-state", false, "take over a cluster that another state store was used with; only after that store was lost for good")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log more")
@@ -71,11 +72,32 @@ func (f *managerFlags) run(ctx context.Context) error {
 	if f.LocalRoots, err = parseLocalRoots(f.localRoots); err != nil {
 		return err
 	}
-	if f.Admission != operator.AdmissionOff && f.Admission != operator.AdmissionLoopback {
-		return fmt.Errorf("--admission must be %s or %s", operator.AdmissionOff, operator.AdmissionLoopback)
+	if err := f.checkAdmission(); err != nil {
+		return err
 	}
 	f.Scheme, f.Log, f.Openers, f.OpenVault = wiring.NewScheme(), log, wiring.Openers(), wiring.OpenVault
 	return operator.Run(ctx, config, f.Options)
+}
+
+// checkAdmission refuses what does not go together, and fills in the address.
+func (f *managerFlags) checkAdmission() error {
+	address := ""
+	switch f.Admission {
+	case operator.AdmissionOff:
+	case operator.AdmissionLoopback:
+		address = "127.0.0.1:9443"
+	case operator.AdmissionCluster:
+		address = ":9443"
+	default:
+		return fmt.Errorf("--admission must be %s, %s or %s", operator.AdmissionOff, operator.AdmissionLoopback, operator.AdmissionCluster)
+	}
+	if f.AdmissionCertificates != "" && f.Admission != operator.AdmissionCluster {
+		return fmt.Errorf("--admission-cert-dir is for --admission %s", operator.AdmissionCluster)
+	}
+	if f.AdmissionAddress == "" {
+		f.AdmissionAddress = address
+	}
+	return nil
 }
 
 func (f *managerFlags) logger() logr.Logger {

@@ -44,6 +44,13 @@ func setupAdmission(ctx context.Context, mgr ctrl.Manager, o Options, options we
 			return fmt.Errorf("admission: %w", err)
 		}
 		return nil
+	case AdmissionCluster:
+		err := webhookv1alpha1.SetupCluster(ctx, mgr, webhookv1alpha1.ClusterOptions{Address: o.AdmissionAddress, CertificateFolder: o.AdmissionCertificates,
+			DNSNames: []string{webhookv1alpha1.ServiceName + "." + o.Namespace + ".svc"}}, options)
+		if err != nil {
+			return fmt.Errorf("admission: %w", err)
+		}
+		return nil
 	}
-	return fmt.Errorf("admission must be %s or %s", AdmissionOff, AdmissionLoopback)
+	return fmt.Errorf("admission must be %s, %s or %s", AdmissionOff, AdmissionLoopback, AdmissionCluster)
 }

@@ -35,6 +35,7 @@ import (
 const (
 	AdmissionOff      = "off"
 	AdmissionLoopback = "loopback"
+	AdmissionCluster  = "cluster"
 )
 
 // lockRetry is how often a process that does not have the vault tries to get it.
@@ -56,6 +57,7 @@ type Options struct {
 	MetricsAddress, ProbeAddress string
 	LeaderElection               bool
 	Admission, AdmissionAddress  string
+	AdmissionCertificates        string
 	AdoptState                   bool
 	// AnchorInterval is how often checkpoints of the ledger are kept outside of it; 0 for never.
 	AnchorInterval time.Duration

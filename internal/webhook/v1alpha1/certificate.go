@@ -25,10 +25,16 @@ const (
 	clockSlack = time.Hour
 )
 
+// names are what a certificate is for: an address, or names of a Service.
+type names struct {
+	ip  netip.Addr
+	dns []string
+}
+
 // certificates are the server's certificate and the one that follows it. Their keys never leave this process.
 type certificates struct {
 	mu            sync.Mutex
-	ip            netip.Addr
+	names         names
 	serving, next *tls.Certificate
 }
 
@@ -39,11 +45,11 @@ func (c *certificates) renew(now time.Time) (err error) {
 	defer c.mu.Unlock()
 	switch {
 	case c.serving == nil:
-		c.serving, err = selfSigned(c.ip, now)
+		c.serving, err = selfSigned(c.names, now)
 	case c.next != nil:
 		c.serving, c.next = c.next, nil
 	case now.Before(c.serving.Leaf.NotBefore), now.After(c.serving.Leaf.NotAfter.Add(-renewBefore)):
-		c.next, err = selfSigned(c.ip, now)
+		c.next, err = selfSigned(c.names, now)
 	}
 	return err
 }
@@ -68,8 +74,8 @@ func (c *certificates) get(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	return c.serving, nil
 }
 
-// selfSigned makes a certificate for one address. It is no authority: nothing can be signed with it.
-func selfSigned(ip netip.Addr, now time.Time) (*tls.Certificate, error) {
+// selfSigned makes a certificate. It is no authority: nothing can be signed with it.
+func selfSigned(n names, now time.Time) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("the webhooks' key: %w", err)
@@ -80,13 +86,16 @@ func selfSigned(ip netip.Addr, now time.Time) (*tls.Certificate, error) {
 	}
 	template := &x509.Certificate{
 		SerialNumber:          serial,
-		Subject:               pkix.Name{CommonName: "lethe-loopback"},
+		Subject:               pkix.Name{CommonName: "lethe-admission"},
 		NotBefore:             now.Add(-clockSlack),
 		NotAfter:              now.Add(certificateLifetime),
-		IPAddresses:           []net.IP{ip.AsSlice()},
+		DNSNames:              n.dns,
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
 		BasicConstraintsValid: true,
+	}
+	if n.ip.IsValid() {
+		template.IPAddresses = []net.IP{n.ip.AsSlice()}
 	}
 	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
 	if err != nil {

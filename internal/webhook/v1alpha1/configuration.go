@@ -135,7 +135,7 @@ func loopbackAt(baseURL string, bundle []byte) func(path string) admissionregist
 
 // install creates the configurations, or brings those that differ to what they should be: those of a process which was
 // killed, or that somebody changed. Stamping comes first: nothing is to be judged without it.
-func (l *Loopback) install(ctx context.Context) error {
+func (l *Server) install(ctx context.Context) error {
 	bundle := l.certificates.bundle()
 	mutating, validating := configurations(ConfigurationName, loopbackAt(l.url, bundle))
 	var foundMutating admissionregistrationv1.MutatingWebhookConfiguration
@@ -160,7 +160,7 @@ func (l *Loopback) install(ctx context.Context) error {
 }
 
 // mend creates an object, or updates the one found unless bring says that it was right already.
-func (l *Loopback) mend(ctx context.Context, want, found client.Object, bring func() bool) error {
+func (l *Server) mend(ctx context.Context, want, found client.Object, bring func() bool) error {
 	err := l.reader.Get(ctx, client.ObjectKeyFromObject(want), found)
 	switch {
 	case apierrors.IsNotFound(err):
@@ -173,7 +173,7 @@ func (l *Loopback) mend(ctx context.Context, want, found client.Object, bring fu
 
 // remove deletes the configurations, unless another process has made them its own since: what judges first, since what it
 // would judge is not stamped any more then.
-func (l *Loopback) remove(ctx context.Context) error {
+func (l *Server) remove(ctx context.Context) error {
 	var validating admissionregistrationv1.ValidatingWebhookConfiguration
 	err := l.removeOne(ctx, &validating, func() []byte {
 		if len(validating.Webhooks) == 0 {
@@ -193,7 +193,7 @@ func (l *Loopback) remove(ctx context.Context) error {
 	})
 }
 
-func (l *Loopback) removeOne(ctx context.Context, found client.Object, bundle func() []byte) error {
+func (l *Server) removeOne(ctx context.Context, found client.Object, bundle func() []byte) error {
 	if err := l.reader.Get(ctx, client.ObjectKey{Name: ConfigurationName}, found); err != nil {
 		return client.IgnoreNotFound(err)
 	}

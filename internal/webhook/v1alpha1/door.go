@@ -76,6 +76,15 @@ func (d *door) handlers(scheme *runtime.Scheme) map[string]http.Handler {
 	return out
 }
 
+// mux serves the handlers.
+func (d *door) mux(scheme *runtime.Scheme) *http.ServeMux {
+	mux := http.NewServeMux()
+	for path, handler := range d.handlers(scheme) {
+		mux.Handle(path, handler)
+	}
+	return mux
+}
+
 // decode reads the object before and after a write; what is not there is nil.
 func (d *door) decode(k kind, req admission.Request) (old, obj client.Object, err error) {
 	if len(req.OldObject.Raw) > 0 {

@@ -2,6 +2,7 @@ package v1alpha1
 
 import (
 	"context"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
@@ -63,6 +64,7 @@ type testDoor struct {
 	stop            func() error
 	env             *envtest.Environment
 	keys            *keysmemory.Store
+	config          *rest.Config
 	log             ledger.Log
 }
 
@@ -120,7 +122,7 @@ func openDoor(t *testing.T) *testDoor {
 		Journal: &journal.Journal{Ledger: vault.Ledger, State: vault.State, Clock: clock.RealClock{}}})).To(Succeed())
 	ended := make(chan error, 1)
 	go func() { ended <- mgr.Start(ctx) }()
-	d := &testDoor{warnings: &warningLog{}, env: env, keys: store, log: vault.Ledger, stop: sync.OnceValue(func() error { cancel(); return <-ended })}
+	d := &testDoor{warnings: &warningLog{}, env: env, config: config, keys: store, log: vault.Ledger, stop: sync.OnceValue(func() error { cancel(); return <-ended })}
 	t.Cleanup(func() { _ = d.stop() })
 
 	d.operator, err = client.New(config, client.Options{Scheme: s})
@@ -157,6 +159,7 @@ func TestTheAPIServerAsksTheDoor(t *testing.T) {
 	t.Run("governance", d.governance)
 	t.Run("orderly stop", d.orderlyStop)
 	t.Run("killed", d.killed)
+	t.Run("in a cluster", d.inCluster)
 }
 
 func (d *testDoor) secondRequest(t *testing.T) {
@@ -215,7 +218,7 @@ func (d *testDoor) orderlyStop(t *testing.T) {
 // killed: what a killed process leaves refuses new specs and lets everything else pass.
 func (d *testDoor) killed(t *testing.T) {
 	g, ctx := NewWithT(t), context.Background()
-	certificate, err := selfSigned(netip.MustParseAddr("127.0.0.1"), time.Now())
+	certificate, err := selfSigned(names{ip: netip.MustParseAddr("127.0.0.1")}, time.Now())
 	g.Expect(err).NotTo(HaveOccurred())
 	mutating, validating := configurations(ConfigurationName, loopbackAt("https://127.0.0.1:1", (&certificates{serving: certificate}).bundle()))
 	g.Expect(d.operator.Create(ctx, mutating)).To(Succeed())
@@ -239,4 +242,50 @@ func (d *testDoor) killed(t *testing.T) {
 	g.Expect(d.operator.Get(ctx, client.ObjectKey{Namespace: ns, Name: "while-away"}, &taken)).To(Succeed())
 	taken.Spec.Lifted = true
 	g.Expect(d.operator.Update(ctx, &taken)).To(MatchError(ContainSubstring("failed calling webhook")), "and lifting it waits")
+}
+
+// inCluster: the operator fills in the certificate of configurations that are part of the installation.
+func (d *testDoor) inCluster(t *testing.T) {
+	g, ctx := NewWithT(t), context.Background()
+	left := metav1.ObjectMeta{Name: ConfigurationName}
+	g.Expect(d.operator.Delete(ctx, &admissionregistrationv1.MutatingWebhookConfiguration{ObjectMeta: left})).To(Succeed())
+	g.Expect(d.operator.Delete(ctx, &admissionregistrationv1.ValidatingWebhookConfiguration{ObjectMeta: left})).To(Succeed())
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	g.Expect(err).NotTo(HaveOccurred())
+	address := listener.Addr().String()
+	g.Expect(listener.Close()).To(Succeed())
+	_, port, err := net.SplitHostPort(address)
+	g.Expect(err).NotTo(HaveOccurred())
+	// There is no network of Services here: localhost stands for the Service's name.
+	mutating, validating := configurations(ClusterConfigurationName, loopbackAt("https://localhost:"+port, nil))
+	g.Expect(d.operator.Create(ctx, mutating)).To(Succeed())
+	g.Expect(d.operator.Create(ctx, validating)).To(Succeed())
+
+	mgr, err := ctrl.NewManager(d.config, ctrl.Options{Scheme: d.operator.Scheme(), Logger: logr.Discard(), Metrics: metricsserver.Options{BindAddress: "0"}})
+	g.Expect(err).NotTo(HaveOccurred())
+	running, cancel := context.WithCancel(ctx)
+	g.Expect(SetupCluster(running, mgr, ClusterOptions{Address: address, DNSNames: []string{"localhost"}},
+		Options{Clock: clock.RealClock{}, Keys: d.keys, Sealer: testSealer})).To(Succeed())
+	ended := make(chan error, 1)
+	go func() { ended <- mgr.Start(running) }()
+	defer func() { cancel(); g.Expect(<-ended).To(Succeed()) }()
+	g.Eventually(func() string {
+		er := request("clustered", "C-1")
+		if err := d.alice.Create(ctx, er, client.DryRunAll); err != nil {
+			return err.Error()
+		}
+		st, _ := testSealer.Read("ErasureRequest", er, v1alpha1.AnnotationRequestedBy, "")
+		return st.User
+	}, patience, 50*time.Millisecond).Should(Equal("alice"))
+	g.Expect(d.alice.Create(ctx, realRun("clustered"))).To(MatchError(ContainSubstring("spec.dryRun must be true")))
+}
+
+func TestTheInstallationHasTheWebhooksOfThisCode(t *testing.T) {
+	g := NewWithT(t)
+	want, err := Manifests()
+	g.Expect(err).NotTo(HaveOccurred())
+	got, err := os.ReadFile(filepath.Join("..", "..", "..", "config", "webhook", "manifests.yaml"))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(string(got)).To(Equal(string(want)), "run make generate")
+	g.Expect(string(got)).To(And(ContainSubstring("name: "+ServiceName), ContainSubstring("NoneOnDryRun"), Not(ContainSubstring("caBundle: "))))
 }

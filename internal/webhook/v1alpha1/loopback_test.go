@@ -34,7 +34,7 @@ func TestOnlyLoopbackAddressesAreServed(t *testing.T) {
 func TestCertificateIsAnnouncedBeforeItIsServed(t *testing.T) {
 	g := NewWithT(t)
 	now := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
-	c := certificates{ip: netip.MustParseAddr("127.0.0.1")}
+	c := certificates{names: names{ip: netip.MustParseAddr("127.0.0.1")}}
 	serial := func() string { served, _ := c.get(nil); return served.Leaf.SerialNumber.String() }
 	trusted := func(at time.Time) bool {
 		pool := x509.NewCertPool()
@@ -71,8 +71,8 @@ func TestConfigurationIsMendedAndRemovedByItsOwnerAlone(t *testing.T) {
 	s := runtime.NewScheme()
 	g.Expect(admissionregistrationv1.AddToScheme(s)).To(Succeed())
 	c := fake.NewClientBuilder().WithScheme(s).Build()
-	newLoopback := func() *Loopback {
-		return &Loopback{reader: c, writer: c, url: "https://127.0.0.1:9443", certificates: certificates{ip: netip.MustParseAddr("127.0.0.1")},
+	newLoopback := func() *Server {
+		return &Server{reader: c, writer: c, url: "https://127.0.0.1:9443", certificates: certificates{names: names{ip: netip.MustParseAddr("127.0.0.1")}},
 			clock: clocktesting.NewFakeClock(time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC))}
 	}
 	stored := func() *admissionregistrationv1.ValidatingWebhookConfiguration {

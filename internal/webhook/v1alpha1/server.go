@@ -15,6 +15,7 @@ import (
 	"github.com/go-logr/logr"
 	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 )
 
@@ -25,14 +26,14 @@ const (
 	stopTimeout = 5 * time.Second
 )
 
-// Loopback serves the webhooks on a loopback address, for an API server on the same machine: an operator beside a cluster
-// needs neither a Service nor a certificate authority. Any process of the machine can ask it; its answers tell no more
+// Server serves the webhooks: in the cluster behind a Service, or on a loopback address for an API server on the same
+// machine, since an operator beside a cluster needs neither a Service nor a certificate authority. Any process of the machine can ask it; its answers tell no more
 // than the names of requests.
 //
-// The API server refuses what it cannot ask about. After an orderly stop it is told not to ask; after a kill it goes on
+// The API server refuses what it cannot ask about. On loopback, after an orderly stop it is told not to ask; after a kill it goes on
 // refusing until the operator is back, or somebody deletes the Mutating- and ValidatingWebhookConfiguration lethe-loopback.
-type Loopback struct {
-	address      netip.AddrPort
+type Server struct {
+	address      string
 	clock        clock.WithTicker
 	log          logr.Logger
 	reader       client.Reader
@@ -42,6 +43,10 @@ type Loopback struct {
 	url          string
 	written      []byte // the bundle that the API server was told last
 	installed    atomic.Bool
+	// cluster is set where the configurations are part of the installation, and only their bundle is kept right.
+	cluster bool
+	// mounted certificates are somebody else's to renew and to make known; nil where the operator makes its own.
+	mounted *certwatcher.CertWatcher
 }
 
 // SetupLoopback adds the webhooks to the manager.
@@ -54,18 +59,14 @@ func SetupLoopback(ctx context.Context, mgr ctrl.Manager, address string, o Opti
 	if err != nil {
 		return err
 	}
-	mux := http.NewServeMux()
-	for path, handler := range d.handlers(mgr.GetScheme()) {
-		mux.Handle(path, handler)
-	}
-	l := &Loopback{
-		address:      addr,
+	l := &Server{
+		address:      addr.String(),
 		clock:        o.Clock,
 		log:          d.log,
 		reader:       mgr.GetAPIReader(),
 		writer:       mgr.GetClient(),
-		handler:      mux,
-		certificates: certificates{ip: addr.Addr()},
+		handler:      d.mux(mgr.GetScheme()),
+		certificates: certificates{names: names{ip: addr.Addr()}},
 	}
 	if err := mgr.AddReadyzCheck("admission", l.ready); err != nil {
 		return err
@@ -83,10 +84,10 @@ func parseLoopback(address string) (netip.AddrPort, error) {
 }
 
 // NeedLeaderElection is true: who serves is who the API server is sent to. It also starts after the caches are filled.
-func (l *Loopback) NeedLeaderElection() bool { return true }
+func (l *Server) NeedLeaderElection() bool { return true }
 
 // ready tells whether the API server has been told to ask.
-func (l *Loopback) ready(*http.Request) error {
+func (l *Server) ready(*http.Request) error {
 	if !l.installed.Load() {
 		return errors.New("the admission webhooks are not installed yet")
 	}
@@ -94,22 +95,26 @@ func (l *Loopback) ready(*http.Request) error {
 }
 
 // Start serves until the context ends, then tells the API server not to ask any more.
-func (l *Loopback) Start(ctx context.Context) error {
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.address.String())
+func (l *Server) Start(ctx context.Context) error {
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", l.address)
 	if err != nil {
 		return fmt.Errorf("the admission address: %w", err)
 	}
 	l.url = "https://" + listener.Addr().String()
 	server := l.server()
 	defer func() { _ = server.Close() }()
-	if err := l.tend(ctx); err != nil {
+	err = l.tend(ctx)
+	if err != nil && !l.cluster {
 		_ = listener.Close()
 		return fmt.Errorf("the webhook configurations %s: %w", ConfigurationName, err)
 	}
+	if err != nil {
+		l.log.Error(err, "the webhook configurations cannot be told the certificate yet; not ready until they can", "name", ClusterConfigurationName)
+	}
 	failed := make(chan error, 1)
 	go func() { failed <- server.ServeTLS(listener, "", "") }()
-	l.installed.Store(true)
-	l.log.Info("admission webhooks are served on this machine", "url", l.url)
+	l.installed.Store(err == nil)
+	l.log.Info("admission webhooks are served", "url", l.url)
 
 	ticker := l.clock.NewTicker(tendInterval)
 	defer ticker.Stop()
@@ -120,18 +125,22 @@ func (l *Loopback) Start(ctx context.Context) error {
 		case err := <-failed:
 			return fmt.Errorf("the admission webhooks: %w", err)
 		case <-ticker.C():
-			if err := l.tend(ctx); err != nil && ctx.Err() == nil {
+			err := l.tend(ctx)
+			if err != nil && ctx.Err() == nil {
 				l.log.Error(err, "the admission webhooks could not be looked after; it is tried again")
+			}
+			if err == nil {
+				l.installed.Store(true)
 			}
 		}
 	}
 }
 
 // server makes the HTTPS server.
-func (l *Loopback) server() *http.Server {
+func (l *Server) server() *http.Server {
 	return &http.Server{
 		Handler:           l.handler,
-		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: l.certificates.get},
+		TLSConfig:         &tls.Config{MinVersion: tls.VersionTLS13, GetCertificate: l.certificate},
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       2 * timeoutSeconds * time.Second,
 		WriteTimeout:      2 * timeoutSeconds * time.Second,
@@ -141,19 +150,35 @@ func (l *Loopback) server() *http.Server {
 }
 
 // tend renews the certificate and keeps the configuration as it should be.
-func (l *Loopback) tend(ctx context.Context) error {
+func (l *Server) tend(ctx context.Context) error {
+	if l.mounted != nil {
+		return l.mounted.ReadCertificate()
+	}
 	if err := l.certificates.renew(l.clock.Now()); err != nil {
 		return err
+	}
+	if l.cluster {
+		return l.inject(ctx)
 	}
 	return l.install(ctx)
 }
 
+// certificate is for tls.Config.GetCertificate.
+func (l *Server) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, error) {
+	if l.mounted != nil {
+		return l.mounted.GetCertificate(hello)
+	}
+	return l.certificates.get(hello)
+}
+
 // stop is orderly: first the API server stops asking, then the server goes.
-func (l *Loopback) stop(ctx context.Context, server *http.Server) error {
+func (l *Server) stop(ctx context.Context, server *http.Server) error {
 	l.installed.Store(false)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
-	if err := l.remove(ctx); err != nil {
+	if l.cluster {
+		// Whoever comes next serves; until then the API server refuses.
+	} else if err := l.remove(ctx); err != nil {
 		l.log.Error(err, "the API server goes on asking, and refuses, until the Mutating- and ValidatingWebhookConfiguration are deleted", "name", ConfigurationName)
 	}
 	if err := server.Shutdown(ctx); err != nil {
