@@ -112,6 +112,30 @@ func CheckPolicy(spec v1alpha1.RetentionPolicySpec, admission bool) Verdict {
 	return proceed()
 }
 
+// UnwiseChange says what is legal in a change of a policy and makes erasures less careful.
+func UnwiseChange(old, now v1alpha1.RetentionPolicySpec) []string {
+	if old.Requests == nil {
+		return nil
+	}
+	const newOnly = "; it applies to requests that are confirmed from now on"
+	if now.Requests == nil {
+		return []string{"spec.requests is removed: the defaults apply, and no approval is demanded" + newOnly}
+	}
+	var out []string
+	before, err1 := period.ParsePeriod(old.Requests.GracePeriod)
+	after, err2 := period.ParsePeriod(now.Requests.GracePeriod)
+	if err1 == nil && err2 == nil && after.Weeks*7+after.Days < before.Weeks*7+before.Days {
+		out = append(out, fmt.Sprintf("spec.requests.gracePeriod is shortened from %s to %s: less time to cancel", old.Requests.GracePeriod, now.Requests.GracePeriod)+newOnly)
+	}
+	demanded := func(a v1alpha1.ApprovalPolicy) bool { return a.Required || a.FourEyes }
+	if demanded(old.Requests.Approval) && !demanded(now.Requests.Approval) {
+		out = append(out, "spec.requests.approval is not demanded any more: requests that wait for it go on")
+	} else if old.Requests.Approval.FourEyes && !now.Requests.Approval.FourEyes {
+		out = append(out, "spec.requests.approval.fourEyes is given up: who asks may approve")
+	}
+	return out
+}
+
 func checkDays(value string, least, most int) error {
 	p, err := period.ParsePeriod(value)
 	if err != nil {

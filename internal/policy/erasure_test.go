@@ -149,6 +149,38 @@ func TestJudgeApproval(t *testing.T) {
 	}
 }
 
+func TestUnwiseChange(t *testing.T) {
+	spec := func(grace string, a v1alpha1.ApprovalPolicy) v1alpha1.RetentionPolicySpec {
+		return v1alpha1.RetentionPolicySpec{Requests: &v1alpha1.RequestPolicy{GracePeriod: grace, Approval: a}}
+	}
+	none, required, four := v1alpha1.ApprovalPolicy{}, v1alpha1.ApprovalPolicy{Required: true}, v1alpha1.ApprovalPolicy{FourEyes: true}
+	for name, test := range map[string]struct {
+		old, now v1alpha1.RetentionPolicySpec
+		want     []string
+	}{
+		"nothing":                  {spec("P60D", none), spec("P60D", none), nil},
+		"longer":                   {spec("P60D", none), spec("P90D", none), nil},
+		"shorter":                  {spec("P100D", none), spec("P60D", none), []string{"shortened from P100D to P60D"}},
+		"no approval":              {spec("P60D", required), spec("P60D", none), []string{"not demanded any more"}},
+		"two eyes":                 {spec("P60D", four), spec("P60D", required), []string{"fourEyes is given up"}},
+		"four eyes":                {spec("P60D", required), spec("P60D", four), nil},
+		"both":                     {spec("P60D", four), spec("P30D", none), []string{"shortened", "not demanded any more"}},
+		"removed":                  {spec("P60D", none), v1alpha1.RetentionPolicySpec{}, []string{"spec.requests is removed"}},
+		"there for the first time": {v1alpha1.RetentionPolicySpec{}, spec("P30D", none), nil},
+	} {
+		got := UnwiseChange(test.old, test.now)
+		if len(got) != len(test.want) {
+			t.Errorf("%s: %q", name, got)
+			continue
+		}
+		for i := range got {
+			if !strings.Contains(got[i], test.want[i]) {
+				t.Errorf("%s: %q, want %q", name, got[i], test.want[i])
+			}
+		}
+	}
+}
+
 func TestDueDate(t *testing.T) {
 	for from, want := range map[string]string{
 		"2026-01-31T10:00:00Z": "2026-02-28T10:00:00Z", "2028-01-31T10:00:00Z": "2028-02-29T10:00:00Z",

@@ -35,7 +35,7 @@ func (v *retentionPolicyValidator) ValidateUpdate(ctx context.Context, old, p *v
 		return nil, err
 	}
 	more, err := v.ambiguity(ctx, p)
-	return append(warnings, more...), err
+	return append(append(warnings, policy.UnwiseChange(old.Spec, p.Spec)...), more...), err
 }
 
 // ambiguity warns where requests will wait because this policy is not the only one for them.

@@ -145,10 +145,14 @@ func TestRetentionPolicyIsRefusedOrWarnedOf(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			v := &retentionPolicyValidator{policies: newReader(t, tc.stored...)}
+			old := retention(tc.create.Name, fine)
+			if tc.create.Spec.Requests == nil {
+				old.Spec.Requests = nil
+			}
 			for _, validate := range []func() (admission.Warnings, error){
 				func() (admission.Warnings, error) { return v.ValidateCreate(context.Background(), tc.create) },
 				func() (admission.Warnings, error) {
-					return v.ValidateUpdate(context.Background(), retention(tc.create.Name, fine), tc.create)
+					return v.ValidateUpdate(context.Background(), old, tc.create)
 				},
 			} {
 				warnings, err := validate()
@@ -161,6 +165,15 @@ func TestRetentionPolicyIsRefusedOrWarnedOf(t *testing.T) {
 			}
 		})
 	}
+}
+
+func TestUnwiseChangeOfAPolicyIsWarnedOf(t *testing.T) {
+	v := &retentionPolicyValidator{policies: newReader(t)}
+	warnings, err := v.ValidateUpdate(context.Background(), retention("a", &v1alpha1.RequestPolicy{GracePeriod: "P60D", ArchiveRetention: "P30D"}),
+		retention("a", &v1alpha1.RequestPolicy{GracePeriod: "P30D", ArchiveRetention: "P30D"}))
+	g := NewWithT(t)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(warnings).To(ConsistOf(ContainSubstring("gracePeriod is shortened from P60D to P30D")))
 }
 
 func TestLegalHoldWithAnIdentityIsRefused(t *testing.T) {
