@@ -20,8 +20,8 @@ func (s *session) approval() policy.Approval {
 	a := policy.Approval{Given: s.er.Spec.Approved}
 	requester, known := s.Stamps.Read("ErasureRequest", s.er, v1alpha1.AnnotationRequestedBy, "")
 	approver, verified := s.Stamps.Read("ErasureRequest", s.er, v1alpha1.AnnotationApprovedBy, "true")
-	same, comparable := requester.Same(approver.Actor)
-	a.Verified, a.RequesterKnown, a.ByRequester = a.Given && verified, known && comparable, same
+	same, sameKey := requester.Same(approver.Actor)
+	a.Verified, a.RequesterKnown, a.ByRequester = a.Given && verified, known && sameKey, same
 	return a
 }
 

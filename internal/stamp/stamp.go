@@ -41,7 +41,7 @@ type Actor struct {
 }
 
 // Same tells whether two actors are one person. Pseudonyms under different keys cannot be compared; then it says so.
-func (a Actor) Same(other Actor) (same, comparable bool) {
+func (a Actor) Same(other Actor) (same, sameKey bool) {
 	_, key, err := pseudonym.Parse(a.ID)
 	_, otherKey, otherErr := pseudonym.Parse(other.ID)
 	return a.ID == other.ID, err == nil && otherErr == nil && key == otherKey

@@ -124,8 +124,8 @@ func (g *guard) fourEyes(ctx context.Context, req admission.Request, obj client.
 	approval := policy.Approval{Given: true}
 	requester, known := g.Sealer.Read(g.kind.name, obj, v1alpha1.AnnotationRequestedBy, "")
 	approver, verified := g.Sealer.Read(g.kind.name, obj, v1alpha1.AnnotationApprovedBy, "true")
-	same, comparable := requester.Same(approver.Actor)
-	approval.Verified, approval.RequesterKnown, approval.ByRequester = verified, known && comparable, same
+	same, sameKey := requester.Same(approver.Actor)
+	approval.Verified, approval.RequesterKnown, approval.ByRequester = verified, known && sameKey, same
 	if req.Operation == admissionv1.Create {
 		approval.ByRequester = true // whoever creates it asks
 	}

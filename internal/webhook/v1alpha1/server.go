@@ -176,10 +176,10 @@ func (l *Server) stop(ctx context.Context, server *http.Server) error {
 	l.installed.Store(false)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 	defer cancel()
-	if l.cluster {
-		// Whoever comes next serves; until then the API server refuses.
-	} else if err := l.remove(ctx); err != nil {
-		l.log.Error(err, "the API server goes on asking, and refuses, until the Mutating- and ValidatingWebhookConfiguration are deleted", "name", ConfigurationName)
+	if !l.cluster { // in a cluster whoever comes next serves; until then the API server refuses
+		if err := l.remove(ctx); err != nil {
+			l.log.Error(err, "the API server goes on asking, and refuses, until the Mutating- and ValidatingWebhookConfiguration are deleted", "name", ConfigurationName)
+		}
 	}
 	if err := server.Shutdown(ctx); err != nil {
 		l.log.Info("the admission webhooks were not stopped cleanly")
