@@ -120,6 +120,15 @@ var _ = Describe("A certificate of erasure", func() {
 		Expect(report.Problem).To(ContainSubstring("it was changed"))
 		Expect(standardtools.VerifyCertificate(changed, w.publicKey())).NotTo(Succeed())
 
+		name := w.request("proven").Status.Certificate.Name
+		Expect(cluster.Client.Delete(w, w.get(&v1alpha1.ErasureCertificate{}, name))).To(Succeed())
+		w.poke("proven")
+		Eventually(func() error {
+			return cluster.Client.Get(w, client.ObjectKey{Namespace: w.ns, Name: name}, &v1alpha1.ErasureCertificate{})
+		}).Should(Succeed(), "who asks to look again gets a deleted certificate back")
+		again, _ := w.certificate("proven", 1)
+		Expect(verify.Certificate(keys, again, nil, nil)).To(HaveField("Verified", true))
+
 		if os.Getenv("LETHE_UPDATE") != "" {
 			folder := filepath.Join(harness.Root(), "test", "standardtools", "testdata")
 			Expect(os.MkdirAll(folder, 0o755)).To(Succeed())
