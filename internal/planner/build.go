@@ -121,7 +121,7 @@ func (p *partition) checkClaims() error {
 				claims[claim{id, s.id}] = s
 				continue
 			}
-			if !(first.left() && s.left()) && (first.fate != s.fate || s.fate != fateDelete) {
+			if (!first.left() || !s.left()) && (first.fate != s.fate || s.fate != fateDelete) {
 				return &ProblemError{e.problem(v1alpha1.ReasonInvalidSpec, "",
 					"%s and %s both claim a record of table %s and treat it differently; make their conditions exclude each other", first.e.name, e.name, e.spec.Table)}
 			}
