@@ -51,11 +51,15 @@ func kinds(t *testing.T) []string {
 	}
 	var words []string
 	ast.Inspect(file, func(n ast.Node) bool {
-		if value, ok := n.(*ast.BasicLit); ok && value.Kind == token.STRING {
+		spec, ok := n.(*ast.ValueSpec)
+		if !ok || !strings.HasPrefix(spec.Names[0].Name, "Kind") {
+			return true
+		}
+		if value, ok := spec.Values[0].(*ast.BasicLit); ok && value.Kind == token.STRING {
 			word, _ := strconv.Unquote(value.Value)
 			words = append(words, word)
 		}
-		return true
+		return false
 	})
 	slices.Sort(words)
 	return words
