@@ -482,6 +482,9 @@ func (w *world) drawRows(t *rapid.T, i int) {
 	given := map[string][]string{}
 	for _, h := range tb.handles {
 		given[h.column] = rapid.Permutation(h.values).Draw(t, "handles")
+		if w.engines[tb.store] == "mariadb" {
+			given[h.column] = slices.DeleteFunc(given[h.column], func(v string) bool { return strings.HasSuffix(v, " ") })
+		}
 	}
 	for k := range n {
 		w.rid++
@@ -557,7 +560,11 @@ func (w *world) drawValue(t *rapid.T, tb *table, c column, k int) *string {
 	if c.kind == "json" || c.kind == "jsontext" {
 		return ptr(drawDocument(t, w.rid))
 	}
-	return ptr(pick(t, pool(c.kind), c.name))
+	v := pick(t, pool(c.kind), c.name)
+	if w.engines[tb.store] == "mariadb" && (c.kind == "text" || c.kind == "varchar") {
+		v = strings.TrimRight(v, " ")
+	}
+	return ptr(v)
 }
 
 // drawLinks lets rows refer to rows, now and then to none or, without a constraint, to one that does not exist.
