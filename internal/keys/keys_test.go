@@ -60,10 +60,12 @@ func TestSealHidesAndCompresses(t *testing.T) {
 
 func FuzzOpen(f *testing.F) {
 	key := bytes.Repeat([]byte{7}, keys.Size)
-	good, _ := keys.Seal(key, bytes.Repeat([]byte("a"), 2000), nil)
+	secret := bytes.Repeat([]byte("a"), 2000)
+	good, _ := keys.Seal(key, secret, nil)
 	f.Add(good)
 	f.Fuzz(func(t *testing.T, sealed []byte) {
-		if text, err := keys.Open(key, sealed, nil); err == nil && !bytes.Equal(sealed, good) {
+		// Each process of a fuzzer seals anew, so that several texts are good.
+		if text, err := keys.Open(key, sealed, nil); err == nil && !bytes.Equal(text, secret) {
 			t.Fatalf("opened a forged text of %d bytes", len(text))
 		}
 	})
