@@ -110,6 +110,11 @@ func TestCompileRefuses(t *testing.T) {
 		})}, []string{"InvalidSpec applicant email"}},
 		"same records twice": {[]v1alpha1.Entity{applicant(), note, with(note, func(e *v1alpha1.Entity) { e.Name, e.Action, e.LegalBasis = "note2", v1alpha1.ActionKeep, "x" })},
 			[]string{"InvalidSpec note2"}},
+		"parents disagree": {[]v1alpha1.Entity{applicant(), child("note", deep("applicant", "a"), shallow("applicant", "a"))}, []string{"InvalidSpec note a"}},
+		"parents of two kinds": {[]v1alpha1.Entity{applicant(), with(child("note", deep("applicant", "a"), shallow("applicant", "a")), func(e *v1alpha1.Entity) {
+			e.Parents[0].Conditions = []v1alpha1.Condition{{Column: "kind", Operator: v1alpha1.OperatorIn, Values: []string{"1"}}}
+			e.Parents[1].Conditions = []v1alpha1.Condition{{Column: "kind", Operator: v1alpha1.OperatorIn, Values: []string{"2"}}}
+		})}, nil},
 		"keys disagree": {[]v1alpha1.Entity{applicant(), note, with(note, func(e *v1alpha1.Entity) { e.Name, e.Key = "note2", []string{"no"} })}, []string{"InvalidSpec note2"}},
 		"condition": {[]v1alpha1.Entity{applicant(), with(note, func(e *v1alpha1.Entity) {
 			e.Conditions = []v1alpha1.Condition{{Column: "x", Operator: "Like", Values: []string{"%"}}}

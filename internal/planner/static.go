@@ -2,6 +2,7 @@ package planner
 
 import (
 	"slices"
+	"strings"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/backend"
@@ -229,7 +230,13 @@ func (c *compiler) checkParents(e *entity) {
 			c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "the reference to %s must be Deep, Shallow or RefCount", p.Entity))
 		}
 	}
-	for _, ed := range e.edges {
+	for i, ed := range e.edges {
+		for _, other := range e.edges[:i] {
+			if ed.disagrees(other) {
+				c.add(e.problem(v1alpha1.ReasonInvalidSpec, ed.columns[0], "two references to %s by the same columns (%s) disagree: one is %s, one %s; keep one of them, or give each its conditions",
+					ed.parent.name, strings.Join(ed.columns, ", "), e.spec.Parents[other.index].Relation, e.spec.Parents[ed.index].Relation))
+			}
+		}
 		if ed.shared && !ed.sameStore() {
 			c.add(e.problem(v1alpha1.ReasonInvalidSpec, ed.columns[0], "the RefCount reference to %s leads to another store, where nothing can count it in one transaction; map both in one store, or make it Deep or Shallow", ed.parent.name))
 		}
@@ -243,6 +250,13 @@ func (c *compiler) checkParents(e *entity) {
 }
 
 // checkConditions checks every condition of the entity.
+// disagrees tells whether two references of an entity say different things of the same records.
+func (ed *edge) disagrees(other *edge) bool {
+	return ed.parent == other.parent && (ed.deep != other.deep || ed.shared != other.shared) &&
+		slices.Equal(ed.columns, other.columns) && slices.Equal(ed.parentColumns, other.parentColumns) &&
+		(len(ed.conditions) == 0 || len(other.conditions) == 0 || sameConditions(ed.conditions, other.conditions))
+}
+
 func (c *compiler) checkConditions(e *entity) {
 	lists := [][]v1alpha1.Condition{e.spec.Conditions, e.spec.ActiveWhen}
 	for _, p := range e.spec.Parents {
