@@ -1,8 +1,12 @@
 package promises
 
 import (
+	"net"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -79,6 +83,16 @@ var _ = Describe("Bad input", func() {
 		Entry("a key that is not unique", func(m *v1alpha1.PersonalDataMap) { m.Spec.Entities[2].Key = []string{"application_id"} }, v1alpha1.ReasonSchemaMismatch, "notes", "application_id"),
 		Entry("a template that climbs out", func(m *v1alpha1.PersonalDataMap) { m.Spec.Entities[3].Files[0].Path = "../{file_name}" }, v1alpha1.ReasonPathOutsideRoot, "documents"),
 		Entry("a store that does not exist", func(m *v1alpha1.PersonalDataMap) { m.Spec.Entities[4].Store = "warehouse" }, v1alpha1.ReasonStoreNotFound, "warehouse"),
+		Entry("a template with a column that does not exist", func(m *v1alpha1.PersonalDataMap) { m.Spec.Entities[3].Files[0].Path = "{folder}/{file_name}" }, v1alpha1.ReasonSchemaMismatch, "documents", "folder"),
+		Entry("a cycle without a break", func(m *v1alpha1.PersonalDataMap) {
+			m.Spec.Entities[0].Parents = append(m.Spec.Entities[0].Parents, v1alpha1.Parent{Entity: "notes", Relation: v1alpha1.RelationDeep,
+				Columns: []v1alpha1.ColumnPair{{Column: "referred_by", ParentColumn: "id"}}})
+		}, v1alpha1.ReasonCycle, "Shallow"),
+		Entry("two parents that disagree", func(m *v1alpha1.PersonalDataMap) {
+			other := m.Spec.Entities[2].Parents[0]
+			other.Relation = v1alpha1.RelationShallow
+			m.Spec.Entities[2].Parents = append(m.Spec.Entities[2].Parents, other)
+		}, v1alpha1.ReasonInvalidSpec, "notes", "disagree", "Deep", "Shallow"),
 		Entry("an entity left out to which a foreign key leads", func(m *v1alpha1.PersonalDataMap) {
 			m.Spec.Entities = append(m.Spec.Entities[:2], m.Spec.Entities[3:]...)
 		}, v1alpha1.ReasonForeignKeyUncovered, "notes", "application_id"),
@@ -111,6 +125,33 @@ var _ = Describe("Bad input", func() {
 		Eventually(w.conditionOf(&v1alpha1.DataStore{}, "rootless", v1alpha1.ConditionReady)).Should(Equal("False/LocalRootMissing"))
 		Expect(cluster.Clean(w, elsewhere)).To(Succeed())
 		w.ns = home
+	})
+
+	It("a certificate that does not match is named in the condition of each store that has one", func() {
+		w := emptyWorld()
+		impostor := httptest.NewTLSServer(http.NotFoundHandler())
+		DeferCleanup(impostor.Close)
+		host, port, err := net.SplitHostPort(impostor.Listener.Addr().String())
+		Expect(err).NotTo(HaveOccurred())
+		number, err := strconv.ParseInt(port, 10, 32)
+		Expect(err).NotTo(HaveOccurred())
+		w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "account", Namespace: w.ns}, StringData: map[string]string{
+			"username": "u", "password": "hush-hush", "accessKeyID": "u", "secretAccessKey": "hush-hush"}})
+		ref := v1alpha1.LocalReference{Name: "account"}
+		for name, spec := range map[string]v1alpha1.DataStoreSpec{
+			"service": {HTTP: &v1alpha1.HTTPStore{URL: impostor.URL, Authentication: v1alpha1.HTTPAuthBasic, CredentialsSecretRef: &ref}},
+			"bucket":  {S3: &v1alpha1.S3Store{Endpoint: impostor.URL, Bucket: "bucket", CredentialsSecretRef: ref}},
+			"keys":    {Redis: &v1alpha1.RedisStore{Addresses: []string{impostor.Listener.Addr().String()}, CredentialsSecretRef: &ref}},
+			"unsafe":  {PostgreSQL: &v1alpha1.PostgreSQLStore{Host: host, Port: int32(number), Database: "d", SSLMode: "verify-full", CredentialsSecretRef: ref}},
+		} {
+			w.create(&v1alpha1.DataStore{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.ns}, Spec: spec})
+			Eventually(w.conditionOf(&v1alpha1.DataStore{}, name, v1alpha1.ConditionReady), "30s").Should(HavePrefix("False/Store"), name)
+			c := meta.FindStatusCondition(w.get(&v1alpha1.DataStore{}, name).(*v1alpha1.DataStore).Status.Conditions, v1alpha1.ConditionReady)
+			if name != "unsafe" { // that one does not even speak the protocol in which a certificate is shown
+				Expect(c.Message).To(ContainSubstring("certificate"), name)
+			}
+		}
+		Expect(w.operator.Logs.String()).NotTo(ContainSubstring("hush-hush"))
 	})
 
 	It("a database whose credentials are missing, or that is not there, is named as such", func() {

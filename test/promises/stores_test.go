@@ -117,6 +117,7 @@ type chain struct {
 	redis   *redis.Client
 	objects *minio.Core
 	bucket  string
+	reader  s3test.Credentials // Lethe's user of the bucket
 	crm     *service
 }
 
@@ -137,6 +138,9 @@ func newChain(locks bool, change ...func(*v1alpha1.PersonalDataMap)) *chain {
 	Expect(err).NotTo(HaveOccurred())
 	c.bucket, err = media.CreateBucket(w, locks)
 	Expect(err).NotTo(HaveOccurred())
+	c.reader, err = media.CreateUser(w)
+	Expect(err).NotTo(HaveOccurred())
+	c.allow("s3:DeleteObject", "s3:DeleteObjectVersion", "s3:AbortMultipartUpload")
 	w.ats.Exec(`CREATE TABLE accounts (id INTEGER PRIMARY KEY, applicant_id TEXT NOT NULL REFERENCES applicants(id), crm_id TEXT NOT NULL)`)
 	w.ats.Exec(`CREATE UNIQUE INDEX accounts_crm ON accounts(crm_id)`)
 	w.ats.Exec(`CREATE INDEX accounts_applicant ON accounts(applicant_id)`)
@@ -150,7 +154,7 @@ func newChain(locks bool, change ...func(*v1alpha1.PersonalDataMap)) *chain {
 		return &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.ns}, StringData: values}
 	}
 	w.create(account("cache", map[string]string{"password": cache.Password}),
-		account("media", map[string]string{"accessKeyID": media.Root.AccessKeyID, "secretAccessKey": media.Root.SecretAccessKey}),
+		account("media", map[string]string{"accessKeyID": c.reader.AccessKeyID, "secretAccessKey": c.reader.SecretAccessKey}),
 		account("crm", map[string]string{"username": "lethe", "password": "service-password"}),
 		c.store("cache", v1alpha1.DataStoreSpec{Redis: &v1alpha1.RedisStore{Addresses: []string{cache.Addr()}, TLSMode: v1alpha1.TLSDisable,
 			CredentialsSecretRef: &v1alpha1.LocalReference{Name: "cache"}}}),
@@ -248,6 +252,16 @@ var _ = Describe("Stores that a row leads to", func() {
 		c.create(harness.Request(c.ns, "grace", ada)...)
 		Eventually(c.stage("grace")).Should(Equal("Pending/GracePeriod"), func() string { return c.message("grace") })
 		Eventually(c.crm.state).Should(Equal(map[string]bool{"crm-1": false, "crm-10": true}))
+		// A dry run counts in all stores what the test above saw an erasure count, and changes nothing.
+		before := c.left()
+		c.dryRun("preview", "grace")
+		Eventually(c.conditionOf(&v1alpha1.DeletionRun{}, "preview", v1alpha1.ConditionReady), "30s").Should(Equal("True/DryRun"))
+		for _, n := range c.run("preview").Status.Counts {
+			if n.Category == "account" || n.Category == "recordings" {
+				Expect(n.Deleted+n.Files).To(BeEquivalentTo(map[string]int64{"account": 1 + 2 + 1 + 1, "recordings": 2}[n.Category]), n.Category)
+			}
+		}
+		Expect(c.left()).To(Equal(before))
 		Expect(c.change("grace", func(er *v1alpha1.ErasureRequest) { er.Spec.Cancelled = true })).To(Succeed())
 		Eventually(c.stage("grace")).Should(Equal("Cancelled/Cancelled"))
 		Expect(c.crm.state()).To(Equal(map[string]bool{"crm-1": true, "crm-10": true}))
@@ -263,6 +277,19 @@ var _ = Describe("Stores that a row leads to", func() {
 		c.crm.set(func() { c.crm.lies = false })
 		c.annotate("lies", v1alpha1.AnnotationRetry, "1")
 		Eventually(c.stage("lies"), "30s").Should(Equal("Completed/Erased"), func() string { return c.message("lies") })
+		Expect(c.left()).To(Equal(withoutAda()))
+	})
+
+	It("are asked in vain for a bucket whose versions may not be deleted: the request lives, and goes on with the right", func() {
+		c := newChain(true)
+		c.allow("s3:DeleteObject", "s3:AbortMultipartUpload")
+		c.create(harness.Request(c.ns, "forbidden", ada, harness.Immediate)...)
+		Eventually(c.stage("forbidden"), "30s").Should(Equal("Pending/Retrying"), func() string { return c.message("forbidden") })
+		Expect(c.message("forbidden")).To(ContainSubstring("s3:DeleteObjectVersion"))
+		Expect(c.left()).To(ContainElements(sorted(append(belonging(bob, "crm-10"), "object people/"+ada.ID+"/photo.jpg")...)))
+		c.allow("s3:DeleteObject", "s3:AbortMultipartUpload", "s3:DeleteObjectVersion")
+		c.annotate("forbidden", v1alpha1.AnnotationRetry, "1")
+		Eventually(c.stage("forbidden"), "30s").Should(Equal("Completed/Erased"), func() string { return c.message("forbidden") })
 		Expect(c.left()).To(Equal(withoutAda()))
 	})
 
@@ -346,6 +373,19 @@ var _ = Describe("Stores that a row leads to", func() {
 		Eventually(func() []string { return c.left() }, "30s").Should(Equal(withoutAda()))
 	})
 })
+
+// allow Lethe's user to read the bucket, and to do what is named with its objects.
+func (c *chain) allow(rights ...string) {
+	GinkgoHelper()
+	statement := func(resource string, rights ...string) map[string]any {
+		return map[string]any{"Effect": "Allow", "Principal": map[string]any{"AWS": []string{c.reader.AccessKeyID}}, "Action": rights, "Resource": []string{resource}}
+	}
+	policy, err := json.Marshal(map[string]any{"Version": "2012-10-17", "Statement": []map[string]any{
+		statement("arn:aws:s3:::"+c.bucket, "s3:GetBucketVersioning", "s3:ListBucket", "s3:ListBucketVersions", "s3:ListBucketMultipartUploads", "s3:GetBucketObjectLockConfiguration"),
+		statement("arn:aws:s3:::"+c.bucket+"/*", append(rights, "s3:GetObjectRetention", "s3:GetObjectLegalHold")...)}})
+	Expect(err).NotTo(HaveOccurred())
+	Expect(c.objects.SetBucketPolicy(c, c.bucket, string(policy))).To(Succeed())
+}
 
 func sorted(list ...string) []string {
 	slices.Sort(list)
