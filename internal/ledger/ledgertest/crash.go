@@ -2,10 +2,13 @@ package ledgertest
 
 import (
 	"bufio"
+	"cmp"
 	"fmt"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -51,11 +54,23 @@ func appendForEver(e Engine, address string) {
 	}
 }
 
-// Acknowledged is what children were told that it is durable.
+// Acknowledged is what children were told that it is durable. Several may be read at once.
 type Acknowledged struct {
+	mu sync.Mutex
+	// Indexes by key.
 	Indexes map[string]uint64
-	// Known checkpoints, in the order of their acknowledgement.
+	// Known checkpoints.
 	Known []ledger.Checkpoint
+}
+
+func (a *Acknowledged) add(key string, index uint64, c ledger.Checkpoint) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.Indexes == nil {
+		a.Indexes = map[string]uint64{}
+	}
+	a.Indexes[key] = index
+	a.Known = append(a.Known, c)
 }
 
 // ChildProcess is another process that appends.
@@ -64,11 +79,11 @@ type ChildProcess struct {
 	lines *bufio.Scanner
 }
 
-// StartChild starts a process that appends to the ledger of a place. The caller reads it with Next to the end.
-func StartChild(t testing.TB, p Place) *ChildProcess {
+// StartChild starts a process that appends to the ledger at an address. The caller reads it with Next to the end.
+func StartChild(t testing.TB, address string) *ChildProcess {
 	t.Helper()
 	c := &ChildProcess{Cmd: exec.Command(os.Args[0])}
-	c.Env = append(os.Environ(), childEnv+"="+p.Address())
+	c.Env = append(os.Environ(), childEnv+"="+address)
 	c.Stderr = os.Stderr
 	out, err := c.StdoutPipe()
 	if err == nil {
@@ -93,11 +108,7 @@ func (c *ChildProcess) Next(a *Acknowledged) (more bool, reason string) {
 			}
 			continue // cut off by the kill, or the reason of an end
 		}
-		if a.Indexes == nil {
-			a.Indexes = map[string]uint64{}
-		}
-		a.Indexes[key] = index
-		a.Known = append(a.Known, checkpoint)
+		a.add(key, index, checkpoint)
 		return true, ""
 	}
 	_ = c.Wait()
@@ -113,6 +124,7 @@ func (a *Acknowledged) AllThere(t testing.TB, l Log) {
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(r.Index).To(Equal(index))
 	}
+	slices.SortStableFunc(a.Known, func(a, b ledger.Checkpoint) int { return cmp.Compare(a.Size, b.Size) })
 	Verify(t, l, "hr", a.Known)
 }
 
@@ -123,7 +135,7 @@ func testKilled(t *testing.T, e Engine) {
 	place := e.New(t)
 	var acknowledged Acknowledged
 	for round := range 25 {
-		child := StartChild(t, place)
+		child := StartChild(t, place.Address())
 		killed := false
 		for {
 			more, reason := child.Next(&acknowledged)

@@ -200,19 +200,19 @@ func (d *database) Known(ctx context.Context, tx *sqlitedb.Tx, keys []treelog.Ke
 
 // Insert implements treelog.Database. Epoch and keys were looked at in this transaction, so where nothing is added it is the
 // entry before that is missing.
-func (d *database) Insert(ctx context.Context, tx *sqlitedb.Tx, rows []treelog.Row, checkpoint []byte) (bool, error) {
-	all, left := true, len(rows)
-	err := eachPart(rows, func(part []treelog.Row) error {
-		insert := tx.StmtContext(ctx, d.insert[len(part)])
+func (d *database) Insert(ctx context.Context, tx *sqlitedb.Tx, rows []treelog.Row, checkpoint []byte) error {
+	left := len(rows)
+	return eachPart(rows, func(part []treelog.Row) error {
 		var text []byte
 		if left -= len(part); left == 0 {
 			text = checkpoint
 		}
-		added, err := execute(ctx, insert, insertArgs(d.Epoch(), part, text))
-		all = all && added
+		added, err := execute(ctx, tx.StmtContext(ctx, d.insert[len(part)]), insertArgs(d.Epoch(), part, text)) //nolint:sqlclosecheck // the transaction closes it
+		if err == nil && !added {
+			err = treelog.ErrGap
+		}
 		return err
 	})
-	return all, err
 }
 
 // InsertAlone implements treelog.Database.

@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"fmt"
 	"slices"
 
 	"github.com/lethe-dev/lethe/internal/ledger"
@@ -237,11 +236,7 @@ func (l *Log[T]) write(ctx context.Context, g *growth[T]) error {
 			if o.next, err = o.seal(o.tree); err != nil {
 				return err
 			}
-			added, err := l.db.Insert(ctx, g.tx, o.rows, o.next.checkpoint.Note)
-			if err == nil && !added {
-				err = fmt.Errorf("%w: its last entry is gone", ledger.ErrCorrupt)
-			}
-			if err != nil {
+			if err := l.db.Insert(ctx, g.tx, o.rows, o.next.checkpoint.Note); err != nil {
 				return l.failed("append to the ledger", err)
 			}
 		}

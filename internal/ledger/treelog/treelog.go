@@ -44,6 +44,9 @@ type Stored struct {
 	Leaf []byte
 }
 
+// ErrGap means that the row is not there which new ones would follow.
+var ErrGap = fmt.Errorf("%w: its last entry is gone", ledger.ErrCorrupt)
+
 // Node is a subtree's hash: in the row of the entry that completed it, at the place of its level.
 type Node struct {
 	ID    int64
@@ -83,11 +86,12 @@ type Database[T Tx] interface {
 	AddOrigin(ctx context.Context, tx T, name string) (number int64, err error)
 	// Known tells the ids of those keys that the database has.
 	Known(ctx context.Context, tx T, keys []KeyHash) (map[KeyHash]int64, error)
-	// Insert adds rows that follow one another, the last one with the checkpoint. It returns false, and adds nothing, if the
-	// row before the first is not there.
-	Insert(ctx context.Context, tx T, rows []Row, checkpoint []byte) (bool, error)
-	// InsertAlone is Insert in one statement that commits by itself. It returns false too if one of the keys is there, if this
-	// process was overtaken, or if the rows are too many; why is for the caller to find out in a transaction.
+	// Insert adds rows that follow one another, the last one with the checkpoint. If the row before the first is not there,
+	// the transaction does not succeed: ErrGap.
+	Insert(ctx context.Context, tx T, rows []Row, checkpoint []byte) error
+	// InsertAlone is Insert in one statement that commits by itself. It returns false, and adds nothing, if the row before the
+	// first is not there, if one of the keys is, if this process was overtaken, or if the rows are too many; why is for the
+	// caller to find out in a transaction.
 	InsertAlone(ctx context.Context, rows []Row, checkpoint []byte) (bool, error)
 
 	// Translate gives the database's errors the names that the package ledger has for them.

@@ -1,0 +1,179 @@
+package ledgerpostgresql
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+	"golang.org/x/mod/sumdb/note"
+
+	"github.com/lethe-dev/lethe/internal/ledger/ledgertest"
+	"github.com/lethe-dev/lethe/internal/pgdb"
+	"github.com/lethe-dev/lethe/test/pgtest"
+)
+
+var (
+	ctx     = context.Background()
+	server  *pgtest.Server
+	schemas atomic.Int64
+	engine  = ledgertest.Engine{
+		New:    func(t testing.TB) ledgertest.Place { return newPlace(t) },
+		OpenAt: openAt,
+		Locked: pgdb.ErrLocked,
+		Zeros:  `decode(repeat('00', length(nodes)), 'hex')`,
+	}
+)
+
+func TestMain(m *testing.M) {
+	ledgertest.Child(engine)
+	var err error
+	if server, err = pgtest.Start(ctx, pgtest.Options{}); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	if err := server.Stop(); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	os.Exit(code)
+}
+
+func TestContract(t *testing.T) { ledgertest.Run(t, engine) }
+
+// place is a schema with nothing but a ledger.
+type place struct {
+	url    string
+	conn   *pgx.Conn
+	latest *pgdb.DB
+}
+
+func newPlace(t testing.TB) *place {
+	t.Helper()
+	schema := fmt.Sprint("ledger", schemas.Add(1))
+	p := &place{url: fmt.Sprintf("postgres://%s@/postgres?host=%s&port=%d&sslmode=disable&search_path=%s", server.User, server.Host, server.Port, schema)}
+	var err error
+	if p.conn, err = server.Connect(ctx, "postgres"); err == nil {
+		_, err = p.conn.Exec(ctx, "SET search_path = "+schema)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if _, err := p.conn.Exec(ctx, "DROP SCHEMA IF EXISTS "+schema+" CASCADE"); err != nil {
+			t.Error(err)
+		}
+		_ = p.conn.Close(ctx)
+	})
+	return p
+}
+
+// open does not wait for predecessors: what holds here holds without the pause, which is for effects outside of the database.
+func open(url string, signer note.Signer) (opened, error) {
+	db, err := pgdb.Open(ctx, pgdb.Options{URL: func() (string, error) { return url, nil }, Pause: -1, Migrations: []pgdb.Migrations{Migrations()}})
+	if err != nil {
+		return opened{}, err
+	}
+	l, err := New(db, Options{LogName: ledgertest.LogName, Signer: signer})
+	return opened{l, db}, err
+}
+
+// openAt waits until the server has noticed that a killed process is gone.
+func openAt(url string, signer note.Signer) (ledgertest.Log, error) {
+	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
+		l, err := open(url, signer)
+		if !errors.Is(err, pgdb.ErrLocked) || time.Now().After(deadline) {
+			return l, err
+		}
+	}
+}
+
+func (p *place) Open(signer note.Signer) (ledgertest.Log, error) {
+	l, err := open(p.url, signer)
+	if err == nil {
+		p.latest = l.db
+	}
+	return l, err
+}
+
+func (p *place) Address() string { return p.url }
+
+// Unlock does what a proxy does that gives the connection's session to somebody else.
+func (p *place) Unlock(t testing.TB) {
+	t.Helper()
+	err := p.latest.Alone(ctx, func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "SELECT pg_advisory_unlock_all()")
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *place) Exec(statement string) error {
+	_, err := p.conn.Exec(ctx, statement)
+	return err
+}
+
+func (p *place) Tamper(t testing.TB, statement string) {
+	t.Helper()
+	for _, s := range []string{"DROP TRIGGER entries_stay ON entries", statement} {
+		if err := p.Exec(s); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func (p *place) Leaves(t testing.TB) [][]byte {
+	t.Helper()
+	rows, err := p.conn.Query(ctx, "SELECT leaf FROM entries ORDER BY id")
+	if err != nil {
+		t.Fatal(err)
+	}
+	leaves, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return leaves
+}
+
+// opened is a ledger with a schema of its own.
+type opened struct {
+	*Log
+	db *pgdb.DB
+}
+
+func (o opened) Epoch() int64 { return o.db.Epoch() }
+func (o opened) Close() error { return o.db.Close() }
+
+func (o opened) Hold(testing.TB) (release func()) {
+	begun, end, ended := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = o.db.Write(ctx, func(context.Context, *pgdb.Tx) error { close(begun); <-end; return nil })
+	}()
+	<-begun
+	return func() { close(end); <-ended }
+}
+
+func TestEntriesAreReadablePerSQL(t *testing.T) {
+	p := newPlace(t)
+	l, err := p.Open(ledgertest.Signer(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	if _, err := l.Append(ctx, "hr", ledgertest.Entry("a")); err != nil {
+		t.Fatal(err)
+	}
+	var kind string
+	if err := p.conn.QueryRow(ctx, `SELECT convert_from(leaf, 'UTF8')::jsonb ->> 'kind' FROM entries`).Scan(&kind); err != nil || !strings.HasPrefix(kind, "erasure.") {
+		t.Fatal(kind, err)
+	}
+}
