@@ -73,7 +73,7 @@ func (j *Journal) Record(ctx context.Context, namespace string, entries []ledger
 		_, err := tx.Append(namespace, entries...)
 		return err
 	})
-	if err == nil || refused != nil || len(entries) == 0 {
+	if err == nil || refused != nil || len(entries) == 0 || errors.Is(err, state.ErrConflict) {
 		return err
 	}
 	return &fault.Waiting{Reason: v1alpha1.ReasonLedgerUnavailable, After: retryAfter, Err: err,

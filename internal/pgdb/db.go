@@ -108,7 +108,7 @@ func Open(ctx context.Context, options Options) (*DB, error) {
 	db.scrubber.init()
 	db.group = groupcommit.New[*Tx](engine{db})
 	if err := db.open(ctx); err != nil {
-		_ = db.Close()
+		_ = db.Close() //nolint:contextcheck // it is closed whatever became of the context
 		return nil, fmt.Errorf("open schema %s: %w", t.schema, err)
 	}
 	return db, nil
@@ -308,7 +308,7 @@ func (db *DB) closeWriter(idle bool) error {
 	if errors.Is(err, errClosed) || db.writer == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(db.life), connectTimeout)
 	defer cancel()
 	if err == nil && db.epoch > 0 && idle {
 		_, err = db.writer.Exec(ctx, `UPDATE store_identity SET clean = true WHERE epoch = $1`, db.epoch)

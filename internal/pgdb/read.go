@@ -28,7 +28,7 @@ func (db *DB) Query(ctx context.Context, read func(pgx.Rows) error, sql string, 
 func (db *DB) Guard(ctx context.Context, name string, look func(pgx.Rows) error, sql string, args []any, fn func(ctx context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	defer context.AfterFunc(db.life, func() { cancel(db.Err()) })()
+	defer context.AfterFunc(db.life, func() { cancel(db.Err()) })() //nolint:contextcheck // two contexts end it
 	return db.gated(ctx, name, "pg_advisory_xact_lock_shared", func(batch *pgx.Batch) {
 		batch.Queue(sql, args...).Query(look)
 	}, fn)

@@ -56,7 +56,7 @@ type Reader interface {
 }
 
 // Tx is a transaction. It reads what it wrote. Records given to Put get their new Revision, and their old one back if the
-// transaction does not succeed.
+// transaction does not succeed. The error of a write may be that of a later call, of Update at the latest.
 type Tx interface {
 	Reader
 	// PutRequest writes a request, a new one with Revision 0. ErrConflict unless Revision is the stored one. A subject's

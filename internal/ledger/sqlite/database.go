@@ -207,7 +207,7 @@ func (d *database) Insert(ctx context.Context, tx *sqlitedb.Tx, rows []treelog.R
 		if left -= len(part); left == 0 {
 			text = checkpoint
 		}
-		added, err := execute(ctx, tx.StmtContext(ctx, d.insert[len(part)]), insertArgs(d.Epoch(), part, text)) //nolint:sqlclosecheck // the transaction closes it
+		added, err := execute(ctx, tx.StmtContext(ctx, d.insert[len(part)]), insertArgs(d.Epoch(), part, text))
 		if err == nil && !added {
 			err = treelog.ErrGap
 		}
