@@ -1,22 +1,48 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
+	"github.com/lethe-dev/lethe/cmd/lethe/wiring"
 	"github.com/lethe-dev/lethe/internal/ledger"
+	ledgerpostgresql "github.com/lethe-dev/lethe/internal/ledger/postgresql"
 	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
 )
 
 // ledgerFlags say which ledger a command reads.
 type ledgerFlags struct {
-	path, namespace, output, earlier string
+	path, urlFile, namespace, output, earlier string
+}
+
+// ledgerSource reads a ledger as it is, damaged or not, whoever has it open.
+type ledgerSource interface {
+	Origins(ctx context.Context) ([]string, error)
+	Checkpoint(ctx context.Context, namespace string) ([]byte, error)
+	Leaves(ctx context.Context, namespace string, size uint64) iter.Seq2[[]byte, error]
+	ConsistencyProof(ctx context.Context, namespace string, older, newer uint64) ([][]byte, error)
+	Close() error
+}
+
+func (f *ledgerFlags) source(ctx context.Context) (source ledgerSource, name string, err error) {
+	switch {
+	case f.urlFile != "" && f.path != "":
+		return nil, "", errors.New("name the ledger by --ledger-path or by --ledger-url-file, not by both")
+	case f.urlFile != "":
+		source, err = ledgerpostgresql.OpenReader(ctx, wiring.URLFile(f.urlFile))
+		return source, "the database of " + f.urlFile, err
+	}
+	path := cmp.Or(f.path, defaultLedgerPath)
+	source, err = ledgersqlite.OpenFile(ctx, path)
+	return source, path, err
 }
 
 func newLedgerCommand() *cobra.Command {
@@ -26,7 +52,8 @@ func newLedgerCommand() *cobra.Command {
 }
 
 func (f *ledgerFlags) register(cmd *cobra.Command) *cobra.Command {
-	cmd.Flags().StringVar(&f.path, "ledger-path", "/var/lib/lethe/ledger.db", "file of the ledger, of an operator that is stopped or running, or a copy; it is not changed")
+	cmd.Flags().StringVar(&f.path, "ledger-path", "", "file of the ledger, of an operator that is stopped or running, or a copy; it is not changed. Default "+defaultLedgerPath)
+	cmd.Flags().StringVar(&f.urlFile, "ledger-url-file", "", "file with the postgres:// URL of a ledger in PostgreSQL, which a role that may only read is enough for")
 	cmd.Flags().StringVarP(&f.namespace, "namespace", "n", "", "namespace whose ledger it is")
 	return usage(cmd)
 }
@@ -43,7 +70,7 @@ checkpoint beside them in FILE.checkpoint. The entries are written as they are: 
 			if f.output == "" {
 				return &exitError{code: 2, err: errors.New("name a file with --output")}
 			}
-			return f.open(cmd.Context(), func(file *ledgersqlite.File, checkpoint ledger.SignedCheckpoint) error {
+			return f.open(cmd.Context(), func(file ledgerSource, checkpoint ledger.SignedCheckpoint) error {
 				if err := f.export(cmd.Context(), file, checkpoint); err != nil {
 					return err
 				}
@@ -63,7 +90,7 @@ func newLedgerCheckpointCommand() *cobra.Command {
 		Short: "Print the newest signed checkpoint, to be kept elsewhere",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.open(cmd.Context(), func(_ *ledgersqlite.File, checkpoint ledger.SignedCheckpoint) error {
+			return f.open(cmd.Context(), func(_ ledgerSource, checkpoint ledger.SignedCheckpoint) error {
 				_, err := cmd.OutOrStdout().Write(checkpoint.Note)
 				return err
 			})
@@ -78,7 +105,7 @@ func newLedgerConsistencyCommand() *cobra.Command {
 		Short: "Print a proof that the ledger continues a checkpoint that was kept, with the newest checkpoint",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.open(cmd.Context(), func(file *ledgersqlite.File, checkpoint ledger.SignedCheckpoint) error {
+			return f.open(cmd.Context(), func(file ledgerSource, checkpoint ledger.SignedCheckpoint) error {
 				proof, err := f.prove(cmd.Context(), file, checkpoint)
 				if err == nil {
 					_, err = cmd.OutOrStdout().Write(proof)
@@ -126,9 +153,9 @@ func newLedgerKeyCommand() *cobra.Command {
 	return usage(cmd)
 }
 
-// open opens the file and finds the namespace's newest checkpoint. All that can go wrong ends with status 2: nothing is verified here.
-func (f *ledgerFlags) open(ctx context.Context, use func(*ledgersqlite.File, ledger.SignedCheckpoint) error) error {
-	file, err := ledgersqlite.OpenFile(ctx, f.path)
+// open opens the ledger and finds the namespace's newest checkpoint. All that can go wrong ends with status 2: nothing is verified here.
+func (f *ledgerFlags) open(ctx context.Context, use func(ledgerSource, ledger.SignedCheckpoint) error) error {
+	file, name, err := f.source(ctx)
 	if err != nil {
 		return &exitError{code: 2, err: err}
 	}
@@ -139,7 +166,7 @@ func (f *ledgerFlags) open(ctx context.Context, use func(*ledgersqlite.File, led
 	}
 	text, err := file.Checkpoint(ctx, f.namespace)
 	if errors.Is(err, ledger.ErrNotFound) {
-		err = fmt.Errorf("--namespace %s: there is no ledger of it in %s; there are: %s", f.namespace, f.path, strings.Join(origins, ", "))
+		err = fmt.Errorf("--namespace %s: there is no ledger of it in %s; there are: %s", f.namespace, name, strings.Join(origins, ", "))
 	}
 	var checkpoint ledger.SignedCheckpoint
 	if err == nil {
@@ -154,7 +181,7 @@ func (f *ledgerFlags) open(ctx context.Context, use func(*ledgersqlite.File, led
 	return nil
 }
 
-func (f *ledgerFlags) export(ctx context.Context, file *ledgersqlite.File, checkpoint ledger.SignedCheckpoint) error {
+func (f *ledgerFlags) export(ctx context.Context, file ledgerSource, checkpoint ledger.SignedCheckpoint) error {
 	err := writeWhole(f.output, func(to io.Writer) error {
 		for leaf, err := range file.Leaves(ctx, f.namespace, checkpoint.Size) {
 			if err != nil {
@@ -175,7 +202,7 @@ func (f *ledgerFlags) export(ctx context.Context, file *ledgersqlite.File, check
 	})
 }
 
-func (f *ledgerFlags) prove(ctx context.Context, file *ledgersqlite.File, newest ledger.SignedCheckpoint) ([]byte, error) {
+func (f *ledgerFlags) prove(ctx context.Context, file ledgerSource, newest ledger.SignedCheckpoint) ([]byte, error) {
 	text, err := os.ReadFile(f.earlier)
 	if err != nil {
 		return nil, fmt.Errorf("--earlier: the file cannot be read: %w", cause(err))

@@ -29,6 +29,12 @@ type managerFlags struct {
 	operator.Options
 }
 
+// defaultLedgerPath is where the ledger is in the container.
+const defaultLedgerPath = "/var/lib/lethe/ledger.db"
+
+// minLease is the shortest lease of the vault.
+const minLease = 2 * time.Second
+
 func newManagerCommand() *cobra.Command {
 	f := &managerFlags{}
 	cmd := &cobra.Command{
@@ -39,18 +45,21 @@ func newManagerCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig file; default: the cluster that this process runs in, or KUBECONFIG")
-	flags.StringVar(&f.LedgerPath, "ledger-path", "/var/lib/lethe/ledger.db", "file of the ledger and the state store")
+	flags.StringVar(&f.LedgerPath, "ledger-path", defaultLedgerPath, "file of the ledger and the state store")
+	flags.StringVar(&f.LedgerURLFile, "ledger-url-file", "", "file, such as a mounted Secret, with a postgres:// URL: ledger and state store are in that database, and another replica can take over")
+	flags.DurationVar(&f.LedgerLease, "ledger-lease", 10*time.Second, "with --ledger-url-file: how long this process goes on without word from the database; another one waits a little longer before it takes over")
 	flags.StringVar(&f.Namespace, "operator-namespace", defaultNamespace(), "namespace of the operator's own Secrets and its Lease")
 	flags.StringArrayVar(&f.localRoots, "local-root", nil, "NAMESPACE=PATH: folder in which DataStores of kind sqlite and filesystem of that namespace may be; may be repeated, none by default")
 	flags.StringVar(&f.MetricsAddress, "metrics-bind-address", ":8080", "address of the metrics endpoint; 0 turns it off")
 	flags.StringVar(&f.ProbeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")
-	flags.BoolVar(&f.LeaderElection, "leader-elect", false, "elect a leader by a Lease; the embedded ledger has one process anyway")
+	flags.BoolVar(&f.LeaderElection, "leader-elect", false, "elect a leader by a Lease; the ledger has one process at a time anyway")
 	flags.StringVar(&f.Admission, "admission", operator.AdmissionOff, "admission webhooks: off, cluster (behind the Service of config/webhook), or loopback (served on 127.0.0.1 for an API server on this machine)")
 	flags.StringVar(&f.AdmissionAddress, "admission-bind-address", "", "address of the webhooks; default 127.0.0.1:9443 on loopback, :9443 in a cluster")
 	flags.StringVar(&f.AdmissionCertificates, "admission-cert-dir", "", "folder with tls.crt and tls.key for --admission cluster, for example of cert-manager; default: the operator makes a certificate and tells the API server")
 	flags.DurationVar(&f.AnchorInterval, "anchor-interval", 10*time.Minute, "how often new checkpoints of the ledger are kept in a ConfigMap of the operator's namespace; 0 turns it off")
 	flags.BoolVar(&f.AdoptState, "adopt-state", false, "take over a cluster that another state store was used with; only after that store was lost for good")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log more")
+	cmd.MarkFlagsMutuallyExclusive("ledger-path", "ledger-url-file")
 	return cmd
 }
 
@@ -74,6 +83,9 @@ func (f *managerFlags) run(ctx context.Context) error {
 	}
 	if err := f.checkAdmission(); err != nil {
 		return err
+	}
+	if f.LedgerLease < minLease {
+		return fmt.Errorf("--ledger-lease must be at least %s: a busy machine pauses a process for longer", minLease)
 	}
 	f.Scheme, f.Log, f.Openers, f.OpenVault = wiring.NewScheme(), log, wiring.Openers(), wiring.OpenVault
 	return operator.Run(ctx, config, f.Options)

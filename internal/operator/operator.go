@@ -41,8 +41,12 @@ const (
 // lockRetry is how often a process that does not have the vault tries to get it.
 const lockRetry = 2 * time.Second
 
-// ErrLocked means that another process has the vault open.
-var ErrLocked = errors.New("ledger and state store are in use by another process")
+var (
+	// ErrLocked means that another process has the vault open.
+	ErrLocked = errors.New("ledger and state store are in use by another process")
+	// ErrUnavailable means that the vault's database cannot be reached at the moment.
+	ErrUnavailable = errors.New("the database of ledger and state store cannot be reached")
+)
 
 // Options of an operator.
 type Options struct {
@@ -52,7 +56,11 @@ type Options struct {
 	OpenVault  func(context.Context, VaultOptions) (*Vault, error)
 	LocalRoots map[string]string
 
-	LedgerPath                   string
+	// LedgerPath is the file of an embedded vault. With LedgerURLFile, a file that holds a postgres:// URL, the vault is there.
+	LedgerPath, LedgerURLFile string
+	// LedgerLease is how long this process may go on without word from the server of the vault.
+	LedgerLease time.Duration
+
 	Namespace                    string
 	MetricsAddress, ProbeAddress string
 	LeaderElection               bool
@@ -74,8 +82,9 @@ type Options struct {
 
 // VaultOptions say where the vault is.
 type VaultOptions struct {
-	LedgerPath, LogName string
-	Signer              *ledger.Signer
+	LedgerPath, LedgerURLFile, LogName string
+	LedgerLease                        time.Duration
+	Signer                             *ledger.Signer
 }
 
 // Vault is the ledger with the state store beside it.
@@ -84,6 +93,9 @@ type Vault struct {
 	Ledger ledger.Log
 	// Close releases both.
 	Close func() error
+	// Lost, if set, is closed when this process may no longer write; Err tells why.
+	Lost <-chan struct{}
+	Err  func() error
 }
 
 // Run runs the operator until the context ends.
@@ -100,6 +112,9 @@ func Run(ctx context.Context, restConfig *rest.Config, o Options) error {
 	}
 	vault, keyStore, signer, err := waitForVault(ctx, direct, o)
 	if err != nil {
+		if ctx.Err() != nil {
+			return nil // it was asked to end while it waited
+		}
 		return err
 	}
 	defer func() {
@@ -107,6 +122,18 @@ func Run(ctx context.Context, restConfig *rest.Config, o Options) error {
 			o.Log.Info("the vault was not closed cleanly")
 		}
 	}()
+	// Whoever lost the vault stops at once. The process ends, is started anew and waits for the vault like any other.
+	ctx, stop := vault.while(ctx)
+	defer stop()
+	err = serve(ctx, restConfig, direct, o, vault, keyStore, signer)
+	if lost := vault.lost(); lost != nil {
+		return fmt.Errorf("the ledger and state store: %w", lost)
+	}
+	return err
+}
+
+// serve runs controllers and webhooks.
+func serve(ctx context.Context, restConfig *rest.Config, direct client.Client, o Options, vault *Vault, keyStore keys.Store, signer *ledger.Signer) error {
 	if err := bindState(ctx, direct, o.Namespace, vault.State.ID(), o.AdoptState); err != nil {
 		return err
 	}
@@ -177,7 +204,7 @@ func register(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, ke
 	governance := &controller.Governance{Journal: entries, Stamps: sealer}
 	exec := &executor.Executor{Stores: pool, State: vault.State, Journal: entries, Keys: keyStore, Clock: o.Clock}
 	err := errors.Join(
-		mgr.AddReadyzCheck("ledger", func(req *http.Request) error { _, err := vault.Ledger.Origins(req.Context()); return err }),
+		mgr.AddReadyzCheck("ledger", func(req *http.Request) error { return vault.ready(req.Context()) }),
 		mgr.AddReadyzCheck("cache", func(req *http.Request) error {
 			ctx, cancel := context.WithTimeout(req.Context(), time.Second)
 			defer cancel()

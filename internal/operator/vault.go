@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"sync/atomic"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -38,25 +40,18 @@ func waitForVault(ctx context.Context, c client.Client, o Options) (*Vault, keys
 	if err != nil {
 		return nil, nil, nil, err
 	}
-	var probes *http.Server
-	defer func() {
-		if probes != nil {
-			_ = probes.Close()
-		}
-	}()
+	waiting := waiting{log: o.Log, address: o.ProbeAddress}
+	defer waiting.end()
 	for {
 		vault, err := o.OpenVault(ctx, opts)
 		if err == nil {
 			return vault, keyStore, opts.Signer, nil
 		}
-		if !errors.Is(err, ErrLocked) {
+		if !errors.Is(err, ErrLocked) && !errors.Is(err, ErrUnavailable) {
 			return nil, nil, nil, fmt.Errorf("the ledger and state store: %w", err)
 		}
-		if probes == nil {
-			o.Log.Info("another process has the ledger; this one waits and is not ready", "ledger", o.LedgerPath)
-			if probes, err = serveUnready(ctx, o.ProbeAddress); err != nil {
-				return nil, nil, nil, err
-			}
+		if err := waiting.because(ctx, err); err != nil {
+			return nil, nil, nil, err
 		}
 		select {
 		case <-ctx.Done():
@@ -64,6 +59,36 @@ func waitForVault(ctx context.Context, c client.Client, o Options) (*Vault, keys
 		case <-clock.RealClock{}.After(lockRetry): // an injected clock tells what time it is, not how fast it passes
 		}
 	}
+}
+
+// while returns a context that ends, at the latest, when this process may no longer write.
+func (v *Vault) while(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, stop := context.WithCancel(ctx)
+	go func() {
+		select {
+		case <-v.Lost: // for ever, where a vault cannot be lost
+			stop()
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, stop
+}
+
+// lost is why this process may no longer write, nil while it may.
+func (v *Vault) lost() error {
+	if v.Err == nil {
+		return nil
+	}
+	return v.Err()
+}
+
+// ready tells whether the ledger can be read and this process may write to it.
+func (v *Vault) ready(ctx context.Context) error {
+	if err := v.lost(); err != nil {
+		return err
+	}
+	_, err := v.Ledger.Origins(ctx)
+	return err
 }
 
 // vaultOptions names the ledger after the cluster and makes its key, once.
@@ -81,26 +106,47 @@ func vaultOptions(ctx context.Context, c client.Client, keyStore keys.Store, o O
 	if err != nil {
 		return VaultOptions{}, err
 	}
-	return VaultOptions{LedgerPath: o.LedgerPath, LogName: logName, Signer: signer}, nil
+	return VaultOptions{LedgerPath: o.LedgerPath, LedgerURLFile: o.LedgerURLFile, LedgerLease: o.LedgerLease, LogName: logName, Signer: signer}, nil
 }
 
-// serveUnready answers the probes truthfully while there is no manager yet.
-func serveUnready(ctx context.Context, address string) (*http.Server, error) {
-	if address == "" || address == "0" {
-		return nil, nil
+// waiting is what a process says while it does not have the vault: alive, not ready, and why.
+type waiting struct {
+	log     logr.Logger
+	address string
+	probes  *http.Server
+	reason  atomic.Pointer[string]
+}
+
+// because notes why, and tells it when it changes.
+func (w *waiting) because(ctx context.Context, err error) error {
+	reason := "another process has the ledger"
+	if errors.Is(err, ErrUnavailable) {
+		reason = "the ledger's database cannot be reached"
 	}
-	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", address)
+	if before := w.reason.Swap(&reason); before == nil || *before != reason {
+		w.log.Info(reason+"; this one waits and is not ready", "cause", err.Error())
+	}
+	if w.probes != nil || w.address == "" || w.address == "0" {
+		return nil
+	}
+	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", w.address)
 	if err != nil {
-		return nil, fmt.Errorf("the health probes' address: %w", err)
+		return fmt.Errorf("the health probes' address: %w", err)
 	}
 	mux := http.NewServeMux()
-	mux.HandleFunc("/healthz", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusOK) })
-	mux.HandleFunc("/readyz", func(w http.ResponseWriter, _ *http.Request) {
-		http.Error(w, "another process has the ledger", http.StatusServiceUnavailable)
+	mux.HandleFunc("/healthz", func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusOK) })
+	mux.HandleFunc("/readyz", func(rw http.ResponseWriter, _ *http.Request) {
+		http.Error(rw, *w.reason.Load(), http.StatusServiceUnavailable)
 	})
-	server := &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
-	go func() { _ = server.Serve(listener) }()
-	return server, nil
+	w.probes = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}
+	go func() { _ = w.probes.Serve(listener) }()
+	return nil
+}
+
+func (w *waiting) end() {
+	if w.probes != nil {
+		_ = w.probes.Close()
+	}
 }
 
 // bindState makes sure that this cluster is served with the one state store that knows its schedules: an operator with

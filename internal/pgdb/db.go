@@ -280,6 +280,23 @@ func (db *DB) beginEpoch(ctx context.Context) (pause time.Duration, err error) {
 	return time.Duration(before) * time.Millisecond * 5 / 4, nil
 }
 
+// Connect opens a connection for whoever only reads, whoever has the store open.
+func Connect(ctx context.Context, url func() (string, error)) (*pgx.Conn, error) {
+	t, err := Options{URL: url}.target()
+	if err != nil {
+		return nil, err
+	}
+	conn, err := pgx.ConnectConfig(ctx, t.with(DefaultLease, true))
+	if err != nil {
+		return nil, unavailable(err)
+	}
+	if err := check(ctx, conn); err != nil {
+		_ = conn.Close(ctx)
+		return nil, clean(err)
+	}
+	return conn, nil
+}
+
 // ID is the random identity that the store got at its creation.
 func (db *DB) ID() string { return db.id }
 
