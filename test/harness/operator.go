@@ -31,10 +31,13 @@ type Operator struct {
 // OperatorOptions say how an operator runs; zero values are the real thing.
 type OperatorOptions struct {
 	// Folder of ledger and state store.
-	Folder     string
-	LocalRoots map[string]string
-	Clock      clock.PassiveClock
-	Witness    controller.Witness
+	Folder string
+	// LedgerURLFile leads to a PostgreSQL database that they are in instead.
+	LedgerURLFile string
+	LedgerLease   time.Duration
+	LocalRoots    map[string]string
+	Clock         clock.PassiveClock
+	Witness       controller.Witness
 	// Namespace of the operator's own Secrets. Default OperatorNamespace.
 	Namespace string
 	// MayFail is set by tests in which the operator is expected to end with an error.
@@ -60,7 +63,7 @@ func StartOperator(t testing.TB, config *rest.Config, o OperatorOptions) *Operat
 	op := &Operator{cancel: cancel, done: make(chan error, 1), Logs: logs}
 	options := operator.Options{
 		Scheme: wiring.NewScheme(), Log: log, Openers: wiring.Openers(), OpenVault: wiring.OpenVault, LocalRoots: o.LocalRoots,
-		LedgerPath: filepath.Join(o.Folder, "ledger.db"), Namespace: o.Namespace,
+		LedgerPath: filepath.Join(o.Folder, "ledger.db"), LedgerURLFile: o.LedgerURLFile, LedgerLease: o.LedgerLease, Namespace: o.Namespace,
 		MetricsAddress: "0", ProbeAddress: "0", Admission: operator.AdmissionOff, Clock: o.Clock, Witness: o.Witness,
 		ResidueInterval: 200 * time.Millisecond, SkipNameValidation: true, AdoptState: o.AdoptState, AnchorInterval: o.AnchorInterval,
 	}

@@ -17,7 +17,6 @@ import (
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/certificate"
 	"github.com/lethe-dev/lethe/internal/ledger"
-	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
 	"github.com/lethe-dev/lethe/internal/verify"
 	"github.com/lethe-dev/lethe/test/harness"
 	"github.com/lethe-dev/lethe/test/schemas"
@@ -61,8 +60,7 @@ func (w *world) certificate(name string, number int64) ([]byte, *certificate.Doc
 // exported is the whole ledger of the namespace, read while the operator runs.
 func (w *world) exported() *verify.Log {
 	GinkgoHelper()
-	file, err := ledgersqlite.OpenFile(w, filepath.Join(w.folder, "ledger.db"))
-	Expect(err).NotTo(HaveOccurred())
+	file := keep.open(w.options)
 	defer func() { Expect(file.Close()).To(Succeed()) }()
 	note, err := file.Checkpoint(w, w.ns)
 	Expect(err).NotTo(HaveOccurred())

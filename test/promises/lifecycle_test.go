@@ -15,7 +15,7 @@ import (
 
 const day = 24 * time.Hour
 
-var _ = Describe("Life of an erasure request", func() {
+var _ = onEachVault("Life of an erasure request", func() {
 	It("erases one subject at once, and says so truthfully", func() {
 		w := newWorld(ada, bob)
 		others := w.ats.Digest(bob)

@@ -83,7 +83,7 @@ var _ = Describe("Promise 2: never deletes outside the subject", func() {
 	})
 })
 
-var _ = Describe("Promise 3: never early", func() {
+var _ = onEachVault("Promise 3: never early", func() {
 	It("waits for both clocks, whatever one of them does", func() {
 		w := newWorld(ada)
 		w.create(harness.Request(w.ns, "clocks", ada)...)
@@ -158,7 +158,7 @@ var _ = Describe("Promise 3: never early", func() {
 	})
 })
 
-var _ = Describe("Promise 4: a hold that was Ready before a step's transaction wins", func() {
+var _ = onEachVault("Promise 4: a hold that was Ready before a step's transaction wins", func() {
 	hold := func(w *world, name string, change func(*v1alpha1.LegalHold)) *v1alpha1.LegalHold {
 		h := &v1alpha1.LegalHold{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.ns}, Spec: v1alpha1.LegalHoldSpec{Reason: "matter 7"}}
 		change(h)
@@ -233,7 +233,7 @@ var _ = Describe("Promise 4: a hold that was Ready before a step's transaction w
 	})
 })
 
-var _ = Describe("Promise 6: cancel wins or loses cleanly at the boundary of the grace period", func() {
+var _ = onEachVault("Promise 6: cancel wins or loses cleanly at the boundary of the grace period", func() {
 	It("never ends half", func() {
 		var people []harness.Person
 		for i := range 10 {

@@ -4,7 +4,6 @@ package promises
 import (
 	"context"
 	"fmt"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -18,10 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
-	"github.com/lethe-dev/lethe/internal/ledger"
-	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
-	vaultsqlite "github.com/lethe-dev/lethe/internal/vault/sqlite"
 	"github.com/lethe-dev/lethe/test/harness"
+	"github.com/lethe-dev/lethe/test/pgtest"
 )
 
 var cluster *harness.Cluster
@@ -39,6 +36,9 @@ var _ = BeforeSuite(func() {
 	cluster, err = harness.StartCluster()
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { Expect(cluster.Stop()).To(Succeed()) })
+	postgres, err = pgtest.Start(context.Background(), pgtest.Options{})
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() { Expect(postgres.Stop()).To(Succeed()) })
 })
 
 // world is one namespace with a sample system and an operator of its own.
@@ -71,7 +71,7 @@ func newWorld(people ...harness.Person) *world {
 func emptyWorld(people ...harness.Person) *world {
 	GinkgoHelper()
 	t := GinkgoTB()
-	w := &world{Context: context.Background(), ats: harness.NewATS(t), clock: harness.NewClock(start), witness: harness.NewClock(start), folder: t.TempDir()}
+	w := &world{Context: context.Background(), ats: harness.NewATS(t), clock: harness.NewClock(start), witness: harness.NewClock(start)}
 	var err error
 	w.ns, err = cluster.NewNamespace(w, "promise")
 	Expect(err).NotTo(HaveOccurred())
@@ -83,8 +83,10 @@ func emptyWorld(people ...harness.Person) *world {
 		w.ats.Add(p)
 	}
 	w.config = operatorConfig
-	w.options = harness.OperatorOptions{Folder: w.folder, LocalRoots: map[string]string{w.ns: w.ats.Root}, Clock: w.clock,
+	w.options = harness.OperatorOptions{LocalRoots: map[string]string{w.ns: w.ats.Root}, Clock: w.clock,
 		Witness: harness.Witness{Clock: w.witness}, Namespace: operatorNamespace}
+	keep.empty(&w.options)
+	w.folder = w.options.Folder
 	DeferCleanup(func() { Expect(cluster.Clean(w, w.ns)).To(Succeed()) })
 	w.startOperator()
 	return w
@@ -228,21 +230,4 @@ func (w *world) ledgerReasons() []string {
 		reasons = append(reasons, e.Kind+"/"+e.Reason)
 	}
 	return reasons
-}
-
-// allEntries of the namespace; the operator must have been stopped.
-func (w *world) allEntries() []ledger.Entry {
-	GinkgoHelper()
-	signer, err := ledger.NewSigner("lethe.dev/test", make([]byte, 32))
-	Expect(err).NotTo(HaveOccurred())
-	vault, err := vaultsqlite.Open(w, filepath.Join(w.folder, "ledger.db"), ledgersqlite.Options{LogName: "lethe.dev/test", Signer: signer})
-	Expect(err).NotTo(HaveOccurred())
-	defer func() { Expect(vault.Close()).To(Succeed()) }()
-	records, err := vault.Ledger.Entries(w, w.ns, 0, ledger.MaxPage)
-	Expect(err).NotTo(HaveOccurred())
-	var entries []ledger.Entry
-	for _, r := range records {
-		entries = append(entries, r.Entry)
-	}
-	return entries
 }

@@ -1,9 +1,7 @@
 package promises
 
 import (
-	"database/sql"
 	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 	"time"
@@ -18,16 +16,6 @@ import (
 	"github.com/lethe-dev/lethe/test/harness"
 )
 
-// cutLedger removes the last entries from the ledger, as somebody with access to the volume could.
-func (w *world) cutLedger() {
-	GinkgoHelper()
-	db, err := sql.Open("sqlite", filepath.Join(w.folder, "ledger.db"))
-	Expect(err).NotTo(HaveOccurred())
-	defer func() { Expect(db.Close()).To(Succeed()) }()
-	_, err = db.ExecContext(w, "DROP TRIGGER entries_are_kept; DELETE FROM entries WHERE id > (SELECT min(id) FROM entries)")
-	Expect(err).NotTo(HaveOccurred())
-}
-
 // restartWith starts the operator anew with other options.
 func (w *world) restartWith(change func(*harness.OperatorOptions)) {
 	GinkgoHelper()
@@ -36,7 +24,7 @@ func (w *world) restartWith(change func(*harness.OperatorOptions)) {
 	w.startOperator()
 }
 
-var _ = Describe("The vault", func() {
+var _ = onEachVault("The vault", func() {
 	It("starts no effect with a ledger that was cut short, and still takes holds", func() {
 		w := newWorld(ada, bob)
 		w.create(harness.Request(w.ns, "before", ada, harness.Immediate)...)
@@ -44,7 +32,7 @@ var _ = Describe("The vault", func() {
 		w.create(harness.Request(w.ns, "pending", bob)...)
 		Eventually(w.stage("pending")).Should(Equal("Pending/GracePeriod"))
 		Expect(w.operator.Stop()).To(Succeed())
-		w.cutLedger()
+		keep.cutLedger(w.options)
 		w.startOperator()
 		w.step(61 * day)
 		w.poke("pending")
@@ -60,14 +48,12 @@ var _ = Describe("The vault", func() {
 		w.create(harness.Request(w.ns, "first", ada, harness.Immediate)...)
 		Eventually(w.stage("first")).Should(Equal("Completed/Erased"))
 		Expect(w.operator.Stop()).To(Succeed())
-		file := filepath.Join(w.folder, "ledger.db")
-		old, err := os.ReadFile(file)
-		Expect(err).NotTo(HaveOccurred())
+		restore := keep.copied(w.options)
 		w.startOperator()
 		w.create(harness.Request(w.ns, "second", bob, harness.Immediate)...)
 		Eventually(w.stage("second")).Should(Equal("Completed/Erased"))
 		Expect(w.operator.Stop()).To(Succeed())
-		Expect(os.WriteFile(file, old, 0o600)).To(Succeed())
+		restore()
 		w.ats.Add(carol)
 		w.startOperator()
 		w.create(harness.Request(w.ns, "third", carol, harness.Immediate)...)
@@ -97,7 +83,8 @@ var _ = Describe("The vault", func() {
 		w.create(harness.Request(w.ns, "known", ada)...)
 		Eventually(w.stage("known")).Should(Equal("Pending/GracePeriod"))
 		stranger := w.options
-		stranger.Folder, stranger.MayFail = GinkgoT().TempDir(), true
+		keep.empty(&stranger)
+		stranger.MayFail = true
 		Expect(harness.StartOperator(GinkgoTB(), w.config, stranger).Wait()).To(MatchError(And(ContainSubstring("another state store"), ContainSubstring("--adopt-state"))))
 		Expect(w.stage("known")()).To(Equal("Pending/GracePeriod"))
 	})
@@ -141,5 +128,39 @@ var _ = Describe("The vault", func() {
 		}).ShouldNot(Succeed())
 		Expect(w.operator.Stop()).To(Succeed())
 		Expect(w.ledgerReasons()).To(ContainElement("erasure.abandoned/NamespaceDeleted"))
+	})
+})
+
+var _ = Describe("The vault in PostgreSQL", func() {
+	keptIn(inPostgreSQL{})
+
+	It("ends an operator whose connection is cut, and another one goes on", func() {
+		w := newWorld(ada, bob)
+		w.restartWith(func(o *harness.OperatorOptions) { o.MayFail = true })
+		w.create(harness.Request(w.ns, "pending", ada)...)
+		Eventually(w.stage("pending")).Should(Equal("Pending/GracePeriod"))
+		second := harness.StartOperator(GinkgoTB(), w.config, w.options)
+		Eventually(second.Logs.String).Should(ContainSubstring("this one waits and is not ready"))
+		inPostgreSQL{}.cutSession(w.options)
+		Expect(w.operator.Wait()).To(MatchError(ContainSubstring("was lost")))
+		w.create(harness.Request(w.ns, "later", bob, harness.Immediate)...)
+		Eventually(w.stage("later"), "30s").Should(Equal("Completed/Erased"), "the second one takes over")
+		w.step(61 * day)
+		w.poke("pending")
+		Eventually(w.stage("pending")).Should(Equal("Completed/Erased"))
+	})
+
+	It("waits for a database that is away, and does not end", func() {
+		w := newWorld(ada)
+		Expect(w.operator.Stop()).To(Succeed())
+		there, err := os.ReadFile(w.options.LedgerURLFile)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(os.WriteFile(w.options.LedgerURLFile, []byte("postgres://u:canary@127.0.0.1:1/db?sslmode=disable"), 0o600)).To(Succeed())
+		w.startOperator()
+		Eventually(w.operator.Logs.String).Should(ContainSubstring("the ledger's database cannot be reached; this one waits and is not ready"))
+		Expect(w.operator.Logs.String()).NotTo(ContainSubstring("canary"))
+		Expect(os.WriteFile(w.options.LedgerURLFile, there, 0o600)).To(Succeed())
+		w.create(harness.Request(w.ns, "now", ada, harness.Immediate)...)
+		Eventually(w.stage("now")).Should(Equal("Completed/Erased"))
 	})
 })
