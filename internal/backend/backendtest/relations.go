@@ -263,6 +263,7 @@ func testDocumentMembers(t *testing.T, e *env) {
 	many.Members[11], many.Set[0][11] = []string{"contact", "email"}, nil
 	wantEqual(t, "affected", execute(t, e.b, []backend.Operation{many}), []int64{1})
 	wantLeft(t, e.b, []backend.Operation{many}, 0)
+	e.testSpelling(t)
 	op.Members[0] = []string{`a"b`}
 	_, err := e.b.Execute(ctx, backend.Batch{Operations: []backend.Operation{op}})
 	wantError[*backend.RefusedError](t, err, "profile", "member")
@@ -296,5 +297,44 @@ func testNoDocument(t *testing.T, e *env) {
 		_, err := e.b.Execute(ctx, backend.Batch{Operations: ops})
 		wantError[*backend.RefusedError](t, err, "letter", "JSON", "overwrite")
 		wantEqual(t, "states", e.Dump(t, "SELECT DISTINCT state FROM letter"), []string{"old"})
+	}
+}
+
+// testSpelling: the same name can be written in several ways, and is, by PHP, Python, .NET and others.
+func (e *env) testSpelling(t *testing.T) {
+	t.Helper()
+	docs := []string{`{"stra\u00dfe/1": {"n\u00famero <&>": "x", "keep": 1}}`, `{"stra\u00DFe/1": {"n\u00FAmero \u003C\u0026\u003E": "x", "keep": 1}}`,
+		`{"stra\u00dfe\/1": {"n\u00famero <&>": "x", "keep": 1}}`, `{"straße/1": {"número \u003c\u0026\u003e": "x", "keep": 1}}`, `{"straße/1": {"número <&>": "x", "keep": 1}}`,
+		`{"straße/1": {"keep": 1}}`, `{"keep": 1}`}
+	op := backend.Operation{Entity: "profile", Action: backend.Update, Table: table("profile"), KeyColumns: []string{"id"}, Columns: []string{"doc"},
+		Members: [][]string{{"straße/1", "número <&>"}}}
+	for i, doc := range docs {
+		e.Exec(t, `INSERT INTO profile VALUES ($1, 'n', $2)`, 100+i, doc)
+		op.Keys, op.Set = append(op.Keys, e.keys(fmt.Sprint(100+i))...), append(op.Set, []backend.Value{e.value(`"gone"`)})
+	}
+	ops := []backend.Operation{op}
+	wantLeft(t, e.b, ops, 5)
+	wantEqual(t, "affected", execute(t, e.b, ops), []int64{5})
+	wantLeft(t, e.b, ops, 0)
+	for i := range ops[0].Set {
+		ops[0].Set[i] = []backend.Value{nil}
+	}
+	wantEqual(t, "removed", execute(t, e.b, ops), []int64{5})
+	wantLeft(t, e.b, ops, 0)
+	for _, doc := range e.Dump(t, "SELECT doc FROM profile WHERE id >= 100 ORDER BY id") {
+		if strings.Contains(doc, "gone") || strings.Contains(doc, `"x"`) || !strings.Contains(doc, "keep") {
+			t.Errorf("the document is %s", doc)
+		}
+	}
+	// A spelling that nobody uses: the member is changed, or the batch fails, but it does not stay in silence.
+	for _, c := range []struct{ doc, name string }{{`{"\u0065mail": "x"}`, "email"}, {`{"a\u0009b": "x"}`, "a\tb"}, {`{"a\tb": "x"}`, "a\tb"}, {`{"-": "x"}`, "-"}, {`{"\u00dF": "x"}`, "ß"}} {
+		e.Exec(t, `DELETE FROM profile WHERE id = 200`)
+		e.Exec(t, `INSERT INTO profile VALUES (200, 'n', $1)`, c.doc)
+		odd := backend.Operation{Entity: "profile", Action: backend.Update, Table: table("profile"), KeyColumns: []string{"id"}, Keys: e.keys("200"), Columns: []string{"doc"},
+			Members: [][]string{{c.name}}, Set: [][]backend.Value{{e.value(`"gone"`)}}}
+		_, err := e.b.Execute(ctx, backend.Batch{Operations: []backend.Operation{odd}})
+		if left := e.Dump(t, "SELECT doc FROM profile WHERE id = 200")[0]; strings.Contains(left, `"x"`) != (err != nil) {
+			t.Errorf("%q in %s: %v, and the document is %s", c.name, c.doc, err, left)
+		}
 	}
 }

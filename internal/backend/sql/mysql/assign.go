@@ -1,8 +1,13 @@
 package mysql
 
 import (
+	"cmp"
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf16"
 
 	"github.com/lethe-dev/lethe/internal/backend"
 	core "github.com/lethe-dev/lethe/internal/backend/sql"
@@ -93,21 +98,112 @@ func (dialect) AssignMembers(b *core.Builder, expr string, members []core.Member
 	const nowhere = "[2147483647]"
 	doc := fmt.Sprintf("CASE WHEN JSON_VALID(%s) THEN %s ELSE (SELECT %s UNION ALL SELECT %s) END", expr, expr, expr, expr)
 	for _, m := range members {
-		at := bind(b, core.MemberPath(m.Path))
-		doc = fmt.Sprintf("JSON_REMOVE(JSON_REPLACE(%s, %s, JSON_EXTRACT(%s, '$')), IF(%s IS NULL, %s, CONCAT(%s, '%s')))", doc, at, m.Value, m.Value, at, at, nowhere)
+		var replace, remove strings.Builder
+		for _, at := range bindSpellings(b, m.Path) {
+			fmt.Fprintf(&replace, ", %s, JSON_EXTRACT(%s, '$')", at, m.Value)
+			fmt.Fprintf(&remove, ", IF(%s IS NULL, %s, CONCAT(%s, '%s'))", m.Value, at, at, nowhere)
+		}
+		doc = fmt.Sprintf("JSON_REMOVE(JSON_REPLACE(%s%s)%s)", doc, replace.String(), remove.String())
 	}
 	return fmt.Sprintf("CASE WHEN %s THEN %s ELSE %s END", blank(expr), expr, doc)
 }
 
+// SameMember trusts a path that leads nowhere only where taking the member out changes nothing, which MariaDB does by what a
+// name says and not by how it is spelled.
 func (d dialect) SameMember(b *core.Builder, expr string, m core.Member, _ *core.Column) string {
-	at := bind(b, core.MemberPath(m.Path))
 	compact := func(s string) string { return bytesOf(fmt.Sprintf(d.compact, s)) }
-	return fmt.Sprintf("CASE WHEN %s THEN TRUE WHEN NOT JSON_VALID(%s) THEN FALSE WHEN NOT JSON_CONTAINS_PATH(%s, 'one', %s) THEN TRUE "+
-		"WHEN %s IS NULL THEN FALSE ELSE %s = %s END", blank(expr), expr, expr, at, m.Value,
-		compact("JSON_EXTRACT("+expr+", "+at+")"), compact("JSON_EXTRACT("+m.Value+", '$')"))
+	paths := bindSpellings(b, m.Path)
+	same := make([]string, len(paths))
+	for i, at := range paths {
+		same[i] = fmt.Sprintf("(NOT JSON_CONTAINS_PATH(%s, 'one', %s) OR %s = %s)", expr, at,
+			compact("JSON_EXTRACT("+expr+", "+at+")"), compact("JSON_EXTRACT("+m.Value+", '$')"))
+	}
+	last := len(m.Path) - 1
+	without := func(innermost string) string {
+		return bytesOf(fmt.Sprintf("JSON_MERGE_PATCH(%s, %s)", expr, bind(b, nested(m.Path[:last], innermost))))
+	}
+	return fmt.Sprintf("CASE WHEN %s THEN TRUE WHEN NOT JSON_VALID(%s) THEN FALSE WHEN NOT JSON_CONTAINS_PATH(%s, 'one', %s) THEN %s = %s "+
+		"WHEN %s IS NULL THEN FALSE ELSE %s END", blank(expr), expr, expr, strings.Join(paths, ", "), without(nested(m.Path[last:], "null")), without("{}"),
+		m.Value, strings.Join(same, " AND "))
 }
 
 // blank tests for NULL and for a text that is no document. A document of the server's own type is never blank.
 func blank(expr string) string {
 	return fmt.Sprintf("(%s IS NULL OR CAST(%s AS CHAR) REGEXP '^[[:space:]]*$')", expr, expr)
+}
+
+// nested is a document with one member inside the other.
+func nested(names []string, innermost string) string {
+	for _, name := range slices.Backward(names) {
+		text, err := json.Marshal(name)
+		if err != nil {
+			panic(err) // strings always marshal
+		}
+		innermost = "{" + string(text) + ":" + innermost + "}"
+	}
+	return innermost
+}
+
+func bindSpellings(b *core.Builder, path []string) []string {
+	var bound []string
+	for _, s := range spellings(path) {
+		bound = append(bound, bind(b, s))
+	}
+	return bound
+}
+
+// spellings are the paths of a member as the usual writers of JSON spell names: MariaDB compares spellings.
+func spellings(names []string) []string {
+	ascii := func(r rune) bool { return r <= unicode.MaxASCII }
+	var paths []string
+	for _, escape := range []func(r rune) string{
+		func(rune) string { return "" },
+		func(r rune) string { // PHP
+			if r == '/' {
+				return `\/`
+			}
+			return escaped(r, `\u%04x`, !ascii(r))
+		},
+		func(r rune) string { return escaped(r, `\u%04x`, !ascii(r)) },                                      // Python
+		func(r rune) string { return escaped(r, `\u%04X`, !ascii(r) || strings.ContainsRune("<>&'+`", r)) }, // .NET
+		func(r rune) string { return escaped(r, `\u%04x`, strings.ContainsRune("<>&\u2028\u2029", r)) },     // Go
+	} {
+		var path strings.Builder
+		path.WriteByte('$')
+		for _, name := range names {
+			path.WriteString(`."`)
+			for _, r := range name {
+				if s := escape(r); s != "" {
+					path.WriteString(s)
+				} else {
+					path.WriteString(must(r))
+				}
+			}
+			path.WriteByte('"')
+		}
+		if !slices.Contains(paths, path.String()) {
+			paths = append(paths, path.String())
+		}
+	}
+	return paths
+}
+
+// escaped is a letter in the notation of JSON for any, or nothing.
+func escaped(r rune, format string, needed bool) string {
+	switch {
+	case !needed:
+		return ""
+	case r > 0xFFFF:
+		high, low := utf16.EncodeRune(r)
+		return fmt.Sprintf(format+format, high, low)
+	}
+	return fmt.Sprintf(format, r)
+}
+
+// must is a letter as JSON has to have it. Names have neither quotes nor backslashes.
+func must(r rune) string {
+	if i := strings.IndexRune("\b\f\n\r\t", r); i >= 0 {
+		return `\` + "bfnrt"[i:i+1]
+	}
+	return cmp.Or(escaped(r, `\u%04x`, r < ' '), string(r))
 }
