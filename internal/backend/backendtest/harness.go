@@ -1,5 +1,6 @@
 // Package backendtest is the contract of package backend as a test suite. Every backend passes it against its real
-// engine: Run is for databases, RunFiles for stores of files.
+// engine: Run is for databases, RunFiles for stores of files, and so on. The functions that begin with Fuzz are the bodies of
+// fuzz tests.
 package backendtest
 
 import (
@@ -25,11 +26,11 @@ type Limits struct {
 // Database is an empty database for one test, seen by its owner.
 type Database interface {
 	// Open opens the backend under test with the credentials that Lethe would have.
-	Open(t *testing.T, l Limits) backend.Backend
+	Open(t testing.TB, l Limits) backend.Backend
 	// Exec runs SQL as the application: what all databases understand, with identifiers in double quotes and $1 for arguments.
-	Exec(t *testing.T, statement string, args ...any)
+	Exec(t testing.TB, statement string, args ...any)
 	// Dump returns all rows that a query finds as text that tells different values apart.
-	Dump(t *testing.T, query string) []string
+	Dump(t testing.TB, query string) []string
 	// Count makes triggers that write a row into the table effects for each row of the table that is changed or deleted.
 	Count(t *testing.T, table string)
 	// Lock holds a lock that keeps others from changing the table until the returned function is called.

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode"
 
 	"github.com/lethe-dev/lethe/internal/backend"
 )
@@ -549,7 +548,7 @@ func (r *resolver) contains(expr string, col *Column, m *backend.IdentityMatch) 
 // lower case is inside, such as the Kelvin sign. They are compared as they are.
 func split(values []string) (folded, exact []string) {
 	for _, v := range values {
-		if strings.ContainsFunc(v, func(r rune) bool { return r > unicode.MaxASCII && unicode.ToLower(r) <= unicode.MaxASCII }) {
+		if strings.ContainsFunc(v, odd) {
 			exact = append(exact, v)
 		} else {
 			folded = append(folded, v)

@@ -5,6 +5,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/lethe-dev/lethe/internal/backend"
 )
@@ -37,11 +38,10 @@ func WordPattern(word string) string {
 	return fmt.Sprintf("(^|[%s])%s%s%s([%s]|$)", separators.String(), around, literal, around, separators.String())
 }
 
-// foldWord is a word in lower case; beside a word of ASCII other letters stay, for some of them have lower-case forms
-// inside ASCII.
+// foldWord is a word in lower case; beside a word of ASCII other letters stay.
 func foldWord(w, beside string) string {
 	if !AllASCII([]string{beside}) {
-		return strings.ToLower(w)
+		return Lower(w)
 	}
 	return strings.Map(func(r rune) rune {
 		if r >= 'A' && r <= 'Z' {
@@ -50,6 +50,19 @@ func foldWord(w, beside string) string {
 		return r
 	}, w)
 }
+
+// Lower is a text in lower case. Letters outside ASCII whose lower case is inside stay: the Kelvin sign is no k, for it would
+// make an address match another one.
+func Lower(s string) string {
+	return strings.Map(func(r rune) rune {
+		if odd(r) {
+			return r
+		}
+		return unicode.ToLower(r)
+	}, s)
+}
+
+func odd(r rune) bool { return r > unicode.MaxASCII && unicode.ToLower(r) <= unicode.MaxASCII }
 
 // MemberPath is the path of a member as SQLite and MySQL write it. Names have neither quotes nor backslashes.
 func MemberPath(names []string) string {

@@ -13,7 +13,8 @@ import (
 const white = `[ \x09-\x0D]`
 
 // fold is text in the normal form, as bytes. Beside ASCII text only the letters of ASCII change, so that no look-alike
-// becomes one of them: read as latin1, the bytes of all others stay outside ASCII.
+// becomes one of them: read as latin1, the bytes of all others stay outside ASCII. Else the look-alikes, the Kelvin sign and
+// the I with a dot, give way to what no text has.
 func fold(b *core.Builder, text string, n backend.Normalization, ascii bool) string {
 	if n == backend.TrimLowerCase {
 		text = fmt.Sprintf("REGEXP_REPLACE(%s, %s, '')", text, bind(b, "^"+white+"+|"+white+"+$"))
@@ -21,13 +22,8 @@ func fold(b *core.Builder, text string, n backend.Normalization, ascii bool) str
 	if ascii {
 		return "CAST(LOWER(CONVERT(CAST(" + text + " AS BINARY) USING latin1)) AS BINARY)"
 	}
+	text = "CONVERT(REPLACE(REPLACE(CAST(" + text + " AS BINARY), X'E284AA', X'EFB790'), X'C4B0', X'EFB791') USING utf8mb4)"
 	return "CAST(LOWER(" + text + " COLLATE utf8mb4_unicode_520_ci) AS BINARY)"
-}
-
-// foldExact keeps letters outside ASCII out whose lower case is inside, such as the Kelvin sign.
-func foldExact(text string) string {
-	lower := "LOWER(" + text + " COLLATE utf8mb4_unicode_520_ci)"
-	return fmt.Sprintf("(OCTET_LENGTH(%s) = CHAR_LENGTH(%s) OR OCTET_LENGTH(%s) <> CHAR_LENGTH(%s))", text, text, lower, lower)
 }
 
 func (dialect) InFolded(b *core.Builder, expr string, c *core.Column, values []string, n backend.Normalization, ascii bool) string {
@@ -40,9 +36,6 @@ func (dialect) InFolded(b *core.Builder, expr string, c *core.Column, values []s
 		candidates = append(candidates, typed(v, c))
 	}
 	term := fold(b, whole, n, ascii) + " IN (" + strings.Join(list, ", ") + ")"
-	if !ascii {
-		term += " AND " + foldExact(whole)
-	}
 	if ascii && n == backend.LowerCase && foldsItself(c) { // an index finds those that can be it
 		term = expr + " IN (" + strings.Join(candidates, ", ") + ") AND " + term
 	}

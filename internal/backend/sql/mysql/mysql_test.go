@@ -44,7 +44,7 @@ type database struct {
 	app        *sql.Conn
 }
 
-func newDatabase(t *testing.T) *database {
+func newDatabase(t testing.TB) *database {
 	t.Helper()
 	name, err := server.CreateDatabase(ctx)
 	if err != nil {
@@ -57,7 +57,7 @@ func newDatabase(t *testing.T) *database {
 	return d
 }
 
-func (d *database) connect(t *testing.T) {
+func (d *database) connect(t testing.TB) {
 	t.Helper()
 	db, err := server.Connect(d.name, map[string]string{"sql_mode": "'ANSI,STRICT_ALL_TABLES'", "max_statement_time": "30"})
 	if err != nil {
@@ -69,7 +69,7 @@ func (d *database) connect(t *testing.T) {
 	t.Cleanup(func() { _ = db.Close() })
 }
 
-func (d *database) open(t *testing.T, c mysql.Config) backend.Backend {
+func (d *database) open(t testing.TB, c mysql.Config) backend.Backend {
 	t.Helper()
 	b, err := mysql.Open(ctx, c)
 	if err != nil {
@@ -87,7 +87,7 @@ func (d *database) config() mysql.Config {
 	return mysql.Config{Host: server.Host, Port: server.Port, Database: d.name, User: d.user, Password: "secret-password", TLSMode: "disable"}
 }
 
-func (d *database) Open(t *testing.T, l backendtest.Limits) backend.Backend {
+func (d *database) Open(t testing.TB, l backendtest.Limits) backend.Backend {
 	t.Helper()
 	c := d.config()
 	c.BatchSize, c.StatementTimeout, c.LockTimeout = l.BatchSize, l.StatementTimeout, l.LockTimeout
@@ -101,7 +101,7 @@ var (
 )
 
 // Exec grants the rights on each table that it makes: those on a whole database would hold for sessions that are open.
-func (d *database) Exec(t *testing.T, statement string, args ...any) {
+func (d *database) Exec(t testing.TB, statement string, args ...any) {
 	t.Helper()
 	if len(args) > 0 {
 		statement = argument.ReplaceAllString(statement, "?")
@@ -116,7 +116,7 @@ func (d *database) Exec(t *testing.T, statement string, args ...any) {
 	}
 }
 
-func (d *database) Dump(t *testing.T, query string) []string {
+func (d *database) Dump(t testing.TB, query string) []string {
 	t.Helper()
 	rows, err := d.app.QueryContext(ctx, query)
 	if err != nil {

@@ -50,14 +50,14 @@ func trimmed(operand string, n backend.Normalization) string {
 	return operand
 }
 
-// foldExact: some letters outside ASCII have lower-case forms inside it, such as the Kelvin sign, and would make an
-// address match another one.
+// foldExact: two letters outside ASCII have lower-case forms inside it, the Kelvin sign a k and the I with a dot an i, and
+// would make an address match another one. They leave fewer letters beside these two.
 func foldExact(expr string, n backend.Normalization) string {
 	expr = trimmed(expr, n)
-	lower := fold(expr, backend.LowerCase)
 	// As a CASE the planner takes it for selective, which the identity beside it is.
-	return fmt.Sprintf("CASE WHEN pg_catalog.octet_length(%s) = pg_catalog.char_length(%s) THEN 1 WHEN pg_catalog.octet_length(%s) <> pg_catalog.char_length(%s) THEN 1 "+
-		"ELSE 0 END = 1", expr, expr, lower, lower)
+	return fmt.Sprintf("CASE WHEN pg_catalog.octet_length(%s) = pg_catalog.char_length(%s) THEN 1 "+
+		"WHEN pg_catalog.char_length(pg_catalog.translate(%s, 'ik', '')) >= pg_catalog.char_length(pg_catalog.translate(%s, 'iIkK', '')) THEN 1 ELSE 0 END = 1",
+		expr, expr, fold(expr, backend.LowerCase), expr)
 }
 
 func (d dialect) InFolded(b *core.Builder, expr string, c *core.Column, values []string, n backend.Normalization, _ bool) string {
@@ -127,6 +127,9 @@ func (d dialect) ContainsWord(b *core.Builder, text string, words []string, fold
 	word, pattern := "x.c1", "x.c2"
 	if fold {
 		ascii := core.AllASCII(words)
+		if !ascii {
+			text = guarded(text)
+		}
 		text, word, pattern = foldWord(text, ascii), foldWord(word, ascii), foldWord(pattern, ascii)
 	}
 	return fmt.Sprintf(`EXISTS (SELECT FROM unnest($%d::text[], $%d::text[]) AS x(c1, c2) `+
@@ -139,6 +142,14 @@ func foldWord(text string, ascii bool) string {
 		return "pg_catalog.translate(" + text + ", 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')"
 	}
 	return "pg_catalog.lower(" + text + ")"
+}
+
+// guarded is a text in which the look-alikes, the I with a dot and the Kelvin sign, gave way to what no text has. Their numbers
+// hang on the text, or the server would make them before it knows that it has such letters.
+func guarded(text string) string {
+	letter := func(n int) string { return fmt.Sprintf("pg_catalog.chr(%d + 0 * pg_catalog.length(%s))", n, text) }
+	return fmt.Sprintf("CASE WHEN pg_catalog.getdatabaseencoding() = 'UTF8' THEN pg_catalog.translate(%s, %s || %s, %s || %s) ELSE %s END",
+		text, letter(0x130), letter(0x212A), letter(0xFDD0), letter(0xFDD1), text)
 }
 
 // AssignMembers: OFFSET 0 keeps the planner from putting a document into every place that names it, over and over where

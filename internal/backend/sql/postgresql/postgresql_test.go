@@ -51,7 +51,7 @@ type database struct {
 	app        *pgx.Conn
 }
 
-func newDatabase(t *testing.T) *database {
+func newDatabase(t testing.TB) *database {
 	t.Helper()
 	name, err := server.CreateDatabase(ctx)
 	if err != nil {
@@ -65,7 +65,7 @@ func newDatabase(t *testing.T) *database {
 	return d
 }
 
-func (d *database) connect(t *testing.T) {
+func (d *database) connect(t testing.TB) {
 	t.Helper()
 	app, err := server.Connect(ctx, d.name)
 	if err != nil {
@@ -75,7 +75,7 @@ func (d *database) connect(t *testing.T) {
 	d.app = app
 }
 
-func (d *database) open(t *testing.T, c postgresql.Config) backend.Backend {
+func (d *database) open(t testing.TB, c postgresql.Config) backend.Backend {
 	t.Helper()
 	b, err := postgresql.Open(ctx, c)
 	if err != nil {
@@ -95,21 +95,21 @@ func (d *database) config() postgresql.Config {
 	return c
 }
 
-func (d *database) Open(t *testing.T, l backendtest.Limits) backend.Backend {
+func (d *database) Open(t testing.TB, l backendtest.Limits) backend.Backend {
 	t.Helper()
 	c := d.config()
 	c.BatchSize, c.StatementTimeout, c.LockTimeout = l.BatchSize, l.StatementTimeout, l.LockTimeout
 	return d.open(t, c)
 }
 
-func (d *database) Exec(t *testing.T, statement string, args ...any) {
+func (d *database) Exec(t testing.TB, statement string, args ...any) {
 	t.Helper()
 	if _, err := d.app.Exec(ctx, statement, args...); err != nil {
 		t.Fatalf("%s: %v", statement, err)
 	}
 }
 
-func (d *database) Dump(t *testing.T, query string) []string {
+func (d *database) Dump(t testing.TB, query string) []string {
 	t.Helper()
 	rows, err := d.app.Query(ctx, query, pgx.QueryExecModeSimpleProtocol)
 	if err != nil {

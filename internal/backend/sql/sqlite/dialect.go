@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"unicode/utf8"
 
 	"github.com/lethe-dev/lethe/internal/backend"
 	core "github.com/lethe-dev/lethe/internal/backend/sql"
@@ -277,21 +276,3 @@ const (
 	valueFunction = "lethe_value"
 	wordFunction  = "lethe_word"
 )
-
-// lower is strings.ToLower, but leaves alone what would become ASCII and was not: the Kelvin sign is no k.
-func lower(s string) string {
-	l := strings.ToLower(s)
-	if isASCII(l) && !isASCII(s) {
-		return s
-	}
-	return l
-}
-
-func isASCII(s string) bool {
-	for i := range len(s) {
-		if s[i] >= utf8.RuneSelf {
-			return false
-		}
-	}
-	return true
-}

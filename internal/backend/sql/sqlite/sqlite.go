@@ -66,7 +66,7 @@ var register = sync.OnceValue(func() error {
 				return args[0], nil
 			})
 	}
-	return errors.Join(scalar(lowerFunction, func(s string) driver.Value { return lower(s) }),
+	return errors.Join(scalar(lowerFunction, func(s string) driver.Value { return core.Lower(s) }),
 		scalar(valueFunction, func(s string) driver.Value { return fromValue(&s) }),
 		sqlite.RegisterDeterministicScalarFunction(wordFunction, 3, hasWord))
 })

@@ -32,7 +32,7 @@ type database struct {
 	app  *sql.DB
 }
 
-func newDatabase(t *testing.T, mode string) *database {
+func newDatabase(t testing.TB, mode string) *database {
 	t.Helper()
 	d := &database{root: t.TempDir()}
 	app, err := sql.Open("sqlite", "file:"+filepath.Join(d.root, "app.db")+"?_pragma=foreign_keys(1)&_pragma=busy_timeout(5000)")
@@ -48,7 +48,7 @@ func newDatabase(t *testing.T, mode string) *database {
 	return d
 }
 
-func (d *database) Open(t *testing.T, l backendtest.Limits) backend.Backend {
+func (d *database) Open(t testing.TB, l backendtest.Limits) backend.Backend {
 	t.Helper()
 	b, err := sqlite.Open(ctx, sqlite.Config{Root: d.root, Path: "app.db", BatchSize: l.BatchSize,
 		StatementTimeout: l.StatementTimeout, LockTimeout: l.LockTimeout})
@@ -63,14 +63,14 @@ func (d *database) Open(t *testing.T, l backendtest.Limits) backend.Backend {
 	return b
 }
 
-func (d *database) Exec(t *testing.T, statement string, args ...any) {
+func (d *database) Exec(t testing.TB, statement string, args ...any) {
 	t.Helper()
 	if _, err := d.app.Exec(statement, args...); err != nil {
 		t.Fatalf("%s: %v", statement, err)
 	}
 }
 
-func (d *database) Dump(t *testing.T, query string) []string {
+func (d *database) Dump(t testing.TB, query string) []string {
 	t.Helper()
 	rows, err := d.app.Query(query)
 	if err != nil {

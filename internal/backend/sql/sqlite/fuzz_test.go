@@ -1,0 +1,11 @@
+package sqlite_test
+
+import (
+	"testing"
+
+	"github.com/lethe-dev/lethe/internal/backend/backendtest"
+)
+
+func FuzzIdentities(f *testing.F) { backendtest.FuzzIdentities(f, newDatabase(f, "wal")) }
+
+func FuzzConditions(f *testing.F) { backendtest.FuzzConditions(f, newDatabase(f, "wal")) }
