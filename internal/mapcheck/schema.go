@@ -64,10 +64,10 @@ func splitYAML(text string) []string {
 	var parts []string
 	var part strings.Builder
 	for line := range strings.Lines(text) {
-		if strings.HasPrefix(line, "---") {
+		if rest, ok := strings.CutPrefix(line, "---"); ok && (rest == "" || strings.ContainsAny(rest[:1], " \t\r\n")) {
 			parts = append(parts, part.String())
 			part.Reset()
-			continue
+			line = rest // a document may begin in the line of its mark
 		}
 		part.WriteString(line)
 	}

@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/lethe-dev/lethe/internal/backend"
@@ -138,6 +139,30 @@ func FuzzKeyNotation(f *testing.F) {
 		}
 		if good := slices.Contains([]kind{wholeKey, hashField, setMember, sortedSetMember}, in.kind); ok != (good && key != "" && (in.kind == wholeKey || member != "")) {
 			t.Errorf("%+v is read back: %t", in, ok)
+		}
+	})
+}
+
+// Whatever a pattern is, it is read or refused; one without wildcards is one key; what is escaped is what it was.
+func FuzzGlob(f *testing.F) {
+	for _, s := range []string{"a*", "[a-z]", "[^]", `\*`, "[", "a[", `[\]]`, "?", "**", "[z-a]", "\xff"} {
+		f.Add(s, "a")
+	}
+	f.Fuzz(func(t *testing.T, pattern, key string) {
+		if g, err := parse(pattern); err == nil {
+			if g.match(key) && !strings.HasPrefix(key, g.prefix) || g.exact && g.match(key) != (key == g.prefix) || g.exact && !g.match(g.prefix) {
+				t.Errorf("%q matches %q: %t, prefix %q, exact %t", pattern, key, g.match(key), g.prefix, g.exact)
+			}
+		}
+		if key == "" {
+			return
+		}
+		back, err := parse(escape(key))
+		if err != nil || !back.exact || back.prefix != key {
+			t.Errorf("%q escaped is %q, %v", key, escape(key), err)
+		}
+		if around, err := parse(escape(key) + "|*"); err != nil || !around.match(key+"|x") || key != pattern && around.match(pattern) && !strings.HasPrefix(pattern, key+"|") {
+			t.Errorf("%q with a wildcard behind it: %v", key, err)
 		}
 	})
 }
