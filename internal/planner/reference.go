@@ -62,11 +62,11 @@ func escapeGlob(v string) string {
 		return v
 	}
 	var b strings.Builder
-	for _, r := range v {
-		if strings.ContainsRune(globSpecial, r) {
+	for i := range len(v) { // byte by byte, so that what is no text stays what it is, and is refused
+		if strings.IndexByte(globSpecial, v[i]) >= 0 {
 			b.WriteByte('\\')
 		}
-		b.WriteRune(r)
+		b.WriteByte(v[i])
 	}
 	return b.String()
 }
