@@ -42,7 +42,7 @@ const (
 )
 
 // IdentityComparison says how a column holds an identity.
-// +kubebuilder:validation:Enum=Equals;Contains
+// +kubebuilder:validation:Enum=Equals;Contains;Element
 type IdentityComparison string
 
 const (
@@ -50,6 +50,8 @@ const (
 	CompareEquals IdentityComparison = "Equals"
 	// CompareContains means that the column is a text that names the identity among others, such as a list of recipients.
 	CompareContains IdentityComparison = "Contains"
+	// CompareElement means that the column is an array, and that one of its elements is the identity.
+	CompareElement IdentityComparison = "Element"
 )
 
 // IdentityMatch finds records of the subject by one column.
@@ -72,7 +74,7 @@ type IdentityMatch struct {
 	// +kubebuilder:default=None
 	Normalize Normalization `json:"normalize,omitempty"`
 
-	// comparison with the identity: Equals, or Contains for a text that names the identity among others, such as a list of recipients. Contains
+	// comparison with the identity: Equals, Element for an array of which an element is the identity, or Contains for a text that names the identity among others, such as a list of recipients. Contains
 	// finds the identity as a whole word between white space and the characters , ; < > ( ) [ ] { } " | \ or the ends of the
 	// text, never inside another address; . : ! ? ' may stand around it. An identity of several words is found as it is written.
 	// Default Equals.
@@ -88,12 +90,24 @@ type ParentRelation string
 const (
 	// RelationDeep means that the child is data of the subject too.
 	RelationDeep ParentRelation = "Deep"
-	// RelationShallow means that only the link goes: its columns are set to NULL, the child stays.
+	// RelationShallow means that only the link goes: its columns are set to NULL, or the element is taken out of the array, and
+	// the child stays.
 	RelationShallow ParentRelation = "Shallow"
 	// RelationRefCount means that this record is shared: the parent's records refer to it, and it goes with the last of them.
 	// It stays while a record of the parent's table that does not go refers to it, also one that the parent's conditions leave
 	// out, such as another tenant's: only the conditions of the reference say which count.
 	RelationRefCount ParentRelation = "RefCount"
+)
+
+// ReferenceComparison says how a column refers.
+// +kubebuilder:validation:Enum=Equals;Element
+type ReferenceComparison string
+
+const (
+	// ReferenceEquals means that the column's whole value refers.
+	ReferenceEquals ReferenceComparison = "Equals"
+	// ReferenceElement means that the column is an array, each element of which refers.
+	ReferenceElement ReferenceComparison = "Element"
 )
 
 // ColumnPair links a column of the child to a column of the parent.
@@ -109,6 +123,12 @@ type ColumnPair struct {
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=128
 	ParentColumn string `json:"parentColumn,omitempty"`
+
+	// comparison of the two: Equals, or Element where the column that refers is an array, each element of which refers: column,
+	// or of the relation RefCount parentColumn. A reference by elements has one pair. Default Equals.
+	// +optional
+	// +kubebuilder:default=Equals
+	Comparison ReferenceComparison `json:"comparison,omitempty"`
 }
 
 // Parent is a reference from this entity to another one.
@@ -159,7 +179,7 @@ const (
 	StrategyTruncateDate AnonymizeStrategy = "TruncateDate"
 	// StrategyRedact replaces the subject's identities in a text by the given value and leaves the rest of the text.
 	StrategyRedact AnonymizeStrategy = "Redact"
-	// StrategyRemove takes a member out of a JSON document.
+	// StrategyRemove takes a member out of a JSON document, or without a path the subject's identities out of an array.
 	StrategyRemove AnonymizeStrategy = "Remove"
 	// StrategyFingerprint writes a keyed one-way hash of other columns, by which the same values are recognised later.
 	StrategyFingerprint AnonymizeStrategy = "Fingerprint"
@@ -208,7 +228,6 @@ type Fingerprint struct {
 // FieldChange is the new value of one column, or of one member of a JSON column.
 // +kubebuilder:validation:XValidation:rule="has(self.value) == (self.strategy in ['Constant','Redact'])",message="value belongs to the strategies Constant and Redact, and both need it"
 // +kubebuilder:validation:XValidation:rule="has(self.fingerprint) == (self.strategy == 'Fingerprint')",message="fingerprint belongs to the strategy Fingerprint, and Fingerprint needs it"
-// +kubebuilder:validation:XValidation:rule="self.strategy != 'Remove' || has(self.path)",message="the strategy Remove takes a member out of a JSON document and needs a path"
 // +kubebuilder:validation:XValidation:rule="has(self.unit) == (self.strategy == 'TruncateDate')",message="unit belongs to the strategy TruncateDate, and TruncateDate needs it"
 type FieldChange struct {
 	// column to overwrite.

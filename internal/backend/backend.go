@@ -58,6 +58,13 @@ type Looker interface {
 	Look(ctx context.Context, ops []Operation, req ResolveRequest) (left []int64, found *Resolution, err error)
 }
 
+// Arrays is the capability of having columns that are arrays.
+type Arrays interface {
+	// Elements are the plain texts of the elements of an array, those that are NULL left out; false where the value is no array
+	// of one dimension that begins as usual.
+	Elements(v Value) ([]string, bool)
+}
+
 // Inspector is the capability of describing tables, for stores that have them.
 type Inspector interface {
 	// Inspect describes the named tables, every table that refers to one of them by foreign key, and lists all tables of
@@ -188,6 +195,8 @@ type IdentityMatch struct {
 	// Contains looks for the values as words between the characters of WordSeparators and the ends of the text; those of
 	// WordPunctuation may stand around them. A value may hold separators itself.
 	Contains bool
+	// Element compares each element of an array with the values.
+	Element bool
 }
 
 // ParentMatch finds records that refer to the records found by an earlier query of the same request.
@@ -198,6 +207,9 @@ type ParentMatch struct {
 	Conditions    []Condition
 	// ParentConditions are on the parent's table: only parents that meet them are referred to. Not for Query.Self.
 	ParentConditions []Condition
+	// Element means that the one column is an array, each element of which refers; ParentElement, that the one column of the
+	// parent is, to each element of which this one refers. Not for Query.Self.
+	Element, ParentElement bool
 }
 
 // SharedMatch asks whether a record of a table that none of the queries finds has in ParentColumns what this record has in
@@ -207,6 +219,8 @@ type SharedMatch struct {
 	Columns       []string    // of this table
 	ParentColumns []string    // of the queries' table, in the same order
 	Conditions    []Condition // on the queries' table
+	// Element means that the one column of the queries' table is an array, each element of which refers.
+	Element bool
 }
 
 // ValuesMatch finds records whose columns equal one of the rows of plain-text values, for references to other stores
@@ -217,6 +231,8 @@ type ValuesMatch struct {
 	Conditions []Condition
 	// Loose rows may hold what no value of the column's type is: they equal nothing. Else they are an error.
 	Loose bool
+	// Element means that the one column is an array, one of whose elements equals one of the rows.
+	Element bool
 }
 
 // Resolution holds the records found, by Query.Entity, ordered by key.
@@ -296,6 +312,9 @@ type Operation struct {
 	// Members are, in the order of Columns, the names that lead to the member of a JSON document that is set instead of the
 	// whole column; empty for the whole. A column may stand there several times with different members. Optional.
 	Members [][]string `json:"members,omitempty"`
+	// Elements tells, in the order of Columns, whether the column is an array of which elements are taken out: those whose plain
+	// text stands in the value in Set, a JSON array of texts. NULL and everything else in it stay. Optional.
+	Elements []bool `json:"elements,omitempty"`
 	// Set has, for each key, the new values in the order of Columns. A row that has them already is not written again. The
 	// value of a member is a JSON text, or nil to take the member out; a document without the member stays as it is.
 	Set [][]Value `json:"set,omitempty"`
@@ -315,6 +334,9 @@ func (o *Operation) Member(i int) []string {
 	}
 	return nil
 }
+
+// Element tells whether elements are taken out of the i-th column.
+func (o *Operation) Element(i int) bool { return i < len(o.Elements) && o.Elements[i] }
 
 // Tables lists the tables that the operation reads or writes, its own first.
 func (o *Operation) Tables() []Table {
@@ -340,6 +362,8 @@ type Referrer struct {
 	Columns    []string    `json:"columns"`              // of Table
 	References []string    `json:"references"`           // of the operation's table, in the same order
 	Conditions []Condition `json:"conditions,omitempty"` // on Table
+	// Element means that the one column is an array, each element of which refers.
+	Element bool `json:"element,omitempty"`
 }
 
 // Result of a batch.
@@ -381,6 +405,8 @@ type TableInfo struct {
 	Indexed [][]string
 	// Folded lists the indexes that serve look-ups of a normalised column.
 	Folded []FoldedIndex
+	// ElementIndexed lists the array columns with an index that finds their elements.
+	ElementIndexed []string
 	// Rows estimates the number of rows, as the store keeps it; -1 where it has no estimate.
 	Rows int64
 	// ForeignKeys of the table to others.

@@ -85,7 +85,7 @@ func resolve(ctx context.Context, from Stores, q Query, knownParents bool) (*pla
 	if err != nil {
 		return nil, err
 	}
-	options := planner.ResolveOptions{SkipIdentities: q.SkipIdentities, KnownParents: knownParents, Deletes: q.Deletes, Text: open.Codec().Text, MaxRows: map[string]int64{}}
+	options := planner.ResolveOptions{SkipIdentities: q.SkipIdentities, KnownParents: knownParents, Deletes: q.Deletes, Text: open.Codec().Text, Elements: open.Codec().Elements, MaxRows: map[string]int64{}}
 	for name, s := range open {
 		options.MaxRows[name] = s.Limits.MaxRowsPerRun
 	}
@@ -156,6 +156,12 @@ func (o Open) Codec() planner.Codec {
 	return planner.Codec{
 		Text:     func(store string, v backend.Value) string { return o[store].Text(v) },
 		FromText: func(store, text string) backend.Value { return o[store].FromText(text) },
+		Elements: func(store string, v backend.Value) ([]string, bool) {
+			if arrays, ok := o[store].Backend.(backend.Arrays); ok {
+				return arrays.Elements(v)
+			}
+			return nil, false
+		},
 	}
 }
 

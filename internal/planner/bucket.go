@@ -35,6 +35,14 @@ type cutLink struct {
 	id     string
 	key    backend.Key
 	expect []backend.Value
+	// remove are values of the records referred to, where the link is an element of an array.
+	remove []element
+}
+
+// element is the value of a column of a store.
+type element struct {
+	store string
+	value backend.Value
 }
 
 type fileGroup struct {
@@ -150,6 +158,9 @@ func (b *buckets) cutOwn(s *rowState) {
 		}
 		if columns := b.cutColumns(s, ed, from, to); len(columns) > 0 {
 			l := cutLink{id: s.id, key: s.row.Key}
+			if ed.cutsElements() {
+				l.remove = ed.referredBy(parent)
+			}
 			for _, c := range columns {
 				l.expect = append(l.expect, s.e.value(s.row, c))
 			}
@@ -205,10 +216,22 @@ func (b *buckets) cutOther(e *entity, l LinkFacts) {
 	for _, key := range l.Parents {
 		if parent := b.index[ed.parent.name][key]; parent != nil {
 			if to := b.of(parent); to != nil {
-				b.addCut(to, cutID{e: e, edge: l.Edge, other: true}, cutLink{id: keyID(l.Key), key: l.Key, expect: l.Values})
+				cut := cutLink{id: keyID(l.Key), key: l.Key, expect: l.Values}
+				if ed.cutsElements() {
+					cut.remove = ed.referredBy(parent)
+				}
+				b.addCut(to, cutID{e: e, edge: l.Edge, other: true}, cut)
 			}
 		}
 	}
+}
+
+// cutsElements tells whether the link is an element of an array, and goes alone.
+func (ed *edge) cutsElements() bool { return ed.element && !ed.leads() }
+
+// referredBy is the value by which an array refers to a record.
+func (ed *edge) referredBy(parent *rowState) []element {
+	return []element{{store: parent.e.spec.Store, value: parent.e.value(parent.row, ed.parentColumns[0])}}
 }
 
 func (b *buckets) addCut(to *bucket, id cutID, l cutLink) {
@@ -219,6 +242,10 @@ func (b *buckets) addCut(to *bucket, id cutID, l cutLink) {
 		b.cutSeen[to][id] = map[string]bool{}
 	}
 	if b.cutSeen[to][id][l.id] {
+		if len(l.remove) > 0 { // several elements of one array
+			at := slices.IndexFunc(to.cuts[id], func(c cutLink) bool { return c.id == l.id })
+			to.cuts[id][at].remove = append(to.cuts[id][at].remove, l.remove...)
+		}
 		return
 	}
 	b.cutSeen[to][id][l.id] = true

@@ -2,6 +2,7 @@ package planner
 
 import (
 	"cmp"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -242,6 +243,14 @@ func (b *builder) cuts(to *bucket, store string) (ops []backend.Operation, purpo
 		op := backend.Operation{Entity: id.e.name, Action: backend.Update, Table: id.e.table, KeyColumns: id.e.spec.Key, Columns: columns}
 		links := slices.Clone(to.cuts[id])
 		slices.SortFunc(links, func(a, c cutLink) int { return slices.Compare(a.key, c.key) })
+		if ed.cutsElements() {
+			op.Elements = []bool{true}
+			for _, l := range links {
+				op.Keys, op.Set = append(op.Keys, l.key), append(op.Set, []backend.Value{b.in.Codec.value(store, b.texts(l.remove))})
+			}
+			ops, purposes = append(ops, op), append(purposes, PurposeUnlink)
+			continue
+		}
 		for _, l := range links {
 			op.Keys = append(op.Keys, l.key)
 			op.Set = append(op.Set, make([]backend.Value, len(columns)))
@@ -250,6 +259,23 @@ func (b *builder) cuts(to *bucket, store string) (ops []backend.Operation, purpo
 		ops, purposes = append(ops, op), append(purposes, PurposeUnlink)
 	}
 	return ops, purposes
+}
+
+// texts are values as a JSON array of their plain texts.
+func (b *builder) texts(list []element) string {
+	texts := []string{}
+	for _, el := range list {
+		if el.value != nil {
+			texts = append(texts, b.in.Codec.text(el.store, el.value))
+		}
+	}
+	return jsonTexts(texts)
+}
+
+func jsonTexts(texts []string) string {
+	slices.Sort(texts)
+	text, _ := json.Marshal(slices.Compact(texts)) // strings always have a JSON form
+	return string(text)
 }
 
 // rowOperations deletes and overwrites the records of one store, children first.
@@ -306,7 +332,7 @@ func (b *builder) operations(e *entity, rows []*rowState, action backend.Action,
 			op = &backend.Operation{Entity: e.name, Action: action, Table: e.table, KeyColumns: e.spec.Key, Unless: e.unless(s.open)}
 			switch {
 			case action == backend.Update:
-				op.Columns, op.Members = targets(fields)
+				op.Columns, op.Members, op.Elements = targets(fields)
 			case !s.own:
 				op.Referrers = e.referrers()
 			}
@@ -344,18 +370,26 @@ func (b *builder) operations(e *entity, rows []*rowState, action backend.Action,
 	return ops, nil
 }
 
-// targets are the columns that the fields set, with the paths of members where there are any.
-func targets(fields []v1alpha1.FieldChange) (columns []string, members [][]string) {
-	parts := false
+// targets are the columns that the fields set, with the paths of members, and where elements are taken out, if there are any.
+func targets(fields []v1alpha1.FieldChange) (columns []string, members [][]string, elements []bool) {
+	parts, takes := false, false
 	for _, f := range fields {
 		path, _ := parseMemberPath(f.Path) // checked before
-		columns, members = append(columns, f.Column), append(members, path)
-		parts = parts || len(path) > 0
+		columns, members, elements = append(columns, f.Column), append(members, path), append(elements, removesElements(f))
+		parts, takes = parts || len(path) > 0, takes || removesElements(f)
 	}
 	if !parts {
-		return columns, nil
+		members = nil
 	}
-	return columns, members
+	if !takes {
+		elements = nil
+	}
+	return columns, members, elements
+}
+
+// removesElements tells whether the change takes the subject's identities out of an array.
+func removesElements(f v1alpha1.FieldChange) bool {
+	return f.Strategy == v1alpha1.StrategyRemove && f.Path == ""
 }
 
 // unless lists the conditions of the holds that did not select the records.

@@ -92,6 +92,11 @@ func (g *Graph) check(stores map[string]StoreFacts) *checker {
 		c.checkIndexes(e, info)
 		c.warn(e, info)
 	}
+	for _, e := range g.entities {
+		if info := c.tables[e]; info != nil {
+			c.checkArrays(e, info)
+		}
+	}
 	c.checkSchemas()
 	c.checkIgnoredColumns()
 	for _, name := range sortedKeys(stores) {
@@ -271,7 +276,7 @@ func (c *checker) checkWrites(e *entity, info *backend.TableInfo) {
 			continue
 		}
 		for _, name := range ed.unlink {
-			if col := c.writable(e, info, name); col != nil && !col.Nullable {
+			if col := c.writable(e, info, name); col != nil && !col.Nullable && !ed.element {
 				c.add(e.problem(v1alpha1.ReasonSchemaMismatch, name, "column %s of table %s is NOT NULL, so the Shallow link to %s cannot be cut; make the reference Deep or the column nullable", name, tableText(info.Table), ed.parent.name))
 			}
 		}
@@ -301,7 +306,7 @@ func (c *checker) checkNames(e *entity, info *backend.TableInfo) {
 func (e *entity) owning(info *backend.TableInfo) [][]string {
 	sets := append(slices.Clone(info.Unique), e.spec.Key)
 	for _, ed := range e.edges {
-		if !ed.deep {
+		if !ed.deep || ed.element {
 			continue
 		}
 		set := slices.Clone(ed.columns)
@@ -356,7 +361,7 @@ func (c *checker) checkValue(e *entity, info *backend.TableInfo, col *backend.Co
 			mismatch("is of type %s; the strategy %s needs a text column of at least %d characters", col.Type, f.Strategy, generatedLength)
 		}
 	case v1alpha1.StrategyRedact:
-		if !text {
+		if !text && !isArray(col.Type) {
 			mismatch("is of type %s; the strategy Redact needs a text column", col.Type)
 		}
 	case v1alpha1.StrategyConstant:

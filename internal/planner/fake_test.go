@@ -1,6 +1,7 @@
 package planner
 
 import (
+	"encoding/json"
 	"fmt"
 	"maps"
 	"slices"
@@ -40,7 +41,40 @@ func fromText(_, s string) backend.Value {
 	return &s
 }
 
-var testCodec = Codec{Text: toText, FromText: fromText}
+var testCodec = Codec{Text: toText, FromText: fromText, Elements: testElements}
+
+// testElements reads {a,b}.
+func testElements(_ string, v backend.Value) ([]string, bool) {
+	if v == nil {
+		return nil, false
+	}
+	inner, ok := strings.CutPrefix(toText("", v), "{")
+	inner, end := strings.CutSuffix(inner, "}")
+	if inner == "" || !ok || !end || strings.Contains(inner, "{") {
+		return []string{}, ok && end && inner == ""
+	}
+	return strings.Split(inner, ","), true
+}
+
+// elementsOf are the elements of a column.
+func elementsOf(row map[string]*string, column string) []string {
+	if row[column] == nil {
+		return nil
+	}
+	list, _ := testElements("", fromText("", *row[column]))
+	return list
+}
+
+// refersTo tells whether a row refers by columns, or by the elements of one, to what another has in other columns.
+func refersTo(by map[string]*string, columns []string, element bool, row map[string]*string, others []string) bool {
+	if element {
+		v := row[others[0]]
+		return v != nil && slices.Contains(elementsOf(by, columns[0]), *v)
+	}
+	a, ok := tupleOf(by, columns)
+	b, also := tupleOf(row, others)
+	return ok && also && a == b
+}
 
 func text(s string) *string { return &s }
 
@@ -156,13 +190,11 @@ func leadsOn(row map[string]*string, q backend.Query, found map[string][]map[str
 // othersRefer tells whether rows that none of the match's queries found refer to the row.
 func (f *fakeStore) othersRefer(row map[string]*string, m backend.SharedMatch, queries []backend.Query, found map[string][]map[string]*string) bool {
 	i := slices.IndexFunc(queries, func(q backend.Query) bool { return q.Entity == m.Entities[0] })
-	key, ok := tupleOf(row, m.Columns)
 	for _, by := range f.rowsOf(queries[i].Table.Name) {
-		ref, isRef := tupleOf(by, m.ParentColumns)
 		mine := slices.ContainsFunc(m.Entities, func(e string) bool {
 			return slices.ContainsFunc(found[e], func(o map[string]*string) bool { return *o["id"] == *by["id"] })
 		})
-		if ok && isRef && ref == key && !mine && meets(by, m.Conditions) {
+		if !mine && meets(by, m.Conditions) && refersTo(by, m.ParentColumns, m.Element, row, m.Columns) {
 			return true
 		}
 	}
@@ -200,7 +232,12 @@ func matches(row map[string]*string, m backend.Match, found map[string][]map[str
 		if m.Identity.Contains {
 			return v != nil && slices.ContainsFunc(m.Identity.Values, func(w string) bool { return hasWord(*v, w) })
 		}
+		if m.Identity.Element {
+			return slices.ContainsFunc(elementsOf(row, m.Identity.Column), func(e string) bool { return slices.Contains(m.Identity.Values, e) })
+		}
 		return v != nil && slices.Contains(m.Identity.Values, *v)
+	case m.Values != nil && m.Values.Element:
+		return meets(row, m.Values.Conditions) && slices.ContainsFunc(m.Values.Rows, func(r []string) bool { return slices.Contains(elementsOf(row, m.Values.Columns[0]), r[0]) })
 	case m.Values != nil:
 		t, ok := tupleOf(row, m.Values.Columns)
 		return ok && meets(row, m.Values.Conditions) && slices.ContainsFunc(m.Values.Rows, func(r []string) bool { return tuple(r) == t })
@@ -209,10 +246,12 @@ func matches(row map[string]*string, m backend.Match, found map[string][]map[str
 	if !ok {
 		return false
 	}
-	t, ok := tupleOf(row, m.Parent.Columns)
-	return ok && meets(row, m.Parent.Conditions) && slices.ContainsFunc(parents, func(p map[string]*string) bool {
-		pt, ok := tupleOf(p, m.Parent.ParentColumns)
-		return ok && pt == t && meets(p, m.Parent.ParentConditions)
+	return meets(row, m.Parent.Conditions) && slices.ContainsFunc(parents, func(p map[string]*string) bool {
+		refers := refersTo(row, m.Parent.Columns, m.Parent.Element, p, m.Parent.ParentColumns)
+		if m.Parent.ParentElement {
+			refers = refersTo(p, m.Parent.ParentColumns, true, row, m.Parent.Columns)
+		}
+		return refers && meets(p, m.Parent.ParentConditions)
 	})
 }
 
@@ -298,10 +337,8 @@ func (f *fakeStore) executeRows(op backend.Operation) error {
 }
 
 func (f *fakeStore) refers(r backend.Referrer, row map[string]*string) bool {
-	key, ok := tupleOf(row, r.References)
-	return ok && slices.ContainsFunc(f.rowsOf(r.Table.Name), func(by map[string]*string) bool {
-		ref, isRef := tupleOf(by, r.Columns)
-		return isRef && ref == key && meets(by, r.Conditions)
+	return slices.ContainsFunc(f.rowsOf(r.Table.Name), func(by map[string]*string) bool {
+		return meets(by, r.Conditions) && refersTo(by, r.Columns, r.Element, row, r.References)
 	})
 }
 
@@ -315,6 +352,16 @@ func update(row map[string]*string, op backend.Operation, i int) {
 		}
 	}
 	for j, c := range op.Columns {
+		if op.Element(j) {
+			var gone []string
+			if err := json.Unmarshal([]byte(toText("", op.Set[i][j])), &gone); err != nil {
+				panic(err)
+			}
+			if row[c] != nil {
+				row[c] = text("{" + strings.Join(slices.DeleteFunc(elementsOf(row, c), func(e string) bool { return slices.Contains(gone, e) }), ",") + "}")
+			}
+			continue
+		}
 		row[c] = nil
 		if v := op.Set[i][j]; v != nil {
 			row[c] = text(toText("", v))
@@ -343,7 +390,7 @@ func (f *fakeStore) checkFKs() error {
 
 // resolveAll runs a resolver against fakes.
 func resolveAll(g *Graph, stores map[string]*fakeStore, subject Subject, holds []Hold, prior *Facts, opts ResolveOptions) *Facts {
-	opts.Text = toText
+	opts.Text, opts.Elements = toText, testElements
 	r := g.NewResolver(subject, holds, prior, opts)
 	for {
 		next := r.Next()

@@ -95,6 +95,8 @@ type edge struct {
 	// shared is a RefCount reference: the child goes with the last record of the parent that refers to it.
 	shared                 bool
 	columns, parentColumns []string
+	// element means that the one column that refers is an array, each element of which refers.
+	element bool
 	// conditions are on the records that refer: the child's, of a RefCount reference the parent's.
 	conditions []backend.Condition
 	flag       int // of the flags of the entity that refers, -1 without conditions
@@ -205,6 +207,7 @@ func (c *compiler) link() {
 			for _, pair := range p.Columns {
 				ed.columns = append(ed.columns, pair.Column)
 				ed.parentColumns = append(ed.parentColumns, pair.ParentColumn)
+				ed.element = ed.element || pair.Comparison == v1alpha1.ReferenceElement
 			}
 			e.edges = append(e.edges, ed)
 		}
@@ -315,7 +318,7 @@ func (e *entity) layOut() {
 		addAll(need, r.columns())
 	}
 	for _, f := range e.written() {
-		if f.Path != "" {
+		if f.Path != "" || removesElements(f) {
 			need[f.Column] = true // whether it is a document has to be known before anything is changed
 		}
 		switch f.Strategy {

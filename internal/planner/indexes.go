@@ -18,6 +18,8 @@ type lookup struct {
 	what      string
 	columns   []string
 	normalize backend.Normalization
+	// element looks for elements of an array.
+	element bool
 	// fixed are columns that are compared with constants, so that an index may begin with them.
 	fixed map[string]bool
 }
@@ -25,6 +27,14 @@ type lookup struct {
 // checkIndexes refuses a look-up that reads all of a very large table, and warns of one that reads a smaller one.
 func (c *checker) checkIndexes(e *entity, info *backend.TableInfo) {
 	for _, m := range e.spec.IdentifiedBy {
+		if element := m.Comparison == v1alpha1.CompareElement; element && m.Normalize != v1alpha1.NormalizeLowerCase && m.Normalize != v1alpha1.NormalizeTrimLowerCase {
+			c.checkLookup(e, info, lookup{what: "identifiedBy", columns: []string{m.Column}, element: true})
+			continue
+		} else if element {
+			c.warnings = append(c.warnings, e.problem(v1alpha1.ReasonIndexMissing, m.Column,
+				"the elements of column %s of table %s are compared in lower case, which no index serves: each request reads the whole table", m.Column, tableText(info.Table)))
+			continue
+		}
 		if m.Comparison == v1alpha1.CompareContains {
 			c.warnings = append(c.warnings, e.problem(v1alpha1.ReasonIndexMissing, m.Column,
 				"column %s of table %s is searched for a text that contains an identity: each request reads the whole table", m.Column, tableText(info.Table)))
@@ -33,11 +43,11 @@ func (c *checker) checkIndexes(e *entity, info *backend.TableInfo) {
 		c.checkLookup(e, info, lookup{what: "identifiedBy", columns: []string{m.Column}, normalize: backend.Normalization(m.Normalize), fixed: fixed(e.scope)})
 	}
 	for _, ed := range e.edges {
-		c.checkLookup(e, info, lookup{what: "the reference to " + ed.parent.name, columns: ed.columns, fixed: fixed(e.scope, ed.own())})
+		c.checkLookup(e, info, lookup{what: "the reference to " + ed.parent.name, columns: ed.columns, fixed: fixed(e.scope, ed.own()), element: ed.element && !ed.shared})
 	}
 	for _, ed := range e.children {
 		if ed.shared {
-			c.checkLookup(e, info, lookup{what: "the shared records of " + ed.child.name, columns: ed.parentColumns, fixed: fixed(ed.conditions)})
+			c.checkLookup(e, info, lookup{what: "the shared records of " + ed.child.name, columns: ed.parentColumns, fixed: fixed(ed.conditions), element: ed.element})
 		}
 	}
 }
@@ -56,6 +66,9 @@ func fixed(lists ...[]backend.Condition) map[string]bool {
 }
 
 func (c *checker) checkLookup(e *entity, info *backend.TableInfo, l lookup) {
+	if l.element && !slices.ContainsFunc(info.Columns, func(col backend.ColumnInfo) bool { return col.Name == l.columns[0] && isArray(col.Type) }) {
+		return // checkArrays says so
+	}
 	if l.served(info) || slices.ContainsFunc(l.columns, func(name string) bool { return column(info, name) == nil }) {
 		return
 	}
@@ -77,6 +90,9 @@ func estimate(rows int64) string {
 
 // served tells whether an index begins with what is looked for, after columns that are fixed.
 func (l lookup) served(info *backend.TableInfo) bool {
+	if l.element {
+		return slices.Contains(info.ElementIndexed, l.columns[0])
+	}
 	if l.normalize != "" && l.normalize != backend.None {
 		return slices.ContainsFunc(info.Folded, func(f backend.FoldedIndex) bool {
 			return f.Column == l.columns[0] && f.Normalize == l.normalize && !slices.ContainsFunc(f.After, func(a string) bool { return !l.fixed[a] })
@@ -98,6 +114,9 @@ func (l lookup) served(info *backend.TableInfo) bool {
 // remedy is a statement that makes an index.
 func (l lookup) remedy(info *backend.TableInfo, schema *backend.Schema) string {
 	expression := strings.Join(l.columns, ", ")
+	if l.element {
+		return fmt.Sprintf("CREATE INDEX %s_%s_elements ON %s USING gin (%s)", info.Table.Name, expression, tableText(info.Table), expression)
+	}
 	if l.normalize != "" && l.normalize != backend.None {
 		form := "lower(%s)"
 		if schema != nil && schema.Fold[l.normalize] != "" {

@@ -110,6 +110,10 @@ func (r *Resolver) documentProblems(e *entity, row *RowFacts) []Problem {
 		return nil
 	}
 	for _, f := range e.spec.Fields {
+		if v := e.value(row, f.Column); removesElements(f) && v != nil {
+			r.elements(e, f.Column, v)
+			continue
+		}
 		path, err := parseMemberPath(f.Path)
 		v := e.value(row, f.Column)
 		if f.Path == "" || err != nil || v == nil {
@@ -123,6 +127,9 @@ func (r *Resolver) documentProblems(e *entity, row *RowFacts) []Problem {
 }
 
 func (e *entity) documentProblem(f v1alpha1.FieldChange, err error) Problem {
+	if f.Path == "" {
+		return e.problem(v1alpha1.ReasonDocumentUnreadable, f.Column, "entity %s, column %s: %s", e.name, f.Column, err.Error())
+	}
 	return e.problem(v1alpha1.ReasonDocumentUnreadable, f.Column, "entity %s, column %s, member %s: %s", e.name, f.Column, f.Path, err.Error())
 }
 

@@ -48,6 +48,8 @@ func (h Hold) evaluationID() string {
 type ResolveOptions struct {
 	// Text is the plain text of a store's value (Backend.Text); nil takes the value for its text.
 	Text func(store string, v backend.Value) string
+	// Elements are the plain texts of the elements of a store's array (Arrays.Elements).
+	Elements func(store string, v backend.Value) ([]string, bool)
 	// SkipIdentities looks only for the records of prior facts and for what refers to them. It is for a person who came
 	// back: what is found by an identity now may be new data, which nobody asked to erase.
 	SkipIdentities bool
@@ -168,7 +170,7 @@ func (r *Resolver) askEntity(e *entity) {
 		for _, m := range e.spec.IdentifiedBy {
 			if values := r.identities(m.Identity); len(values) > 0 {
 				match = append(match, backend.Match{Identity: &backend.IdentityMatch{Column: m.Column, Values: values,
-					Normalize: backend.Normalization(m.Normalize), Contains: m.Comparison == v1alpha1.CompareContains}})
+					Normalize: backend.Normalization(m.Normalize), Contains: m.Comparison == v1alpha1.CompareContains, Element: m.Comparison == v1alpha1.CompareElement}})
 			}
 		}
 	}
@@ -302,7 +304,7 @@ func (r *Resolver) matchParent(ed *edge, wave int) []backend.Match {
 	}
 	seen := map[string][]string{}
 	for _, row := range known {
-		if texts, ok := r.texts(ed.parent, row, ed.parentColumns); ok && ed.refers(row) {
+		for _, texts := range r.referred(ed, row) {
 			seen[tuple(texts)] = texts
 		}
 	}
@@ -311,9 +313,57 @@ func (r *Resolver) matchParent(ed *edge, wave int) []backend.Match {
 		for _, id := range sortedKeys(seen) {
 			rows = append(rows, seen[id])
 		}
-		match = append(match, backend.Match{Values: &backend.ValuesMatch{Columns: ed.columns, Rows: rows, Conditions: ed.own()}})
+		match = append(match, backend.Match{Values: &backend.ValuesMatch{Columns: ed.columns, Rows: rows, Conditions: ed.own(), Element: ed.element && !ed.shared}})
 	}
 	return match
+}
+
+// referred are the values by which children refer to a record of the parent: one, or of a RefCount reference by elements those
+// to which the record refers.
+func (r *Resolver) referred(ed *edge, row *RowFacts) [][]string {
+	if !ed.refers(row) {
+		return nil
+	}
+	return r.tuples(ed.parent, row, ed.parentColumns, ed.element && ed.shared)
+}
+
+// tuples are the plain texts of columns: none where one is NULL, and one for each element where the column is an array.
+func (r *Resolver) tuples(e *entity, row *RowFacts, columns []string, elements bool) [][]string {
+	if !elements {
+		if texts, ok := r.texts(e, row, columns); ok {
+			return [][]string{texts}
+		}
+		return nil
+	}
+	v := e.value(row, columns[0])
+	if v == nil {
+		return nil
+	}
+	list, ok := r.elements(e, columns[0], v)
+	if !ok {
+		return nil
+	}
+	out := make([][]string, len(list))
+	for i, text := range list {
+		out[i] = []string{text}
+	}
+	return out
+}
+
+// elements of an array; one that cannot be read stands in the way of a plan.
+func (r *Resolver) elements(e *entity, column string, v backend.Value) ([]string, bool) {
+	if r.opts.Elements != nil {
+		if list, ok := r.opts.Elements(e.spec.Store, v); ok {
+			return list, true
+		}
+	}
+	r.unreadable = append(r.unreadable, e.arrayProblem(column))
+	return nil, false
+}
+
+func (e *entity) arrayProblem(column string) Problem {
+	return e.problem(v1alpha1.ReasonDocumentUnreadable, column,
+		"entity %s, column %s: a record holds no array of one dimension that begins at 1, so that its elements cannot be told; correct it, or leave comparison: Element away", e.name, column)
 }
 
 // own are the reference's conditions on the child's records.
@@ -325,7 +375,8 @@ func (ed *edge) own() []backend.Condition {
 }
 
 func (ed *edge) parentMatch() *backend.ParentMatch {
-	m := &backend.ParentMatch{Entity: ed.parent.name, Columns: ed.columns, ParentColumns: ed.parentColumns, Conditions: ed.own()}
+	m := &backend.ParentMatch{Entity: ed.parent.name, Columns: ed.columns, ParentColumns: ed.parentColumns, Conditions: ed.own(),
+		Element: ed.element && !ed.shared, ParentElement: ed.element && ed.shared}
 	if ed.shared {
 		m.ParentConditions = ed.conditions
 	}
@@ -508,7 +559,7 @@ func (r *Resolver) rowFacts(e *entity, row backend.Row, parents parentIndex) Row
 		if !ed.shared && !flag(ed.flag) {
 			continue
 		}
-		if texts, ok := r.texts(e, &f, ed.columns); ok {
+		for _, texts := range r.tuples(e, &f, ed.columns, ed.element && !ed.shared) {
 			for _, key := range parents[ed.parentID()][tuple(texts)] {
 				f.Parents = append(f.Parents, ParentRef{Edge: ed.index, Key: key})
 			}
@@ -546,7 +597,14 @@ func (r *Resolver) linkFacts(ed *edge, mine map[string]bool, parents parentIndex
 		for _, c := range ed.unlink {
 			l.Values = append(l.Values, value(row, c))
 		}
-		l.Parents = slices.Clone(parents[ed.parentID()][tuple(texts)])
+		if v := value(row, ed.columns[0]); ed.element && v != nil {
+			list, _ := r.elements(ed.child, ed.columns[0], v)
+			for _, text := range list {
+				l.Parents = append(l.Parents, parents[ed.parentID()][tuple([]string{text})]...)
+			}
+		} else {
+			l.Parents = slices.Clone(parents[ed.parentID()][tuple(texts)])
+		}
 		slices.Sort(l.Parents)
 		l.Parents = slices.Compact(l.Parents)
 		out = append(out, l)
@@ -559,7 +617,7 @@ type parentIndex map[string]map[string][]string
 
 func (ed *edge) parentID() string {
 	id := append([]string{ed.parent.name}, ed.parentColumns...)
-	if ed.counts >= 0 {
+	if ed.counts >= 0 || ed.element && ed.shared {
 		id = append(id, "", ed.child.name, strconv.Itoa(ed.index))
 	}
 	return tuple(id)
@@ -575,7 +633,7 @@ func (r *Resolver) parentIndex() parentIndex {
 			}
 			index[id] = map[string][]string{}
 			for _, row := range r.knownRows(e) {
-				if texts, ok := r.texts(e, &row, ed.parentColumns); ok && ed.refers(&row) {
+				for _, texts := range r.referred(ed, &row) {
 					index[id][tuple(texts)] = append(index[id][tuple(texts)], keyID(row.Key))
 				}
 			}

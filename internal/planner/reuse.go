@@ -94,6 +94,11 @@ func (r *Resolver) identified(e *entity, row *RowFacts) bool {
 		same := func(part, identity string) bool { return sameIdentity(part, identity, m.Normalize) }
 		for _, want := range r.subject.Identities[m.Identity] {
 			switch {
+			case m.Comparison == v1alpha1.CompareElement:
+				list, _ := r.elements(e, m.Column, v)
+				if slices.ContainsFunc(list, func(element string) bool { return same(element, want) }) {
+					return true
+				}
 			case m.Comparison != v1alpha1.CompareContains:
 				if same(text, want) {
 					return true
@@ -193,6 +198,9 @@ func (g *Graph) Evidence(later, now []Step, f *Facts) Evidence {
 		for _, op := range s.Operations {
 			for k := range op.Set {
 				for c, column := range op.Columns {
+					if op.Element(c) || len(op.Member(c)) > 0 {
+						continue // what is set is not what the column holds then
+					}
 					id := tuple([]string{op.Entity, keyID(op.Keys[k])})
 					if written[id] == nil {
 						written[id] = map[string]backend.Value{}
@@ -388,6 +396,9 @@ func (r evidence) at(e *entity, values []backend.Value, column string) backend.V
 
 // link is what the record refers to by the edge, nil for nothing, and whether it still does.
 func (r evidence) link(ed *edge) (link backend.Key, still bool) {
+	if ed.element {
+		return nil, false // an array may lose other elements: it speaks neither for the record nor against it
+	}
 	still = true
 	for _, c := range ed.columns {
 		v := r.at(ed.child, r.before, c)

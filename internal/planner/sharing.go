@@ -24,7 +24,7 @@ func (e *entity) sharings() []sharing {
 			continue
 		}
 		same := func(s sharing) bool {
-			return s.parent.table == ed.parent.table && slices.Equal(s.columns, ed.columns) && slices.Equal(s.parentColumns, ed.parentColumns) &&
+			return s.parent.table == ed.parent.table && s.element == ed.element && slices.Equal(s.columns, ed.columns) && slices.Equal(s.parentColumns, ed.parentColumns) &&
 				sameConditions(s.conditions, ed.conditions)
 		}
 		if i := slices.IndexFunc(out, same); i >= 0 {
@@ -38,7 +38,7 @@ func (e *entity) sharings() []sharing {
 
 // match asks whether records refer that none of the queries for the parents finds.
 func (s sharing) match(query func(parent *entity) string) backend.SharedMatch {
-	m := backend.SharedMatch{Columns: s.columns, ParentColumns: s.parentColumns, Conditions: s.conditions}
+	m := backend.SharedMatch{Columns: s.columns, ParentColumns: s.parentColumns, Conditions: s.conditions, Element: s.element}
 	for _, p := range s.parents {
 		m.Entities = append(m.Entities, query(p))
 	}
@@ -49,7 +49,7 @@ func (s sharing) match(query func(parent *entity) string) backend.SharedMatch {
 func (e *entity) referrers() []backend.Referrer {
 	var out []backend.Referrer
 	for _, s := range e.sharings() {
-		out = append(out, backend.Referrer{Table: s.parent.table, Columns: s.parentColumns, References: s.columns, Conditions: s.conditions})
+		out = append(out, backend.Referrer{Table: s.parent.table, Columns: s.parentColumns, References: s.columns, Conditions: s.conditions, Element: s.element})
 	}
 	return out
 }

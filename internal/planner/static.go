@@ -139,9 +139,6 @@ func checkStrategy(f v1alpha1.FieldChange) string {
 	case v1alpha1.StrategyNull, v1alpha1.StrategyConstant, v1alpha1.StrategyPseudonym, v1alpha1.StrategyHash, v1alpha1.StrategyRandom, v1alpha1.StrategyRedact:
 		return ""
 	case v1alpha1.StrategyRemove:
-		if f.Path == "" {
-			return "the strategy Remove takes a member out of a JSON document and needs a path"
-		}
 		return ""
 	case v1alpha1.StrategyFingerprint:
 		if f.Path != "" {
@@ -230,12 +227,23 @@ func (c *compiler) checkParents(e *entity) {
 			c.add(e.problem(v1alpha1.ReasonInvalidSpec, "", "the reference to %s must be Deep, Shallow or RefCount", p.Entity))
 		}
 	}
+	c.checkEdges(e)
+}
+
+// checkEdges checks what the references of an entity mean together, and what their kinds allow.
+func (c *compiler) checkEdges(e *entity) {
 	for i, ed := range e.edges {
 		for _, other := range e.edges[:i] {
 			if ed.disagrees(other) {
 				c.add(e.problem(v1alpha1.ReasonInvalidSpec, ed.columns[0], "two references to %s by the same columns (%s) disagree: one is %s, one %s; keep one of them, or give each its conditions",
 					ed.parent.name, strings.Join(ed.columns, ", "), e.spec.Parents[other.index].Relation, e.spec.Parents[ed.index].Relation))
 			}
+		}
+		if ed.element && len(ed.columns) != 1 {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, ed.columns[0], "the reference to %s by elements of an array has several columns; name the array alone, or map a table with a row for each element", ed.parent.name))
+		}
+		if ed.element && ed.deep && ed.parent == e {
+			c.add(e.problem(v1alpha1.ReasonInvalidSpec, ed.columns[0], "%s refers to itself by elements of an array and Deep: such a tree is not followed; make it Shallow, or map a table with a row for each element", e.name))
 		}
 		if ed.shared && !ed.sameStore() {
 			c.add(e.problem(v1alpha1.ReasonInvalidSpec, ed.columns[0], "the RefCount reference to %s leads to another store, where nothing can count it in one transaction; map both in one store, or make it Deep or Shallow", ed.parent.name))
@@ -249,7 +257,6 @@ func (c *compiler) checkParents(e *entity) {
 	}
 }
 
-// checkConditions checks every condition of the entity.
 // disagrees tells whether two references of an entity say different things of the same records.
 func (ed *edge) disagrees(other *edge) bool {
 	return ed.parent == other.parent && (ed.deep != other.deep || ed.shared != other.shared) &&
@@ -257,6 +264,7 @@ func (ed *edge) disagrees(other *edge) bool {
 		(len(ed.conditions) == 0 || len(other.conditions) == 0 || sameConditions(ed.conditions, other.conditions))
 }
 
+// checkConditions checks every condition of the entity.
 func (c *compiler) checkConditions(e *entity) {
 	lists := [][]v1alpha1.Condition{e.spec.Conditions, e.spec.ActiveWhen}
 	for _, p := range e.spec.Parents {

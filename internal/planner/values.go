@@ -7,6 +7,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -39,6 +40,8 @@ func nonce(seed []byte, purpose string) string { return hex.EncodeToString(mac(s
 type Codec struct {
 	Text     func(store string, v backend.Value) string
 	FromText func(store, text string) backend.Value
+	// Elements are the plain texts of an array's elements (Arrays.Elements).
+	Elements func(store string, v backend.Value) ([]string, bool)
 }
 
 func (c Codec) text(store string, v backend.Value) string {
@@ -79,6 +82,8 @@ func (b *builder) newValue(e *entity, f v1alpha1.FieldChange, row *RowFacts) (ba
 		return b.in.Codec.value(store, text), nil
 	case f.Path != "":
 		return b.memberValue(e, f, row)
+	case removesElements(f):
+		return b.elementsOfSubject(e, f, row)
 	case f.Strategy == v1alpha1.StrategyNull:
 		return nil, nil
 	}
@@ -129,6 +134,31 @@ func (b *builder) memberValue(e *entity, f v1alpha1.FieldChange, row *RowFacts) 
 	}
 	return b.in.Codec.value(store, jsonString(text)), nil
 }
+
+// elementsOfSubject are the elements of an array that are identities of the subject, in any case, as they stand there.
+func (b *builder) elementsOfSubject(e *entity, f v1alpha1.FieldChange, row *RowFacts) (backend.Value, error) {
+	texts := []string{}
+	if v := e.value(row, f.Column); v != nil {
+		if b.in.Codec.Elements == nil {
+			return nil, documentError{errNoArray}
+		}
+		list, ok := b.in.Codec.Elements(e.spec.Store, v)
+		if !ok {
+			return nil, documentError{errNoArray}
+		}
+		words := b.values.words(e, f.Column)
+		for _, text := range list {
+			if slices.ContainsFunc(words, func(w string) bool {
+				return strings.TrimSpace(w) != "" && sameWord(strings.TrimSpace(text), strings.TrimSpace(w))
+			}) {
+				texts = append(texts, text)
+			}
+		}
+	}
+	return b.in.Codec.value(e.spec.Store, jsonTexts(texts)), nil
+}
+
+var errNoArray = errors.New("a record holds no array of one dimension that begins at 1, so that its elements cannot be told; correct it, or overwrite the column as a whole")
 
 // newText is the text that a strategy writes instead of the old one; false means that there is none.
 func (a anonymizer) newText(e *entity, f v1alpha1.FieldChange, row *RowFacts, old func() (string, bool)) (string, bool, error) {

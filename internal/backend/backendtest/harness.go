@@ -88,6 +88,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 		{"finds a word in a text", testContains},
 		{"changes members of documents and nothing else of them", testDocumentMembers},
 		{"a text that is no document is refused by name, and a blank one stays", testNoDocument},
+		{"finds and takes out elements of arrays, or refuses to", testArrays},
 		{"a record that others refer to makes the batch stale", testReferrers},
 		{"reads columns, clocks and flags", testReads},
 		{"conditions hold as in the API", testConditions},

@@ -90,8 +90,10 @@ func checkOperation(op *backend.Operation) error {
 		problem = "expected values need a row for each key"
 	case slices.ContainsFunc(slices.Concat(op.Members...), func(name string) bool { return name == "" || strings.ContainsAny(name, "\"\\\x00") }):
 		problem = "the name of a member is empty or has a quote, a backslash or a NUL"
-	case len(op.Members) != 0 && len(op.Members) != len(op.Columns):
-		problem = "members need as many paths as there are columns"
+	case len(op.Members) != 0 && len(op.Members) != len(op.Columns) || len(op.Elements) != 0 && len(op.Elements) != len(op.Columns):
+		problem = "members need as many paths as there are columns, and so do elements"
+	case slices.ContainsFunc(op.Columns, func(name string) bool { return twiceInElements(op, name) }):
+		problem = "a column of which elements are taken out is set in another way, too"
 	}
 	for i, k := range op.Keys {
 		if len(k) != len(op.KeyColumns) {
@@ -106,6 +108,16 @@ func checkOperation(op *backend.Operation) error {
 		return nil
 	}
 	return &backend.RefusedError{Problem: problem}
+}
+
+func twiceInElements(op *backend.Operation, name string) bool {
+	n, element := 0, false
+	for i, c := range op.Columns {
+		if c == name {
+			n, element = n+1, element || op.Element(i)
+		}
+	}
+	return element && n > 1
 }
 
 // part is an operation on some of its keys.
@@ -188,6 +200,14 @@ func (c *Compiler) assignments(b *Builder, op *backend.Operation) (columns, expr
 			return nil, nil, err
 		}
 		first := slices.Index(op.Columns, name) == i
+		if op.Element(i) {
+			arrays, err := c.arrays(col)
+			if err != nil {
+				return nil, nil, err
+			}
+			columns, exprs = append(columns, c.Dialect.Quote(name)), append(exprs, arrays.WithoutElements(expr, valueColumn(len(op.KeyColumns)+i), col))
+			continue
+		}
 		switch whole := len(op.Member(i)) == 0; {
 		case whole && (!first || len(members[name]) > 0):
 			return nil, nil, &backend.RefusedError{Problem: fmt.Sprintf("column %q is set twice, or as a whole and in part", name), Remedy: "correct the data map"}
@@ -206,7 +226,7 @@ func (c *Compiler) referred(b *Builder, t backend.Table, from *backend.Referrer)
 	if err != nil {
 		return "", err
 	}
-	on, err := c.pairs(self, t, from.References, other, from.Table, from.Columns)
+	on, err := c.referring(self, t, from.References, other, from.Table, from.Columns, from.Element)
 	if err != nil {
 		return "", err
 	}
@@ -267,7 +287,13 @@ func (c *Compiler) pending(b *Builder, op *backend.Operation) (values, where str
 	}
 	for i, e := range exprs {
 		v := valueColumn(len(keys) + i)
-		if path := op.Member(i); len(path) > 0 {
+		if op.Element(i) {
+			arrays, err := c.arrays(cols[i])
+			if err != nil {
+				return "", "", err
+			}
+			same = append(same, arrays.KeepsElements(e, v, cols[i]))
+		} else if path := op.Member(i); len(path) > 0 {
 			same = append(same, c.Dialect.SameMember(b, e, Member{path, v}, cols[i]))
 		} else {
 			same = append(same, c.Dialect.Same(e, v, cols[i]))
@@ -286,7 +312,7 @@ func (c *Compiler) pending(b *Builder, op *backend.Operation) (values, where str
 func valueColumns(op *backend.Operation, keys, cols []*Column) []*Column {
 	set := slices.Clone(cols)
 	for i := range set {
-		if len(op.Member(i)) > 0 {
+		if len(op.Member(i)) > 0 || op.Element(i) {
 			set[i] = nil
 		}
 	}

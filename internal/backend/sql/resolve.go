@@ -171,7 +171,7 @@ func (r *resolver) shared(t backend.Table, m *backend.SharedMatch) (string, erro
 	if err != nil {
 		return "", err
 	}
-	terms, err := r.pairs(self, t, m.Columns, other, from, m.ParentColumns)
+	terms, err := r.referring(self, t, m.Columns, other, from, m.ParentColumns, m.Element)
 	if err != nil {
 		return "", err
 	}
@@ -195,6 +195,31 @@ func (r *resolver) shared(t backend.Table, m *backend.SharedMatch) (string, erro
 	}
 	return fmt.Sprintf("EXISTS (SELECT 1 FROM %s AS %s WHERE %s)", table, other, strings.Join(terms, " AND ")), nil
 }
+
+// referring are the tests that a record of the other table refers to one of this, by columns or by the elements of one.
+func (c *Compiler) referring(alias string, t backend.Table, columns []string, otherAlias string, otherTable backend.Table, otherColumns []string, element bool) ([]string, error) {
+	if !element {
+		return c.pairs(alias, t, columns, otherAlias, otherTable, otherColumns)
+	}
+	if len(columns) != 1 || len(otherColumns) != 1 {
+		return nil, errOneArray
+	}
+	own, ownCol, err := c.column(alias, t, columns[0])
+	if err != nil {
+		return nil, err
+	}
+	theirs, theirCol, err := c.column(otherAlias, otherTable, otherColumns[0])
+	if err != nil {
+		return nil, err
+	}
+	arrays, err := c.arrays(theirCol)
+	if err != nil {
+		return nil, err
+	}
+	return []string{arrays.ElementOf(own, ownCol, theirs, theirCol)}, nil
+}
+
+var errOneArray = &backend.RefusedError{Problem: "a reference by the elements of an array needs one column on each side", Remedy: "correct the data map"}
 
 // pairs are comparisons of the columns of one table with those of another.
 func (c *Compiler) pairs(alias string, t backend.Table, columns []string, otherAlias string, otherTable backend.Table, otherColumns []string) ([]string, error) {
@@ -476,6 +501,13 @@ func (r *resolver) identity(alias string, t backend.Table, m *backend.IdentityMa
 	if len(m.Values) == 0 {
 		return or(nil), nil
 	}
+	if m.Element {
+		return r.element(expr, col, m)
+	}
+	return r.normalized(expr, col, m)
+}
+
+func (r *resolver) normalized(expr string, col *Column, m *backend.IdentityMatch) (string, error) {
 	switch m.Normalize {
 	case "", backend.None:
 		if m.Contains {
@@ -501,6 +533,23 @@ func (r *resolver) identity(alias string, t backend.Table, m *backend.IdentityMa
 		terms = append(terms, r.Dialect.InFolded(&r.b, expr, col, folded, m.Normalize, AllASCII(folded)))
 	}
 	return or(terms), nil
+}
+
+// element is true where an element of an array column is one of the values.
+func (r *resolver) element(expr string, col *Column, m *backend.IdentityMatch) (string, error) {
+	arrays, err := r.arrays(col)
+	if err != nil {
+		return "", err
+	}
+	if m.Contains {
+		return "", &backend.RefusedError{Problem: fmt.Sprintf("column %q: an element is compared as a whole", m.Column), Remedy: "correct the data map"}
+	}
+	if m.Normalize == "" || m.Normalize == backend.None {
+		return arrays.HasElement(&r.b, expr, col, m.Values), nil
+	}
+	const each = "lethe_element"
+	test, err := r.normalized(each, arrays.ElementColumn(col), m)
+	return arrays.AnyElement(expr, each, test), err
 }
 
 // contains is true where the text of a column has one of the values as a word.
@@ -585,18 +634,47 @@ func (r *resolver) parent(alias string, t backend.Table, m *backend.ParentMatch)
 	if err != nil {
 		return "", err
 	}
-	var left, right []string
-	for i := range own {
-		theirs[i] = parent + "." + reference(slices.Index(r.needed[p], m.ParentColumns[i]))
-		children, parents := r.Dialect.Pair(own[i], ownCols[i], theirs[i], theirCols[i])
-		left, right = append(left, children...), append(right, parents...)
-	}
 	where := ""
 	if len(m.ParentConditions) > 0 {
 		where = fmt.Sprintf(" WHERE %s.f%d", parent, r.test(p, m.ParentConditions)+1)
 	}
+	for i := range theirs {
+		theirs[i] = parent + "." + reference(slices.Index(r.needed[p], m.ParentColumns[i]))
+	}
+	if m.Element || m.ParentElement {
+		from := fmt.Sprintf("FROM %s AS %s%s", cte(p), parent, where)
+		term, err := r.elements(own, ownCols, theirs, theirCols, from, m)
+		if err != nil {
+			return "", err
+		}
+		return r.conditioned(term, alias, t, m.Conditions)
+	}
+	var left, right []string
+	for i := range own {
+		children, parents := r.Dialect.Pair(own[i], ownCols[i], theirs[i], theirCols[i])
+		left, right = append(left, children...), append(right, parents...)
+	}
 	term := fmt.Sprintf("%s IN (SELECT %s FROM %s AS %s%s)", tuple(left), strings.Join(right, ", "), cte(p), parent, where)
 	return r.conditioned(term, alias, t, m.Conditions)
+}
+
+// elements is true where an element of the one array is a value of the other side.
+func (r *resolver) elements(own []string, ownCols []*Column, theirs []string, theirCols []*Column, from string, m *backend.ParentMatch) (string, error) {
+	if len(own) != 1 || m.Element && m.ParentElement {
+		return "", errOneArray
+	}
+	if m.Element {
+		arrays, err := r.arrays(ownCols[0])
+		if err != nil {
+			return "", err
+		}
+		return arrays.HasElementOf(own[0], ownCols[0], theirs[0], theirCols[0], from), nil
+	}
+	arrays, err := r.arrays(theirCols[0])
+	if err != nil {
+		return "", err
+	}
+	return arrays.InElementsOf(own[0], ownCols[0], theirs[0], theirCols[0], from), nil
 }
 
 func (r *resolver) values(alias string, t backend.Table, m *backend.ValuesMatch) (string, error) {
@@ -611,6 +689,20 @@ func (r *resolver) values(alias string, t backend.Table, m *backend.ValuesMatch)
 	}
 	if len(m.Rows) == 0 {
 		return or(nil), nil
+	}
+	if m.Element {
+		if len(exprs) != 1 {
+			return "", errOneArray
+		}
+		arrays, err := r.arrays(cols[0])
+		if err != nil {
+			return "", err
+		}
+		texts := make([]string, len(m.Rows))
+		for i, row := range m.Rows {
+			texts[i] = row[0]
+		}
+		return r.conditioned(arrays.HasElement(&r.b, exprs[0], cols[0], texts), alias, t, m.Conditions)
 	}
 	in := r.Dialect.InText
 	if m.Loose {

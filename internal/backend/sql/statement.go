@@ -121,6 +121,38 @@ type Dialect interface {
 	NoLimit() any
 }
 
+// Arrays is what a Dialect has besides where columns can be arrays.
+type Arrays interface {
+	// ElementColumn are the facts of an element of an array column.
+	ElementColumn(c *Column) *Column
+	// HasElement tests whether an array column has an element that equals one of the texts.
+	HasElement(b *Builder, expr string, c *Column, values []string) string
+	// AnyElement tests whether a test holds of an element of an array column, which it knows as element.
+	AnyElement(expr, element, test string) string
+	// HasElementOf tests whether an array column has an element that equals a value of the column value of a select, of which
+	// the rest is from.
+	HasElementOf(expr string, c *Column, value string, vc *Column, from string) string
+	// ElementOf tests whether a value is an element of an array column.
+	ElementOf(value string, vc *Column, expr string, c *Column) string
+	// InElementsOf tests whether a value is an element of the array column arrays of a select, of which the rest is from.
+	InElementsOf(value string, vc *Column, arrays string, c *Column, from string) string
+	// WithoutElements is an array column without the elements that the JSON array of texts v names; KeepsElements tests
+	// whether it has none of them.
+	WithoutElements(expr, v string, c *Column) string
+	KeepsElements(expr, v string, c *Column) string
+}
+
+// arrays of the dialect, if the columns are some.
+func (c *Compiler) arrays(cols ...*Column) (Arrays, error) {
+	a, ok := c.Dialect.(Arrays)
+	for _, col := range cols {
+		if !ok || a.ElementColumn(col) == nil {
+			return nil, &backend.RefusedError{Problem: fmt.Sprintf("column %q is no array of the database", col.Name), Remedy: "leave comparison: Element away in the data map, or map a table with a row for each element"}
+		}
+	}
+	return a, nil
+}
+
 // Builder collects the arguments of one statement.
 type Builder struct {
 	args []any

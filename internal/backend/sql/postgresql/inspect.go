@@ -114,6 +114,16 @@ FROM target JOIN pg_catalog.pg_index i ON i.indrelid = target.oid
 WHERE i.indisvalid AND i.indpred IS NULL
 ORDER BY i.indrelid, i.indisprimary DESC, i.indisunique DESC, i.indexrelid`
 
+// elementsQuery: the array columns of indexes that find elements, which serve whatever their place in the index.
+const elementsQuery = target + `
+SELECT i.indrelid, a.attname::text
+FROM target JOIN pg_catalog.pg_index i ON i.indrelid = target.oid
+JOIN pg_catalog.pg_class x ON x.oid = i.indexrelid JOIN pg_catalog.pg_am m ON m.oid = x.relam AND m.amname = 'gin'
+CROSS JOIN LATERAL unnest(i.indkey, i.indclass) AS k(num, class) JOIN pg_catalog.pg_opclass o ON o.oid = k.class AND o.opcname = 'array_ops'
+JOIN pg_catalog.pg_attribute a ON a.attrelid = i.indrelid AND a.attnum = k.num
+WHERE i.indisvalid AND i.indpred IS NULL
+ORDER BY i.indrelid, a.attnum`
+
 // foldedQuery: the first expression of each index, with the columns before it.
 const foldedQuery = target + `
 SELECT i.indrelid, pg_get_indexdef(i.indexrelid, e.pos::int, true),
@@ -165,6 +175,7 @@ func (b *Backend) Inspect(ctx context.Context, tables []backend.Table) (*backend
 	batch.Queue(columnsQuery, schemas, names).Query(i.columns)
 	batch.Queue(indexesQuery, schemas, names).Query(i.indexes)
 	batch.Queue(foldedQuery, schemas, names).Query(i.folded)
+	batch.Queue(elementsQuery, schemas, names).Query(i.elements)
 	batch.Queue(foreignKeysQuery, schemas, names).Query(i.foreignKeys)
 	batch.Queue(allQuery, asked).Query(i.all)
 	if err := conn.SendBatch(ctx, batch).Close(); err != nil {
@@ -257,6 +268,18 @@ func (i *inspection) indexes(rows pgx.Rows) error {
 		t.Indexed = append(t.Indexed, names)
 		if unique {
 			t.Unique = append(t.Unique, names)
+		}
+		return nil
+	})
+	return err
+}
+
+func (i *inspection) elements(rows pgx.Rows) error {
+	var oid uint32
+	var column string
+	_, err := pgx.ForEachRow(rows, []any{&oid, &column}, func() error {
+		if t := i.byOID[oid]; t != nil {
+			t.ElementIndexed = append(t.ElementIndexed, column)
 		}
 		return nil
 	})

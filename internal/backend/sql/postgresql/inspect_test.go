@@ -9,6 +9,25 @@ import (
 	"github.com/lethe-dev/lethe/internal/backend"
 )
 
+func TestInspectTellsIndexesOfElements(t *testing.T) {
+	d := newDatabase(t)
+	for _, statement := range strings.Split(`CREATE TABLE crew (id int PRIMARY KEY, a int[], b int[], c text[], d text[], doc jsonb, "e E" uuid[]);
+		CREATE INDEX ON crew USING gin (b, "e E");
+		CREATE INDEX ON crew (a);
+		CREATE INDEX ON crew USING gin (c) WHERE id > 5;
+		CREATE INDEX ON crew USING gin ((d || c));
+		CREATE INDEX ON crew USING gin (doc)`, ";") {
+		d.Exec(t, statement)
+	}
+	s, err := d.open(t, config(d.name)).(backend.Inspector).Inspect(ctx, []backend.Table{{Name: "crew"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if diff := cmp.Diff([]string{"b", "e E"}, s.Tables[0].ElementIndexed); diff != "" {
+		t.Errorf("array columns whose elements an index finds (-want +got):\n%s", diff)
+	}
+}
+
 func TestInspectTellsFoldedIndexesAndRows(t *testing.T) {
 	d := newDatabase(t)
 	for _, statement := range strings.Split(`CREATE TABLE mail (id int PRIMARY KEY, tenant int, "eMail" varchar(100), plain text);
