@@ -193,3 +193,36 @@ spec:
 		t.Errorf("%d\n%s", code, out)
 	}
 }
+
+// What the API server refuses is refused here: rules between fields, lists with duplicates, names.
+func TestRulesOfTheAPIAreRun(t *testing.T) {
+	file := sqliteFile(t, people)
+	text, _ := execute(t, newGenerateMapCommand(), "--kind", "sqlite", "--sqlite-file", file, "--root", "people")
+	letters := func(more string) string {
+		return strings.Replace(text, "table: letters\n", "table: letters\n      "+more+"\n", 1)
+	}
+	for name, c := range map[string]struct{ text, want string }{
+		"a value without need": {strings.Replace(letters("fields: [{column: body, strategy: Random, value: x}]"), "action: Delete", "action: Anonymize", 2),
+			"value belongs to the strategies Constant and Redact"},
+		"a member of a key that has none": {letters("keys: [{store: cache, key: \"a:{id}\", member: \"{id}\"}]"), "member belongs to the kinds HashField"},
+		"a pinned entity that stays": {strings.Replace(letters("pinned: {fields: [{column: body, strategy: \"Null\"}]}"), "action: Delete", "action: Keep\n      legalBasis: law", 2),
+			"pinned belongs to the action Delete"},
+		"two entities of one name": {strings.Replace(text, "name: letters", "name: people", 1), "Duplicate value"},
+		"a name in upper case":     {strings.Replace(text, "  name: people", "  name: People", 1), "metadata.name"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			if c.text == text {
+				t.Fatal("the generated map is not as the test takes it to be")
+			}
+			out, code := execute(t, newValidateCommand(), "--kind", "sqlite", "--sqlite-file", file, "--map", write(t, t.TempDir(), "map.yaml", c.text))
+			if code != 1 || !strings.Contains(out, c.want) {
+				t.Errorf("%d, want 1 with %q:\n%s", code, c.want, out)
+			}
+		})
+	}
+	stores := write(t, t.TempDir(), "stores.yaml", "apiVersion: privacy.lethe.dev/v1alpha1\nkind: DataStore\nmetadata: {name: two}\nspec:\n  sqlite: {path: a.db}\n  filesystem: {path: b}\n")
+	out, code := execute(t, newValidateCommand(), "--store-file", stores, "--map", write(t, t.TempDir(), "map.yaml", text))
+	if code != 2 || !strings.Contains(out, "exactly one") {
+		t.Errorf("a DataStore of two kinds: %d\n%s", code, out)
+	}
+}

@@ -2,13 +2,23 @@
 package mapcheck
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"strings"
+	"sync"
 
+	"k8s.io/apiextensions-apiserver/pkg/apis/apiextensions"
 	apiextensionsv1 "k8s.io/apiextensions-apiserver/pkg/apis/apiextensions/v1"
+	structuralschema "k8s.io/apiextensions-apiserver/pkg/apiserver/schema"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/cel"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/defaulting"
+	"k8s.io/apiextensions-apiserver/pkg/apiserver/schema/listtype"
+	utiljson "k8s.io/apimachinery/pkg/util/json"
+	"k8s.io/apimachinery/pkg/util/validation"
+	celconfig "k8s.io/apiserver/pkg/apis/cel"
 	"k8s.io/kube-openapi/pkg/validation/spec"
 	"k8s.io/kube-openapi/pkg/validation/strfmt"
 	"k8s.io/kube-openapi/pkg/validation/validate"
@@ -85,25 +95,90 @@ func Decode(d Document, into any) error {
 	return nil
 }
 
-// Schema checks an object against the schema of its kind: types, patterns, limits, words and required fields. The rules
-// between fields (CEL) are the API server's; what matters of them the planner checks again.
+// Schema checks an object as the API server does before it stores it: against the schema of its kind, with its defaults, its
+// lists without duplicates, and its rules between fields (CEL).
 func Schema(d Document) ([]string, error) {
-	schema, err := schemaOf(d.Kind)
+	known, err := kindOfAPI(d.Kind)
 	if err != nil {
 		return nil, err
 	}
-	var object any
-	if err := json.Unmarshal(d.JSON, &object); err != nil {
+	var object map[string]any
+	if err := utiljson.Unmarshal(d.JSON, &object); err != nil { // whole numbers stay whole, as rules need them
 		return nil, err
 	}
 	var problems []string
-	for _, err := range validate.NewSchemaValidator(schema, nil, "", strfmt.Default).Validate(object).Errors {
+	for _, why := range validation.IsDNS1123Subdomain(d.Metadata.Name) {
+		problems = append(problems, "metadata.name: "+why)
+	}
+	defaulting.Default(object, known.structural)
+	for _, err := range validate.NewSchemaValidator(known.schema, nil, "", strfmt.Default).Validate(object).Errors {
 		problems = append(problems, strings.TrimPrefix(err.Error(), "."))
+	}
+	for _, err := range listtype.ValidateListSetsAndMaps(nil, known.structural, object) {
+		problems = append(problems, err.Error())
+	}
+	if len(problems) > 0 || known.rules == nil { // rules may take for granted what the schema says
+		return problems, nil
+	}
+	broken, _ := known.rules.Validate(context.Background(), nil, known.structural, object, nil, celconfig.RuntimeCELCostBudget)
+	for _, err := range broken { // without the value, which would be the whole object
+		problems = append(problems, err.Field+": "+err.Detail)
 	}
 	return problems, nil
 }
 
-func schemaOf(kind string) (*spec.Schema, error) {
+// apiKind is what the API says of a kind.
+type apiKind struct {
+	schema     *spec.Schema
+	structural *structuralschema.Structural
+	rules      *cel.Validator
+}
+
+// kindOfAPI reads a kind once: its rules are programs.
+func kindOfAPI(kind string) (*apiKind, error) {
+	kinds.Lock()
+	defer kinds.Unlock()
+	if known := kinds.byName[kind]; known != nil {
+		return known, nil
+	}
+	known, err := readKind(kind)
+	if err == nil {
+		kinds.byName[kind] = known
+	}
+	return known, err
+}
+
+var kinds = struct {
+	sync.Mutex
+	byName map[string]*apiKind
+}{byName: map[string]*apiKind{}}
+
+func readKind(kind string) (*apiKind, error) {
+	props, err := definitionOf(kind)
+	if err != nil {
+		return nil, err
+	}
+	text, err := json.Marshal(props)
+	if err != nil {
+		return nil, err
+	}
+	known := &apiKind{schema: &spec.Schema{}}
+	if err := json.Unmarshal(text, known.schema); err != nil {
+		return nil, err
+	}
+	var internal apiextensions.JSONSchemaProps
+	if err := apiextensionsv1.Convert_v1_JSONSchemaProps_To_apiextensions_JSONSchemaProps(props, &internal, nil); err != nil {
+		return nil, err
+	}
+	if known.structural, err = structuralschema.NewStructural(&internal); err != nil {
+		return nil, err
+	}
+	known.rules = cel.NewValidator(known.structural, true, celconfig.PerCallLimit)
+	return known, nil
+}
+
+// definitionOf is the schema of a kind as its CustomResourceDefinition has it.
+func definitionOf(kind string) (*apiextensionsv1.JSONSchemaProps, error) {
 	files, err := fs.Glob(crd.Bases, "bases/*.yaml")
 	if err != nil {
 		return nil, err
@@ -121,15 +196,9 @@ func schemaOf(kind string) (*spec.Schema, error) {
 			continue
 		}
 		for _, v := range definition.Spec.Versions {
-			if v.Name != v1alpha1.GroupVersion.Version {
-				continue
+			if v.Name == v1alpha1.GroupVersion.Version {
+				return v.Schema.OpenAPIV3Schema, nil
 			}
-			text, err := json.Marshal(v.Schema.OpenAPIV3Schema)
-			if err != nil {
-				return nil, err
-			}
-			var schema spec.Schema
-			return &schema, json.Unmarshal(text, &schema)
 		}
 	}
 	return nil, errors.New("there is no kind " + kind + " in the group " + v1alpha1.GroupVersion.Group)
