@@ -12,6 +12,7 @@ import (
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/certificate"
+	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/policy"
 	"github.com/lethe-dev/lethe/internal/state"
 )
@@ -87,13 +88,16 @@ func (r *run) firstCertificate(ctx context.Context, request *state.Request) (*ce
 	}
 	body := &certificate.Body{Namespace: request.Namespace, DueAt: policy.CeilSecond(request.DueAt), Timeline: timeline(request, run),
 		Request: certificate.Request{UID: request.UID, Handle: request.Handle, Source: request.Source, Scope: request.Scope, Timing: request.Timing},
-		Actors:  actors(request), Verification: certificate.Verification{Method: certificate.MethodRequery, PlanDigest: run.PlanDigest,
+		Verification: certificate.Verification{Method: certificate.MethodRequery, PlanDigest: run.PlanDigest,
 			PlanRevisions: int64(run.PlanRevision), Steps: int64(len(run.Steps))}}
 	checkpoint, err := r.Journal.Ledger.Checkpoint(ctx, request.Namespace)
 	if err != nil {
 		return nil, err
 	}
 	body.Ledger = checkpoint.OriginLine
+	if body.Actors, err = r.actors(ctx, request); err != nil {
+		return nil, err
+	}
 	var outcome Outcome
 	for from, into := range map[*json.RawMessage]any{&request.Policy: &body.Policy, &request.Maps: &body.Maps, &run.Outcome: &outcome} {
 		if len(*from) == 0 {
@@ -126,14 +130,27 @@ func timeline(request *state.Request, run *state.Run) []certificate.Event {
 	return events
 }
 
-// actors says what is known of who did it: without admission nobody verifies who asks and who approves.
-func actors(request *state.Request) []certificate.Actor {
+// actors says what the ledger tells of who asked and who approved; it says Unknown where admission verified nobody.
+func (r *run) actors(ctx context.Context, request *state.Request) ([]certificate.Actor, error) {
+	requester := certificate.Actor{Role: certificate.RoleRequester, Known: certificate.ActorUnknown}
 	approver := certificate.Actor{Role: certificate.RoleApprover, Known: certificate.ActorNotRequired}
 	if request.ApprovedAt != nil {
 		approver.Known = certificate.ActorUnknown
 	}
-	return []certificate.Actor{{Role: certificate.RoleRequester, Known: certificate.ActorUnknown}, approver,
-		{Role: certificate.RoleExecutor, Known: certificate.ActorKnown, Name: "lethe"}}
+	for key, actor := range map[string]*certificate.Actor{"/received": &requester, "/approved": &approver} {
+		record, err := r.Journal.Ledger.Find(ctx, request.Namespace, request.Handle+key)
+		if errors.Is(err, ledger.ErrNotFound) {
+			continue
+		}
+		if err != nil {
+			return nil, err
+		}
+		actor.Known = certificate.ActorUnknown
+		if name := record.Entry.Actor; name != "" && name != v1alpha1.ActorUnknown {
+			actor.Known, actor.Name = certificate.ActorKnown, name
+		}
+	}
+	return []certificate.Actor{requester, approver, {Role: certificate.RoleExecutor, Known: certificate.ActorKnown, Name: "lethe"}}, nil
 }
 
 // retain lists what the residues that are not done keep, and counts it by category.

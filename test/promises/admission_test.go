@@ -10,6 +10,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/certificate"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/test/harness"
 )
@@ -72,6 +73,10 @@ var _ = Describe("who did what", func() {
 		Expect(w.conditionOf(&v1alpha1.ErasureRequest{}, "asked", v1alpha1.ConditionApproved)()).To(Equal("True/Approved"))
 		w.changeAs("erik", "asked", func(er *v1alpha1.ErasureRequest) { er.Spec.Timing = v1alpha1.TimingImmediate })
 		Eventually(w.stage("asked")).Should(Equal("Completed/Erased"))
+		_, d := w.certificate("asked", 1)
+		Expect(d.Certificate.Actors).To(ContainElements(certificate.Actor{Role: certificate.RoleRequester, Known: certificate.ActorKnown, Name: "alice"},
+			certificate.Actor{Role: certificate.RoleApprover, Known: certificate.ActorKnown, Name: "dora"}))
+		w.exported() // every entry is of the published schema
 
 		for _, name := range []string{"cancelled", "deleted"} {
 			for _, o := range harness.Request(w.ns, name, bob) {
