@@ -16,7 +16,7 @@ import (
 // there comes too late: the API refuses to cancel, and a deleted object stays until its erasure has ended.
 func TestKilledAtThePointOfNoReturnNothingCancels(t *testing.T) {
 	onCluster(t, "deleted meanwhile", func(t *testing.T, c *harness.Cluster) {
-		w := newWorld(t, c, kill{Point: "request/begun-in-status", Nth: 1})
+		w := newWorld(t, c, false, kill{Point: "request/begun-in-status", Nth: 1})
 		w.mapReady()
 		w.create(request(w.namespace, "erase", 3, v1alpha1.TimingImmediate)...)
 		<-w.process.Done()

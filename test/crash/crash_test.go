@@ -157,7 +157,7 @@ var doubleKills = []struct {
 }
 
 func liveUndisturbed(t *testing.T, c *harness.Cluster, s scenario) undisturbed {
-	w := newWorld(t, c)
+	w := newWorld(t, c, s.postgres)
 	s.script(w)
 	life := undisturbed{scenario: s, end: w.end()}
 	w.verifyUndisturbed(s, life.end)
@@ -168,7 +168,7 @@ func liveUndisturbed(t *testing.T, c *harness.Cluster, s scenario) undisturbed {
 }
 
 func liveAndDie(t *testing.T, c *harness.Cluster, life undisturbed, kills ...kill) {
-	w := newWorld(t, c, kills...)
+	w := newWorld(t, c, life.postgres, kills...)
 	life.script(w)
 	w.equal("the end of an undisturbed life", life.end, w.end())
 }
@@ -188,6 +188,14 @@ func killsOf(t *testing.T, life undisturbed, lives []undisturbed) []kill {
 		return everyHit(life)
 	}
 	var kills []kill
+	if life.postgres {
+		for _, point := range crashPoints(t) {
+			if g := life.reaches(point); g >= 0 {
+				kills = append(kills, kill{Generation: g, Point: point, Nth: 1})
+			}
+		}
+		return kills
+	}
 	for _, point := range crashPoints(t) {
 		if first := firstToReach(lives, point); first >= 0 && lives[first].name == life.name {
 			kills = append(kills, kill{Generation: life.reaches(point), Point: point, Nth: 1})

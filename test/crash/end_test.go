@@ -14,14 +14,16 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
-	_ "modernc.org/sqlite" // reads the state store as it lies on disk
+	_ "github.com/jackc/pgx/v5/stdlib" // reads the state store as it lies in its database
+	_ "modernc.org/sqlite"             // and as it lies on disk
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/certificate"
 	"github.com/lethe-dev/lethe/internal/keys"
 	keyskubernetes "github.com/lethe-dev/lethe/internal/keys/kubernetes"
 	"github.com/lethe-dev/lethe/internal/ledger"
-	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
+	"github.com/lethe-dev/lethe/internal/ledger/treelog"
+	vaultpostgresql "github.com/lethe-dev/lethe/internal/vault/postgresql"
 	vaultsqlite "github.com/lethe-dev/lethe/internal/vault/sqlite"
 	"github.com/lethe-dev/lethe/internal/verify"
 	"github.com/lethe-dev/lethe/test/schemas"
@@ -177,10 +179,8 @@ func (w *world) endOfLedger(e *end, handles map[string]string) {
 	w.must(err)
 	signer, err := ledger.NewSigner(logName, seed)
 	w.must(err)
-	vault, err := vaultsqlite.Open(w.ctx, w.path("vault", "ledger.db"), ledgersqlite.Options{LogName: logName, Signer: signer})
-	w.must(err)
-	defer func() { w.must(vault.Close()) }()
-	log := vault.Ledger
+	log, closeVault := w.openVault(signer)
+	defer func() { w.must(closeVault()) }()
 
 	text, err := signer.VerifierKeyFor(w.namespace)
 	w.must(err)
@@ -224,9 +224,28 @@ func counted(ctx context.Context, log ledger.Log, origin string, count func(ledg
 	}
 }
 
-// openState opens the state store's file for reading, as somebody would who found it.
+// openVault opens the vault as an operator does.
+func (w *world) openVault(signer *ledger.Signer) (ledger.Log, func() error) {
+	w.t.Helper()
+	options := treelog.Options{LogName: signer.Name(), Signer: signer}
+	if w.vault != "" {
+		vault, err := vaultpostgresql.Open(w.ctx, vaultpostgresql.Options{URL: func() (string, error) { return w.vaultURL(), nil }, Ledger: options})
+		w.must(err)
+		return vault.Ledger, vault.Close
+	}
+	vault, err := vaultsqlite.Open(w.ctx, w.path("vault", "ledger.db"), options)
+	w.must(err)
+	return vault.Ledger, vault.Close
+}
+
+// openState opens the state store for reading, as somebody would who found it.
 func (w *world) openState() *sql.DB {
 	w.t.Helper()
+	if w.vault != "" {
+		db, err := sql.Open("pgx", w.vaultURL()+"&search_path=lethe")
+		w.must(err)
+		return db
+	}
 	db, err := sql.Open("sqlite", "file:"+w.path("vault", "ledger.db")+"?mode=ro")
 	w.must(err)
 	return db
@@ -238,7 +257,7 @@ func (w *world) knownCheckpoint(originLine string) ledger.Checkpoint {
 	db := w.openState()
 	defer func() { _ = db.Close() }()
 	known := ledger.Checkpoint{OriginLine: originLine}
-	w.must(db.QueryRowContext(w.ctx, "SELECT size, root FROM checkpoints WHERE origin = ?", w.namespace).Scan(&known.Size, &known.Root))
+	w.must(db.QueryRowContext(w.ctx, "SELECT size, root FROM checkpoints WHERE origin = '"+w.namespace+"'").Scan(&known.Size, &known.Root))
 	return known
 }
 
@@ -265,7 +284,11 @@ func (w *world) endOfState(e *end) {
 		e.Sealed[kind]++
 	}
 	e.Claims, e.Tombstones = len(texts("SELECT key FROM claims")), len(texts("SELECT mac FROM tombstones"))
-	e.Residues = texts("SELECT state || ' ' || open_holds || ' open holds, ' || (body ->> 'basis') FROM residues")
+	body := "body"
+	if w.vault != "" {
+		body = "body::jsonb"
+	}
+	e.Residues = texts("SELECT state || ' ' || open_holds || ' open holds, ' || (" + body + " ->> 'basis') FROM residues")
 }
 
 // verifyUndisturbed holds the end of an undisturbed life against what was counted by hand, so that ends which are equal

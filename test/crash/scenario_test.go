@@ -25,6 +25,8 @@ type scenario struct {
 	effects map[string]int
 	// also has points that other scenarios have too, but that matter here.
 	also []kill
+	// postgres has the vault in PostgreSQL. Such a scenario is killed at every point that it comes by.
+	postgres bool
 }
 
 // residueRun is the generation of a script in which a residue is deleted.
@@ -53,6 +55,7 @@ func scenarios() []scenario {
 			also: []kill{{Point: "request/received", Nth: 2}, {Point: "request/end-recorded", Nth: 1}, {Point: "request/ended", Nth: 1},
 				{Point: "request/processing-saved", Nth: 1}, {Point: "run/finished", Nth: 1}}},
 		{name: "orphaned", script: orphaned, effects: map[string]int{"UPDATE persons/p-01": 4}},
+		{name: "immediate with the vault in PostgreSQL", script: immediate, deleted: 19, updated: 2, files: 11, postgres: true},
 	}
 }
 

@@ -26,6 +26,8 @@ const (
 	// patience with one step of a script, on a machine that is busy with other tests.
 	patience = 30 * time.Second
 	pollTime = 50 * time.Millisecond
+	// lease of a vault in PostgreSQL: whoever comes after a killed operator waits for it.
+	lease = 4 * time.Second
 )
 
 // kill is one death of the operator: at the nth hit of a point, in one generation. Generations count the orderly restarts
@@ -54,9 +56,11 @@ type world struct {
 	cluster             *harness.Cluster
 	namespace, operator string
 	folder              string
-	db                  *pgx.Conn
-	before              rows
-	filesBefore         map[string]string
+	// vault is the database of the vault, "" for a file.
+	vault       string
+	db          *pgx.Conn
+	before      rows
+	filesBefore map[string]string
 
 	process    *harness.Process
 	generation int
@@ -66,7 +70,7 @@ type world struct {
 }
 
 // newWorld makes a workspace with a copy of the data, and starts the operator.
-func newWorld(t *testing.T, cluster *harness.Cluster, kills ...kill) *world {
+func newWorld(t *testing.T, cluster *harness.Cluster, inPostgreSQL bool, kills ...kill) *world {
 	t.Helper()
 	w := &world{t: t, ctx: t.Context(), cluster: cluster, folder: t.TempDir(), kills: kills}
 	w.must(os.Mkdir(w.path("vault"), 0o700))
@@ -76,6 +80,9 @@ func newWorld(t *testing.T, cluster *harness.Cluster, kills ...kill) *world {
 	w.operator, err = cluster.NewNamespace(w.ctx, "operator")
 	w.must(err)
 	w.copyData()
+	if inPostgreSQL {
+		w.makeVault()
+	}
 	w.create(declarations(w.namespace, w.db.Config().Database, "127.0.0.1", postgres.Port)...)
 	t.Cleanup(w.removeObjects)
 	w.start()
@@ -114,6 +121,23 @@ func (w *world) copyData() {
 	w.must(err)
 }
 
+// makeVault makes a database for ledger and state store.
+func (w *world) makeVault() {
+	w.t.Helper()
+	w.vault = "vault_" + strings.ReplaceAll(w.namespace, "-", "_") + "_" + fmt.Sprint(databases.Add(1))
+	w.must(administer("CREATE DATABASE " + w.vault + " TEMPLATE template0"))
+	w.must(os.WriteFile(w.path("vault", "url"), []byte(w.vaultURL()+"\n"), 0o600))
+	w.t.Cleanup(func() {
+		if err := administer("DROP DATABASE " + w.vault + " WITH (FORCE)"); err != nil {
+			w.t.Error(err)
+		}
+	})
+}
+
+func (w *world) vaultURL() string {
+	return fmt.Sprintf("postgres://%s@/%s?host=%s&port=%d&sslmode=disable", postgres.User, w.vault, postgres.Host, postgres.Port)
+}
+
 func (w *world) create(objects ...client.Object) {
 	w.t.Helper()
 	for _, o := range objects {
@@ -147,6 +171,9 @@ func (w *world) start() {
 	}
 	options := harness.ManagerOptions{Kubeconfig: w.cluster.Kubeconfig, Namespace: w.operator, Folder: w.path("vault"),
 		LocalRoots: map[string]string{w.namespace: w.path("root")}}
+	if w.vault != "" {
+		options.LedgerURLFile, options.LedgerLease = w.path("vault", "url"), lease
+	}
 	w.process = harness.StartProcess(w.t, binary, options.Args(), env)
 	w.logs = append(w.logs, w.process.Logs)
 }

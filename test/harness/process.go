@@ -32,6 +32,9 @@ type ManagerOptions struct {
 	Namespace string
 	// Folder of ledger and state store.
 	Folder string
+	// LedgerURLFile leads to a PostgreSQL database that they are in instead.
+	LedgerURLFile string
+	LedgerLease   time.Duration
 	// LocalRoots by namespace.
 	LocalRoots map[string]string
 }
@@ -42,9 +45,13 @@ func (o ManagerOptions) Args() []string {
 	if namespace == "" {
 		namespace = OperatorNamespace
 	}
+	ledger := []string{"--ledger-path", filepath.Join(o.Folder, "ledger.db")}
+	if o.LedgerURLFile != "" {
+		ledger = []string{"--ledger-url-file", o.LedgerURLFile, "--ledger-lease", o.LedgerLease.String()}
+	}
 	args := []string{"manager", "--kubeconfig", o.Kubeconfig, "--operator-namespace", namespace,
-		"--ledger-path", filepath.Join(o.Folder, "ledger.db"),
 		"--metrics-bind-address", "0", "--health-probe-bind-address", "0", "--leader-elect=false", "--admission", "off"}
+	args = append(args, ledger...)
 	for namespace, path := range o.LocalRoots {
 		args = append(args, "--local-root", namespace+"="+path)
 	}
