@@ -88,8 +88,9 @@ func FuzzKeyPattern(f *testing.F) {
 				}
 			}
 		}
-		middle, ok := strings.CutPrefix(p.Path, before)
-		if middle, ok = strings.CutSuffix(middle, after); !ok {
+		middle, begins := strings.CutPrefix(p.Path, before)
+		middle, ends := strings.CutSuffix(middle, after)
+		if !begins || !ends {
 			t.Fatalf("%q with %q is %q", pattern, value, p.Path)
 		}
 		plain, escaped := "", false

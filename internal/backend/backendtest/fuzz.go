@@ -118,8 +118,9 @@ func sameFolded(stored, wanted string, n backend.Normalization) (must, may bool)
 		return r <= unicode.MaxASCII || r >= 0xC0 && r <= 0xFE && r != 0xD7 && r != 0xDF && r != 0xF7 || r >= 0x410 && r <= 0x44F
 	}
 	known := !strings.ContainsFunc(stored+wanted, func(r rune) bool { return !common(r) })
-	must = asciiLower(stored) == asciiLower(wanted) || known && strings.ToLower(stored) == strings.ToLower(wanted)
-	return must, must || !isASCII(wanted) && !isASCII(stored) && (strings.EqualFold(stored, wanted) || strings.ToLower(stored) == strings.ToLower(wanted))
+	lowerStored, lowerWanted := strings.ToLower(stored), strings.ToLower(wanted) // not the same question as EqualFold
+	must = asciiLower(stored) == asciiLower(wanted) || known && lowerStored == lowerWanted
+	return must, must || !isASCII(wanted) && !isASCII(stored) && (strings.EqualFold(stored, wanted) || lowerStored == lowerWanted)
 }
 
 func asciiLower(s string) string {
