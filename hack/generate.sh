@@ -18,8 +18,9 @@ bin/controller-gen rbac:roleName=lethe-manager "${callers[@]}" output:rbac:artif
 mkdir -p config/webhook
 go run ./hack/webhooks >config/webhook/manifests.yaml
 
-mkdir -p charts/lethe/crds charts/lethe/files/rbac docs/reference
-rm -f charts/lethe/crds/*.yaml charts/lethe/files/rbac/*.yaml
+mkdir -p charts/lethe/crds charts/lethe/files/rbac charts/lethe/files/webhook docs/reference
+rm -f charts/lethe/crds/*.yaml charts/lethe/files/rbac/*.yaml charts/lethe/files/webhook/*.yaml
+cp config/webhook/manifests.yaml charts/lethe/files/webhook/
 cp config/crd/bases/*.yaml charts/lethe/crds/
 for role in role leader_election_role secrets_role persona_viewer persona_editor persona_approver persona_admin; do
 	cp "config/rbac/$role.yaml" charts/lethe/files/rbac/
