@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,10 +15,12 @@ import (
 	"k8s.io/client-go/rest"
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/klog/v2"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/log/zap"
 
 	"github.com/lethe-dev/lethe/cmd/lethe/wiring"
+	"github.com/lethe-dev/lethe/internal/anchor"
 	"github.com/lethe-dev/lethe/internal/operator"
 )
 
@@ -26,6 +29,9 @@ type managerFlags struct {
 	kubeconfig string
 	localRoots []string
 	verbose    bool
+	// anchorTo and anchorTokenFile say where checkpoints are kept outside the cluster.
+	anchorTo        []string
+	anchorTokenFile string
 	operator.Options
 }
 
@@ -57,6 +63,8 @@ func newManagerCommand() *cobra.Command {
 	flags.StringVar(&f.AdmissionAddress, "admission-bind-address", "", "address of the webhooks; default 127.0.0.1:9443 on loopback, :9443 in a cluster")
 	flags.StringVar(&f.AdmissionCertificates, "admission-cert-dir", "", "folder with tls.crt and tls.key for --admission cluster, for example of cert-manager; default: the operator makes a certificate and tells the API server")
 	flags.DurationVar(&f.AnchorInterval, "anchor-interval", 10*time.Minute, "how often new checkpoints of the ledger are kept in a ConfigMap of the operator's namespace; 0 turns it off")
+	flags.StringArrayVar(&f.anchorTo, "anchor-to", nil, "https://host/path or s3://bucket/prefix?endpoint=https://host&retention=P10Y: keep these checkpoints there too; may be repeated")
+	flags.StringVar(&f.anchorTokenFile, "anchor-token-file", "", "file with the bearer token for --anchor-to https://")
 	flags.BoolVar(&f.AdoptState, "adopt-state", false, "take over a cluster that another state store was used with; only after that store was lost for good")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log more")
 	cmd.MarkFlagsMutuallyExclusive("ledger-path", "ledger-url-file")
@@ -84,11 +92,29 @@ func (f *managerFlags) run(ctx context.Context) error {
 	if err := f.checkAdmission(); err != nil {
 		return err
 	}
+	if err := f.openPlaces(); err != nil {
+		return err
+	}
 	if f.LedgerLease < minLease {
 		return fmt.Errorf("--ledger-lease must be at least %s: a busy machine pauses a process for longer", minLease)
 	}
 	f.Scheme, f.Log, f.Openers, f.OpenVault = wiring.NewScheme(), log, wiring.Openers(), wiring.OpenVault
 	return operator.Run(ctx, config, f.Options)
+}
+
+// openPlaces makes the places of --anchor-to.
+func (f *managerFlags) openPlaces() error {
+	if len(f.anchorTo) > 0 && f.AnchorInterval <= 0 {
+		return errors.New("--anchor-to needs an --anchor-interval")
+	}
+	for _, text := range f.anchorTo {
+		place, err := anchor.Open(text, anchor.Options{TokenFile: f.anchorTokenFile, Now: clock.RealClock{}.Now})
+		if err != nil {
+			return fmt.Errorf("--anchor-to: %w", err)
+		}
+		f.AnchorPlaces = append(f.AnchorPlaces, place)
+	}
+	return nil
 }
 
 // checkAdmission refuses what does not go together, and fills in the address.

@@ -34,6 +34,13 @@ const (
 // errAnchor means that the ledger is not the one that its anchored checkpoints tell of.
 var errAnchor = errors.New("the ledger does not continue a checkpoint that is kept in a ConfigMap of the operator's namespace")
 
+// Place keeps checkpoints outside the cluster.
+type Place interface {
+	// Keep stores a signed checkpoint of the log that is named by an origin line, at the log's size, and never replaces one.
+	Keep(ctx context.Context, origin string, size uint64, checkpoint []byte) error
+	Name() string
+}
+
 // Anchors keep the newest checkpoints of the ledger outside the vault, in immutable ConfigMaps of the operator's namespace: one
 // for each interval in which something was recorded, named after its time. A vault that was cut short, replaced or set back to
 // an older copy does not continue them. Whoever copies them elsewhere can tell so without the operator.
@@ -47,10 +54,14 @@ type Anchors struct {
 	Clock     clock.WithTicker
 	Log       logr.Logger
 	Interval  time.Duration
+	// Places keep them outside the cluster too.
+	Places []Place
 
 	mu       sync.Mutex
 	anchored map[string]ledger.Checkpoint // by namespace
 	problems map[string]error
+	// outside is the size of each namespace's log that a place is known to have. One goroutine uses it.
+	outside map[string]map[string]uint64
 }
 
 // NeedLeaderElection makes the leader alone anchor.
@@ -155,23 +166,67 @@ func (a *Anchors) Start(ctx context.Context) error {
 }
 
 func (a *Anchors) anchor(ctx context.Context) {
-	if err := a.Anchor(ctx); err != nil {
-		a.Log.Error(err, "the ledger's newest checkpoints could not be kept outside; that is tried again")
+	newest, err := a.newest(ctx)
+	if err == nil {
+		err = a.Anchor(ctx, newest)
+	}
+	a.anchoredAt("configmap", err)
+	for _, place := range a.Places {
+		a.anchoredAt(place.Name(), a.outsideAt(ctx, place, newest))
 	}
 }
 
-// Anchor keeps the checkpoints of those logs that have grown.
-func (a *Anchors) Anchor(ctx context.Context) error {
+// anchoredAt shows how keeping checkpoints somewhere went.
+func (a *Anchors) anchoredAt(place string, err error) {
+	if err != nil {
+		a.Log.Error(err, "the ledger's newest checkpoints could not be kept outside; that is tried again", "place", place)
+		return
+	}
+	ledgerAnchored.WithLabelValues(place).Set(float64(a.Clock.Now().Unix()))
+}
+
+// newest are the checkpoints of all logs.
+func (a *Anchors) newest(ctx context.Context) (map[string]ledger.SignedCheckpoint, error) {
 	origins, err := a.Ledger.Origins(ctx)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	grown := map[string]ledger.SignedCheckpoint{}
+	newest := make(map[string]ledger.SignedCheckpoint, len(origins))
 	for _, namespace := range origins {
-		c, err := a.Ledger.Checkpoint(ctx, namespace)
-		if err != nil {
-			return err
+		if newest[namespace], err = a.Ledger.Checkpoint(ctx, namespace); err != nil {
+			return nil, err
 		}
+	}
+	return newest, nil
+}
+
+// outsideAt keeps at a place what it is not known to have. The first that fails ends it: the place may be away.
+func (a *Anchors) outsideAt(ctx context.Context, place Place, newest map[string]ledger.SignedCheckpoint) error {
+	if a.outside == nil {
+		a.outside = map[string]map[string]uint64{}
+	}
+	known := a.outside[place.Name()]
+	if known == nil {
+		known = map[string]uint64{}
+		a.outside[place.Name()] = known
+	}
+	for _, namespace := range slices.Sorted(maps.Keys(newest)) {
+		c := newest[namespace]
+		if a.Problem(namespace) != nil || c.Size == known[namespace] {
+			continue
+		}
+		if err := place.Keep(ctx, ledger.OriginLine(a.Signer.Name(), namespace), c.Size, c.Note); err != nil {
+			return fmt.Errorf("the checkpoint of namespace %s: %w", namespace, err)
+		}
+		known[namespace] = c.Size
+	}
+	return nil
+}
+
+// Anchor keeps the checkpoints of those logs that have grown.
+func (a *Anchors) Anchor(ctx context.Context, newest map[string]ledger.SignedCheckpoint) error {
+	grown := map[string]ledger.SignedCheckpoint{}
+	for namespace, c := range newest {
 		if a.continues(ctx, namespace, c) {
 			grown[namespace] = c
 		}

@@ -5,7 +5,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/metrics"
 )
 
-// Gauges of the maps. Names of objects are their only labels.
+// Gauges. Names of objects and places are their only labels.
 var (
 	mapDrift = prometheus.NewGaugeVec(prometheus.GaugeOpts{
 		Name: "lethe_personaldatamap_drift",
@@ -15,9 +15,13 @@ var (
 		Name: "lethe_personaldatamap_unknown_columns",
 		Help: "Columns of mapped tables whose records stay and that the map neither names nor ignores.",
 	}, []string{"namespace", "name"})
+	ledgerAnchored = prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "lethe_ledger_anchored_timestamp_seconds",
+		Help: "When the newest checkpoints of all logs were last kept at a place outside the ledger.",
+	}, []string{"place"})
 )
 
-func init() { metrics.Registry.MustRegister(mapDrift, mapUnknownColumns) }
+func init() { metrics.Registry.MustRegister(mapDrift, mapUnknownColumns, ledgerAnchored) }
 
 // forgetMap removes the gauges of a map that is gone.
 func forgetMap(namespace, name string) {

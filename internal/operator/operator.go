@@ -69,6 +69,8 @@ type Options struct {
 	AdoptState                   bool
 	// AnchorInterval is how often checkpoints of the ledger are kept outside of it; 0 for never.
 	AnchorInterval time.Duration
+	// AnchorPlaces keep them outside the cluster too.
+	AnchorPlaces []controller.Place
 
 	// Clock of the process. Default: the real one.
 	Clock clock.PassiveClock
@@ -146,7 +148,7 @@ func serve(ctx context.Context, restConfig *rest.Config, direct client.Client, o
 		return err
 	}
 	anchors := &controller.Anchors{Client: direct, Reader: direct, Namespace: o.Namespace, Ledger: vault.Ledger, Signer: signer,
-		Clock: clock.RealClock{}, Log: o.Log.WithName("anchors"), Interval: o.AnchorInterval}
+		Clock: clock.RealClock{}, Log: o.Log.WithName("anchors"), Interval: o.AnchorInterval, Places: o.AnchorPlaces}
 	if o.AdoptState {
 		if err := anchors.Supersede(ctx); err != nil {
 			return err

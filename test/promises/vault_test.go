@@ -1,6 +1,11 @@
 package promises
 
 import (
+	"bytes"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"strings"
 	"sync"
@@ -13,6 +18,9 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/anchor"
+	"github.com/lethe-dev/lethe/internal/controller"
+	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/test/harness"
 )
 
@@ -63,6 +71,43 @@ var _ = onEachVault("The vault", func() {
 		w.restartWith(func(o *harness.OperatorOptions) { o.AdoptState = true })
 		w.poke("third")
 		Eventually(w.stage("third")).Should(Equal("Completed/Erased"), "a person has decided to go on")
+	})
+
+	It("keeps its checkpoints outside the cluster too, where they verify, and goes on while that place is away", func() {
+		var mu sync.Mutex
+		kept, away := map[string]string{}, true
+		server := httptest.NewServer(http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) {
+			text, err := io.ReadAll(r.Body)
+			mu.Lock()
+			defer mu.Unlock()
+			if away || err != nil {
+				rw.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			kept[strings.TrimPrefix(r.URL.Path, "/kept/")] = string(text)
+		}))
+		DeferCleanup(server.Close)
+		place, err := anchor.Open(server.URL+"/kept", anchor.Options{Now: time.Now})
+		Expect(err).NotTo(HaveOccurred())
+		w := newWorld(ada)
+		w.restartWith(func(o *harness.OperatorOptions) {
+			o.AnchorInterval, o.AnchorPlaces = 100*time.Millisecond, []controller.Place{place}
+		})
+		w.create(harness.Request(w.ns, "now", ada, harness.Immediate)...)
+		Eventually(w.stage("now")).Should(Equal("Completed/Erased"))
+		Eventually(w.operator.Logs.String).Should(ContainSubstring("could not be kept outside"))
+		mu.Lock()
+		away = false
+		mu.Unlock()
+		log := w.exported()
+		origin, _, _ := bytes.Cut(log.Checkpoint, []byte("\n"))
+		signed, err := ledger.ReadCheckpoint(log.Checkpoint)
+		Expect(err).NotTo(HaveOccurred())
+		Eventually(func() string {
+			mu.Lock()
+			defer mu.Unlock()
+			return kept[fmt.Sprintf("%s/%020d.checkpoint", origin, signed.Size)]
+		}).Should(Equal(string(log.Checkpoint)), "the same text that verifies in the cluster")
 	})
 
 	It("has one operator at a time: a second one waits and does nothing until the first has ended", func() {
