@@ -54,13 +54,13 @@ func startsWithDomain(text []byte) bool {
 }
 
 // addressError names the field with an address and nothing of its content; none if only JSON's own signs looked like one,
-// or if it is in the name of the actor or of the actor's groups: who acts for the controller is on record by its policy.
+// or if it is in a name of the actor: who acts for the controller is on record by its policy.
 func addressError(entry *Entry) error {
 	subject := *entry
 	subject.Actor = ""
-	if _, has := entry.Attributes[AttributeGroups]; has {
-		subject.Attributes = maps.Clone(entry.Attributes)
-		delete(subject.Attributes, AttributeGroups)
+	subject.Attributes = maps.Clone(entry.Attributes)
+	for _, a := range actorAttributes {
+		delete(subject.Attributes, a)
 	}
 	return eachText(&subject, func(field, text string) error {
 		if holdsAddress([]byte(text)) {

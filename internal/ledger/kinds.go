@@ -53,10 +53,21 @@ const (
 	// KindAccessDecided is a permission that somebody used or was refused: Attributes hold the permission, the resource and
 	// the uid of the object, and the groups of the actor; Reason is Granted or Denied.
 	KindAccessDecided = "access.decided"
+	// KindAccessObserved is an access through the API server that its audit log tells of: Attributes hold the permission (the
+	// verb), the resource, the endpoint, when it was asked for, the code of the answer and, where known, the uid of the object;
+	// Reason is Granted or Denied.
+	KindAccessObserved = "access.observed"
 )
 
-// AttributeGroups has the groups of the actor, separated by commas. Like Actor it may hold an address, by policy.
-const AttributeGroups = "groups"
+// Names of the actor beside Actor. Like it they may hold an address, by policy.
+const (
+	// AttributeGroups has the groups of the actor, separated by commas.
+	AttributeGroups = "groups"
+	// AttributeImpersonator is who acted under the actor's name.
+	AttributeImpersonator = "impersonatedBy"
+)
+
+var actorAttributes = []string{AttributeGroups, AttributeImpersonator}
 
 // Reasons of entries that admission writes.
 const (
