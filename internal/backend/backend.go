@@ -431,8 +431,10 @@ type FoldedIndex struct {
 
 // ColumnInfo describes one column.
 type ColumnInfo struct {
-	Name     string
-	Type     string // as the store names it
+	Name string
+	Type string // as the store names it
+	// Base is the type behind the store's domains, without a length, where that is another one; [] at its end tells an array.
+	Base     string
 	Nullable bool
 	// Generated columns cannot be written.
 	Generated bool

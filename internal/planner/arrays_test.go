@@ -217,3 +217,34 @@ func TestElementsNeedAnIndexOfTheirOwn(t *testing.T) {
 		t.Errorf("with an index: %+v", got)
 	}
 }
+
+// TestArraysBehindDomains: what a column is, is told by the type behind its domain.
+func TestArraysBehindDomains(t *testing.T) {
+	note := child("note", byElement(shallow("applicant", "ids")))
+	note.IdentifiedBy = []v1alpha1.IdentityMatch{{Column: "to", Identity: "email", Comparison: v1alpha1.CompareElement}, {Column: "cc", Identity: "email"}}
+	g := mustCompile(t, source(applicant(), note))
+	for name, tt := range map[string]struct {
+		ids, to, cc [2]string // the type and the one behind it
+		want        []string
+	}{
+		"none":                         {[2]string{"bigint[]"}, [2]string{"citext[]"}, [2]string{"citext"}, nil},
+		"domains":                      {[2]string{"ids", "bigint[]"}, [2]string{"mail[]", "character varying[]"}, [2]string{"mail", "text"}, nil},
+		"an array that equals":         {[2]string{"ids", "uuid[]"}, [2]string{"mails", "text[]"}, [2]string{"mails", "text[]"}, []string{"SchemaMismatch note cc"}},
+		"element of a domain":          {[2]string{"ids", "text[]"}, [2]string{"mail", "text"}, [2]string{"text"}, []string{"SchemaMismatch note to"}},
+		"a length":                     {[2]string{"character varying(20)[]"}, [2]string{"text[]"}, [2]string{"text"}, nil},
+		"ids in letters of any case":   {[2]string{"citext[]"}, [2]string{"text[]"}, [2]string{"text"}, []string{"SchemaMismatch note ids"}},
+		"ids with any number of zeros": {[2]string{"id[]", "numeric[]"}, [2]string{"text[]"}, [2]string{"text"}, []string{"SchemaMismatch note ids"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := schemaOf(g, "ats")
+			notes := &s.Tables[slices.IndexFunc(s.Tables, func(i backend.TableInfo) bool { return i.Table.Name == "notes" })]
+			for c, kind := range map[string][2]string{"ids": tt.ids, "to": tt.to, "cc": tt.cc} {
+				column(notes, c).Type, column(notes, c).Base = kind[0], kind[1]
+			}
+			got := g.Check(map[string]StoreFacts{"ats": {Kind: TableStore, DefaultSchema: "public", Schema: s}})
+			if diff := cmp.Diff(tt.want, reasons(got)); diff != "" {
+				t.Errorf("problems (-want +got):\n%s\n%+v", diff, got)
+			}
+		})
+	}
+}

@@ -361,7 +361,7 @@ func (c *checker) checkValue(e *entity, info *backend.TableInfo, col *backend.Co
 			mismatch("is of type %s; the strategy %s needs a text column of at least %d characters", col.Type, f.Strategy, generatedLength)
 		}
 	case v1alpha1.StrategyRedact:
-		if !text && !isArray(col.Type) {
+		if !text && !isArray(col) {
 			mismatch("is of type %s; the strategy Redact needs a text column", col.Type)
 		}
 	case v1alpha1.StrategyConstant:

@@ -66,7 +66,7 @@ func fixed(lists ...[]backend.Condition) map[string]bool {
 }
 
 func (c *checker) checkLookup(e *entity, info *backend.TableInfo, l lookup) {
-	if l.element && !slices.ContainsFunc(info.Columns, func(col backend.ColumnInfo) bool { return col.Name == l.columns[0] && isArray(col.Type) }) {
+	if l.element && !slices.ContainsFunc(info.Columns, func(col backend.ColumnInfo) bool { return col.Name == l.columns[0] && isArray(&col) }) {
 		return // checkArrays says so
 	}
 	if l.served(info) || slices.ContainsFunc(l.columns, func(name string) bool { return column(info, name) == nil }) {

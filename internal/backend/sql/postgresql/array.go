@@ -22,8 +22,9 @@ func (dialect) ElementColumn(c *core.Column) *core.Column {
 	return &core.Column{Name: c.Name, Type: element, Stored: element}
 }
 
+// HasElement casts the column, which an array of a domain needs, and for any other type is nothing.
 func (dialect) HasElement(b *core.Builder, expr string, c *core.Column, values []string) string {
-	return fmt.Sprintf("(%s && $%d::text[]::%s)", expr, b.Bind(values), c.Type)
+	return fmt.Sprintf("(%s::%s && $%d::text[]::%s)", expr, c.Type, b.Bind(values), c.Type)
 }
 
 func (dialect) AnyElement(expr, element, test string) string {
@@ -49,23 +50,27 @@ func (d dialect) InElementsOf(value string, vc *core.Column, arrays string, c *c
 // compare makes an array and a value comparable: what has not the same type is compared as text.
 func (d dialect) compare(array string, c *core.Column, value string, vc *core.Column) (string, string) {
 	if d.ElementColumn(c).Type == vc.Type {
-		return array, value
+		return array + "::" + c.Type, value + "::" + vc.Type
 	}
 	return array + "::text[]", value + "::text"
 }
 
-// texts are those of a JSON array.
-func texts(v string) string {
-	return "ARRAY(SELECT pg_catalog.jsonb_array_elements_text(" + v + "::jsonb))"
+// named tests whether the element e.e, one column also of a composite type, is one of the texts of a JSON array, as Elements reads it: a cast to text makes something
+// else of some types, of a boolean for example.
+func named(v string) string {
+	return fmt.Sprintf("pg_catalog.format('%%s', e.e) = ANY (ARRAY(SELECT pg_catalog.jsonb_array_elements_text(%s::jsonb)))", v)
 }
 
+// WithoutElements leaves an array of several dimensions, or that begins elsewhere, as it is: it would become another one.
 func (d dialect) WithoutElements(expr, v string, c *core.Column) string {
-	return fmt.Sprintf("CASE WHEN %s THEN %s ELSE ARRAY(SELECT e.e FROM unnest(%s) WITH ORDINALITY AS e(e, n) WHERE e.e IS NULL OR e.e::text <> ALL (%s) ORDER BY e.n)::%s END",
-		d.KeepsElements(expr, v, c), expr, expr, texts(v), c.Type)
+	return fmt.Sprintf("CASE WHEN %s OR pg_catalog.array_ndims(%s) <> 1 OR pg_catalog.array_lower(%s, 1) <> 1 THEN %s "+
+		"ELSE ARRAY(SELECT e.e FROM (SELECT unnest(%s) AS e, pg_catalog.generate_subscripts(%s, 1) AS n) AS e "+
+		"WHERE e.e IS NOT DISTINCT FROM NULL OR NOT (%s) ORDER BY e.n)::%s END",
+		d.KeepsElements(expr, v, c), expr, expr, expr, expr, expr, named(v), c.Type)
 }
 
 func (dialect) KeepsElements(expr, v string, _ *core.Column) string {
-	return fmt.Sprintf("(%s IS NULL OR NOT (%s::text[] && %s))", expr, expr, texts(v))
+	return fmt.Sprintf("NOT EXISTS (SELECT FROM (SELECT unnest(%s) AS e) AS e WHERE e.e IS DISTINCT FROM NULL AND %s)", expr, named(v))
 }
 
 // Elements reads the server's notation: {a,"b c",NULL}.

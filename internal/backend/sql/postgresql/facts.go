@@ -10,17 +10,29 @@ import (
 	core "github.com/lethe-dev/lethe/internal/backend/sql"
 )
 
-// factsQuery: a domain counts as its base type when values are compared, and -1 is no length or precision (a plain
-// "character" would be one of length 1).
+// baseType is the type behind the domains of the attribute a, and behind those of an array's elements, as b(name, category). A
+// value that is cast to a domain is cut to the length of its type, and -1 is no length or precision (a plain "character" would
+// be one of length 1).
+const baseType = `
+CROSS JOIN LATERAL (
+	WITH RECURSIVE up AS (
+		SELECT a.atttypid AS oid, false AS element
+		UNION ALL SELECT CASE y.typtype WHEN 'd' THEN y.typbasetype ELSE y.typelem END, up.element OR y.typtype <> 'd'
+		FROM up JOIN pg_catalog.pg_type y ON y.oid = up.oid
+		WHERE y.typtype = 'd' OR NOT up.element AND y.typcategory = 'A' AND y.typelem <> 0
+	)
+	SELECT format_type(y.oid, -1) || CASE WHEN up.element THEN '[]' ELSE '' END, CASE WHEN up.element THEN 'A' ELSE y.typcategory::text END
+	FROM up JOIN pg_catalog.pg_type y ON y.oid = up.oid
+	WHERE y.typtype <> 'd' AND (up.element OR y.typcategory <> 'A' OR y.typelem = 0)
+) AS b(name, category)`
+
 const factsQuery = `
-SELECT n.schema, n.name, a.attname, format_type(b.oid, -1), format_type(a.atttypid, a.atttypmod),
-       b.typcategory::text, a.attnotnull
+SELECT n.schema, n.name, a.attname, b.name, format_type(a.atttypid, a.atttypmod),
+       b.category, a.attnotnull
 FROM unnest($1::text[], $2::text[], $3::text[]) AS n(schema, actual, name)
 JOIN pg_catalog.pg_namespace s ON s.nspname = n.actual
 JOIN pg_catalog.pg_class c ON c.relnamespace = s.oid AND c.relname = n.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
-JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-JOIN pg_catalog.pg_type t ON t.oid = a.atttypid
-JOIN pg_catalog.pg_type b ON b.oid = CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END`
+JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped` + baseType
 
 // referencesQuery: the foreign keys to a table or its partitions by which the server itself deletes or changes rows. What
 // they have of their own for each partition says nothing new. Columns are compared as the server does for the key.

@@ -96,10 +96,10 @@ FROM target JOIN pg_catalog.pg_class c USING (oid) JOIN pg_catalog.pg_namespace 
 ORDER BY 2, 3`
 
 const columnsQuery = target + `
-SELECT a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod), NOT a.attnotnull,
+SELECT a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod), b.name, NOT a.attnotnull,
        a.attgenerated <> '' OR a.attidentity = 'a',
        has_column_privilege(a.attrelid, a.attnum, 'UPDATE'), has_column_privilege(a.attrelid, a.attnum, 'SELECT')
-FROM target JOIN pg_catalog.pg_attribute a ON a.attrelid = target.oid AND a.attnum > 0 AND NOT a.attisdropped
+FROM target JOIN pg_catalog.pg_attribute a ON a.attrelid = target.oid AND a.attnum > 0 AND NOT a.attisdropped` + baseType + `
 ORDER BY a.attrelid, a.attnum`
 
 // indexesQuery: of an index on expressions the leading columns before the first expression count.
@@ -245,7 +245,7 @@ func (i *inspection) columns(rows pgx.Rows) error {
 	var oid uint32
 	var c backend.ColumnInfo
 	_, err := pgx.ForEachRow(rows,
-		[]any{&oid, &c.Name, &c.Type, &c.Nullable, &c.Generated, &c.UpdatePrivilege, &c.SelectPrivilege},
+		[]any{&oid, &c.Name, &c.Type, &c.Base, &c.Nullable, &c.Generated, &c.UpdatePrivilege, &c.SelectPrivilege},
 		func() error {
 			if t := i.byOID[oid]; t != nil {
 				t.Columns = append(t.Columns, c)

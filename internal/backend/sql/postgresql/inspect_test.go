@@ -68,3 +68,23 @@ func TestInspectTellsFoldedIndexesAndRows(t *testing.T) {
 		t.Error(diff)
 	}
 }
+
+func TestInspectTellsTypesBehindDomains(t *testing.T) {
+	d := newDatabase(t)
+	for _, statement := range strings.Split(`CREATE DOMAIN mail AS varchar(50); CREATE DOMAIN mail2 AS mail; CREATE DOMAIN mails AS varchar(50)[]; CREATE DOMAIN mails2 AS mails;
+		CREATE TABLE e (a varchar(50), b mail, c mail2, d mail[], e mails, f mails2, g mail2[], h char(3), i int[])`, ";") {
+		d.Exec(t, statement)
+	}
+	s, err := d.open(t, config(d.name)).(backend.Inspector).Inspect(ctx, []backend.Table{{Name: "e"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := map[string]string{}
+	for _, c := range s.Tables[0].Columns {
+		got[c.Name] = c.Base
+	}
+	const one, many = "character varying", "character varying[]"
+	if diff := cmp.Diff(map[string]string{"a": one, "b": one, "c": one, "d": many, "e": many, "f": many, "g": many, "h": "bpchar", "i": "integer[]"}, got); diff != "" {
+		t.Errorf("types (-want +got):\n%s", diff)
+	}
+}
