@@ -37,7 +37,8 @@ type Report struct {
 // Open opens the store of a name; nil means that it was not given.
 type Open func(ctx context.Context, name string) (*stores.Store, error)
 
-// Maps reads the maps of manifests and checks them against the API's schema.
+// Maps reads the maps of manifests and checks them against the API's schema. It leaves out those that the API would refuse, of
+// which nothing can be taken for granted.
 func Maps(documents []Document, r *Report) []planner.MapSource {
 	var sources []planner.MapSource
 	for _, d := range documents {
@@ -60,13 +61,20 @@ func Maps(documents []Document, r *Report) []planner.MapSource {
 			refuse(err.Error())
 			continue
 		}
+		if len(problems) > 0 {
+			continue
+		}
 		sources = append(sources, planner.MapSource{Name: m.Name, Generation: 1, Spec: m.Spec})
 	}
 	return sources
 }
 
-// Check compiles the maps and holds them against the live stores.
+// Check compiles the maps and holds them against the live stores. Maps refer to each other: without one of them nothing is said
+// of the others.
 func Check(ctx context.Context, sources []planner.MapSource, open Open, r *Report) {
+	if len(sources) < len(r.Maps) {
+		return
+	}
 	graph, problems := planner.Compile(sources, "")
 	problems = append(problems, scopeProblems(sources)...)
 	if graph != nil {
