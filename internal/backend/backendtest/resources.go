@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/lethe-dev/lethe/internal/backend"
 )
@@ -24,7 +25,24 @@ type Resources interface {
 	IDs(t *testing.T, resource string) []string
 	// Inactive lists those that are out of use in order; nil and false where the service does not deactivate.
 	Inactive(t *testing.T, resource string) (ids []string, ok bool)
+	// Fail makes the service fail until the returned function is called; nil where it cannot be made to.
+	Fail(t *testing.T, f ResourceFailure) (mend func())
 }
+
+// ResourceFailure is a way in which a service fails. Its records outlive it.
+type ResourceFailure string
+
+// The failures.
+const (
+	// ServiceStopped means that nobody listens.
+	ServiceStopped ResourceFailure = "stopped"
+	// ServiceSilent takes requests and answers nothing.
+	ServiceSilent ResourceFailure = "silent"
+	// ServiceForbids takes Lethe for somebody who may do nothing.
+	ServiceForbids ResourceFailure = "forbids"
+	// ServiceCutsOff does what it is asked, and the connection is lost before it has answered.
+	ServiceCutsOff ResourceFailure = "cuts off"
+)
 
 // RunResources runs the suite for services. fresh makes an empty one. All ids hold the word canary, which no error may name.
 func RunResources(t *testing.T, fresh func(t *testing.T) Resources) {
@@ -41,6 +59,10 @@ func RunResources(t *testing.T, fresh func(t *testing.T) Resources) {
 		{"stops at too many records of a service", testTooManyResources},
 		{"refuses what services have not", testWrongResources},
 		{"a cancelled call is unavailable, and nothing is erased", testCancelResources},
+		{"a stopped service is unavailable, and found again", testStoppedService},
+		{"a service that says nothing is unavailable", testSilentService},
+		{"missing rights are refused, and nothing is erased", testForbiddenService},
+		{"what was erased although the answer was lost is erased once", testLostAnswer},
 		{"calls run concurrently on a service", testConcurrentResources},
 		{"takes records out of use and puts them back", testDeactivate},
 		{"a service describes itself", testDescribeResources},
@@ -270,6 +292,83 @@ func testCancelResources(t *testing.T, r *resources) {
 	_, err = r.b.Execute(c, backend.Batch{ID: "b", Operations: ops, BeforeEffect: func(context.Context) error { cancel(); return nil }})
 	wantError[*backend.UnavailableError](t, err)
 	wantEqual(t, "contacts", r.IDs(t, "contact"), before)
+}
+
+// fail makes the service fail, or ends the test where it cannot be made to.
+func (r *resources) fail(t *testing.T, f ResourceFailure) (mend func()) {
+	t.Helper()
+	if mend = r.Fail(t, f); mend == nil {
+		t.Skipf("the service cannot be made to fail: %s", f)
+	}
+	return mend
+}
+
+// failAll makes every call, and wants each to fail so.
+func failAll[E error](t *testing.T, b backend.Backend, words ...string) {
+	t.Helper()
+	ops := plannedResources(t, contacts("canary-1")...)
+	_, err := b.Resolve(ctx, resourcePaths(resource("contact", "canary-1")))
+	wantError[E](t, err, words...)
+	_, err = b.Execute(ctx, backend.Batch{ID: "fails", Operations: ops})
+	wantError[E](t, err, words...)
+	_, err = b.Verify(ctx, ops)
+	wantError[E](t, err, words...)
+	_, err = b.Describe(ctx)
+	wantError[E](t, err, words...)
+}
+
+func testStoppedService(t *testing.T, r *resources) {
+	before := r.IDs(t, "contact")
+	ops := plannedResources(t, contacts("canary-1", "canary-10")...)
+	start := r.fail(t, ServiceStopped)
+	failAll[*backend.UnavailableError](t, r.b)
+	start()
+	// It goes between the permission and the effect.
+	_, err := r.b.Execute(ctx, backend.Batch{ID: "b", Operations: ops, BeforeEffect: func(context.Context) error { start = r.fail(t, ServiceStopped); return nil }})
+	wantError[*backend.UnavailableError](t, err)
+	start()
+	wantEqual(t, "contacts", r.IDs(t, "contact"), before)
+	wantLeft(t, r.b, ops, 2)
+	wantEqual(t, "affected", r.eraseResources(t, "b", ops), []int64{2})
+	wantLeft(t, r.b, ops, 0)
+}
+
+func testSilentService(t *testing.T, r *resources) {
+	b := r.Open(t, Limits{StatementTimeout: 200 * time.Millisecond})
+	before := r.IDs(t, "contact")
+	speak := r.fail(t, ServiceSilent)
+	failAll[*backend.UnavailableError](t, b)
+	// A caller who goes does not wait for the timeout.
+	c, cancel := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer cancel()
+	_, err := r.Open(t, Limits{StatementTimeout: time.Hour}).Verify(c, plannedResources(t, contacts("canary-1")...))
+	wantError[*backend.UnavailableError](t, err)
+	speak()
+	wantEqual(t, "contacts", r.IDs(t, "contact"), before)
+	wantEqual(t, "affected", r.eraseResources(t, "fails", plannedResources(t, contacts("canary-1")...)), []int64{1})
+}
+
+func testForbiddenService(t *testing.T, r *resources) {
+	before := r.IDs(t, "contact")
+	allow := r.fail(t, ServiceForbids)
+	failAll[*backend.RefusedError](t, r.b, "credentials")
+	wantEqual(t, "contacts", r.IDs(t, "contact"), before)
+	allow()
+	wantEqual(t, "affected", r.eraseResources(t, "b", plannedResources(t, contacts("canary-1")...)), []int64{1})
+}
+
+func testLostAnswer(t *testing.T, r *resources) {
+	ops := plannedResources(t, contacts("canary-1", "canary-10")...)
+	mend := r.fail(t, ServiceCutsOff)
+	_, err := r.b.Execute(ctx, backend.Batch{ID: "b", Operations: ops})
+	wantError[*backend.UnavailableError](t, err)
+	_, err = r.b.Verify(ctx, ops)
+	wantError[*backend.UnavailableError](t, err)
+	mend()
+	r.eraseResources(t, "b", ops) // how many it counts hangs on what it did before
+	wantLeft(t, r.b, ops, 0)
+	wantEqual(t, "contacts", r.IDs(t, "contact"), []string{"canary-11", "canary-2"})
+	wantEqual(t, "in another batch", r.eraseResources(t, "c", ops), []int64{0})
 }
 
 func testConcurrentResources(t *testing.T, r *resources) {

@@ -13,10 +13,12 @@ import (
 	"io"
 	"log"
 	"math/big"
+	"net"
 	nethttp "net/http"
 	"net/http/httptest"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -39,7 +41,9 @@ type service struct {
 	seen    []seen
 	// async makes erasures operations that end at the nth poll.
 	async int
-	hook  func(w nethttp.ResponseWriter, r *nethttp.Request, body []byte) bool
+	// cut means that the connection ends before the answer.
+	cut  atomic.Bool
+	hook func(w nethttp.ResponseWriter, r *nethttp.Request, body []byte) bool
 }
 
 type operation struct {
@@ -59,16 +63,22 @@ type seen struct {
 func newService(t *testing.T, configure ...func(*httptest.Server)) *service {
 	t.Helper()
 	s := &service{active: map[string]map[string]bool{"contact": {}, "invoice": {}}, results: map[string]*operation{}}
-	s.server = httptest.NewUnstartedServer(nethttp.HandlerFunc(s.serve))
-	s.server.EnableHTTP2 = true
-	s.server.Config.ErrorLog = log.New(io.Discard, "", 0)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.start(l, configure...)
+	t.Cleanup(func() { s.server.Close() })
+	s.ca = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.server.Certificate().Raw})
+	return s
+}
+
+func (s *service) start(l net.Listener, configure ...func(*httptest.Server)) {
+	s.server = &httptest.Server{Listener: l, Config: &nethttp.Server{Handler: nethttp.HandlerFunc(s.serve), ErrorLog: log.New(io.Discard, "", 0)}, EnableHTTP2: true}
 	for _, c := range configure {
 		c(s.server)
 	}
 	s.server.StartTLS()
-	t.Cleanup(s.server.Close)
-	s.ca = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: s.server.Certificate().Raw})
-	return s
 }
 
 func (s *service) config() http.Config {
@@ -119,7 +129,38 @@ var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 func (s *service) Open(t *testing.T, l backendtest.Limits) backend.Backend {
 	c := s.config()
 	c.BatchSize = l.BatchSize
+	if l.StatementTimeout > 0 {
+		c.Timeout = l.StatementTimeout
+	}
 	return open(t, c)
+}
+
+func (s *service) Fail(t *testing.T, f backendtest.ResourceFailure) func() {
+	mend := func() { s.behave(nil) }
+	switch f {
+	case backendtest.ServiceStopped:
+		address := s.server.Listener.Addr().String()
+		s.server.CloseClientConnections()
+		s.server.Close()
+		return func() {
+			l, err := net.Listen("tcp", address)
+			if err != nil {
+				t.Fatal(err)
+			}
+			s.start(l)
+		}
+	case backendtest.ServiceSilent:
+		s.behave(func(_ nethttp.ResponseWriter, r *nethttp.Request, _ []byte) bool { <-r.Context().Done(); return true })
+	case backendtest.ServiceForbids:
+		s.behave(func(w nethttp.ResponseWriter, _ *nethttp.Request, _ []byte) bool {
+			problem(w, nethttp.StatusForbidden)
+			return true
+		})
+	case backendtest.ServiceCutsOff:
+		s.cut.Store(true)
+		return func() { s.cut.Store(false) }
+	}
+	return mend
 }
 
 func (s *service) Put(_ *testing.T, resource string, ids ...string) {
@@ -168,6 +209,14 @@ func problem(w nethttp.ResponseWriter, status int) {
 }
 
 func (s *service) serve(w nethttp.ResponseWriter, r *nethttp.Request) {
+	if s.cut.Load() {
+		s.answer(httptest.NewRecorder(), r)
+		panic(nethttp.ErrAbortHandler)
+	}
+	s.answer(w, r)
+}
+
+func (s *service) answer(w nethttp.ResponseWriter, r *nethttp.Request) {
 	raw, err := io.ReadAll(r.Body)
 	if err != nil {
 		return
