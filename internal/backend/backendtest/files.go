@@ -41,6 +41,7 @@ func RunFiles(t *testing.T, fresh func(t *testing.T) Files) {
 		{"a missing folder is not an erased one", testFolderGone},
 		{"odd names", testOddNames},
 		{"refuses what files have not", testWrongFileOperations},
+		{"a cancelled call is unavailable, and ended by the next", testCancelFiles},
 		{"calls run concurrently on files", testConcurrentFiles},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -274,7 +275,7 @@ func testFolderGone(t *testing.T, f Files) {
 }
 
 func testOddNames(t *testing.T, f Files) {
-	names := []string{"-rf", "a b", "a'b", `a"b`, `a\b`, "*", "?", "é", "e\u0301", "...", "..x", "x..", "~", "$HOME", "a\nb", strings.Repeat("n", 200)}
+	names := []string{"1", "10", "01", " 1", "1 ", "a_b", "a%b", "aXb", "A_B", "а", "ａ", "a", "straße", "strasse", "\u212A", "K", "k", "-rf", "a b", "a'b", `a"b`, `a\b`, "*", "?", "é", "e\u0301", "...", "..x", "x..", "~", "$HOME", "a\nb", strings.Repeat("n", 200)}
 	for _, n := range names {
 		f.write(t, "odd/"+n)
 	}
@@ -290,8 +291,10 @@ func testOddNames(t *testing.T, f Files) {
 	f.write(t, "odd/\xff")
 	_, err := f.Backend.Resolve(ctx, paths(folder("odd")))
 	wantError[*backend.RefusedError](t, err, "files", "UTF-8")
-	_, err = f.Backend.Resolve(ctx, paths(file("odd/"+strings.Repeat("n", 300))))
-	wantError[*backend.RefusedError](t, err, "files")
+	for _, long := range []string{"odd/" + strings.Repeat("n", 300), strings.Repeat("odd/", 2_500)} {
+		_, err = f.Backend.Resolve(ctx, paths(file(long)))
+		wantError[*backend.RefusedError](t, err, "files")
+	}
 }
 
 func testWrongFileOperations(t *testing.T, f Files) {
@@ -316,6 +319,36 @@ func testWrongFileOperations(t *testing.T, f Files) {
 	if err != nil || d.Version == "" {
 		t.Errorf("Describe: %+v, %v", d, err)
 	}
+}
+
+// countdown is cancelled when it has been asked n times.
+type countdown struct {
+	context.Context
+	n int
+}
+
+func (c *countdown) Err() error {
+	if c.n--; c.n < 0 {
+		return context.Canceled
+	}
+	return nil
+}
+
+func testCancelFiles(t *testing.T, f Files) {
+	before := f.tree(t)
+	ops := unlink(found(f.Backend, resolve(t, f.Backend, paths(folder("docs/1"))), "files")...)
+	for n := range 2 {
+		_, err := f.Backend.Resolve(&countdown{ctx, n}, paths(folder("docs/1")))
+		wantError[*backend.UnavailableError](t, err)
+		_, err = f.Backend.Verify(&countdown{ctx, n}, ops)
+		wantError[*backend.UnavailableError](t, err)
+	}
+	wantEqual(t, "tree", f.tree(t), before)
+	_, err := f.Backend.Execute(&countdown{ctx, 2}, backend.Batch{Operations: ops})
+	wantError[*backend.UnavailableError](t, err)
+	wantLeft(t, f.Backend, ops, 3)
+	wantEqual(t, "the rest", execute(t, f.Backend, ops), []int64{3})
+	wantEqual(t, "tree", f.tree(t), []string{"docs/", "docs/1.txt", "docs/10/", "docs/10/cv.pdf", "other/", "other/1/", "other/1/x"})
 }
 
 func testConcurrentFiles(t *testing.T, f Files) {

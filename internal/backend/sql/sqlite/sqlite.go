@@ -19,6 +19,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"golang.org/x/sys/unix"
 	"modernc.org/sqlite" // the driver
 
 	"github.com/lethe-dev/lethe/internal/backend"
@@ -116,11 +117,14 @@ func locate(root, path string) (string, error) {
 		Problem: "the path of the database leaves the namespace's root", Remedy: "correct the DataStore",
 		Err: backend.ErrPathOutsideRoot,
 	}
+	forbidden := &backend.RefusedError{Problem: "no permission to reach the database file", Remedy: "grant the operator's user access to it"}
 	if !filepath.IsLocal(path) || strings.ContainsRune(path, 0) {
 		return "", outside
 	}
 	r, err := os.OpenRoot(root)
-	if err != nil {
+	if errors.Is(err, os.ErrPermission) {
+		return "", forbidden
+	} else if err != nil {
 		return "", &backend.UnavailableError{Problem: "the namespace's root folder is not available", Err: err}
 	}
 	defer func() { _ = r.Close() }()
@@ -129,8 +133,7 @@ func locate(root, path string) (string, error) {
 	case errors.Is(err, os.ErrNotExist):
 		return "", &backend.UnavailableError{Problem: "the database file does not exist", Err: err}
 	case errors.Is(err, os.ErrPermission):
-		return "", &backend.RefusedError{Problem: "no permission to reach the database file",
-			Remedy: "grant the operator's user access to it"}
+		return "", forbidden
 	case err != nil:
 		return "", outside // os.Root reports what leaves it with an error of its own
 	case !inside.Mode().IsRegular():
@@ -145,6 +148,10 @@ func locate(root, path string) (string, error) {
 	}
 	if found, err := os.Stat(resolved); err != nil || !os.SameFile(inside, found) {
 		return "", outside
+	}
+	// Not by opening it: when that file is closed, the locks are gone that this process has on the database.
+	if err := unix.Access(resolved, unix.R_OK); errors.Is(err, unix.EACCES) {
+		return "", forbidden
 	}
 	return resolved, nil
 }

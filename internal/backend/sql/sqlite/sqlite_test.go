@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/lethe-dev/lethe/internal/backend"
@@ -34,7 +37,24 @@ type database struct {
 
 func newDatabase(t testing.TB, mode string) *database {
 	t.Helper()
-	d := &database{root: t.TempDir()}
+	return newDatabaseIn(t, t.TempDir(), mode)
+}
+
+func newDatabaseIn(t testing.TB, folder, mode string) *database {
+	t.Helper()
+	if err := os.MkdirAll(folder, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	d := openDatabase(t, folder)
+	d.Exec(t, "PRAGMA journal_mode = "+mode)
+	d.Exec(t, "CREATE TABLE made (x)")
+	d.Exec(t, "DROP TABLE made")
+	return d
+}
+
+func openDatabase(t testing.TB, folder string) *database {
+	t.Helper()
+	d := &database{root: folder}
 	app, err := sql.Open("sqlite", "file:"+filepath.Join(d.root, "app.db")+"?_pragma=foreign_keys(1)&_pragma=busy_timeout(5000)")
 	if err != nil {
 		t.Fatal(err)
@@ -42,9 +62,6 @@ func newDatabase(t testing.TB, mode string) *database {
 	app.SetMaxOpenConns(1)
 	t.Cleanup(func() { _ = app.Close() })
 	d.app = app
-	d.Exec(t, "PRAGMA journal_mode = "+mode)
-	d.Exec(t, "CREATE TABLE made (x)")
-	d.Exec(t, "DROP TABLE made")
 	return d
 }
 
@@ -244,5 +261,117 @@ func TestLooseTypes(t *testing.T) {
 	got, err := b.Execute(ctx, backend.Batch{Operations: ops})
 	if err != nil || fmt.Sprint(got.Affected) != "[1 1]" || fmt.Sprint(d.Dump(t, "SELECT * FROM folded")) != "[ann|1|x]" {
 		t.Errorf("%v, %v: %v", got, err, d.Dump(t, "SELECT * FROM folded"))
+	}
+}
+
+// TestMissingRights: a file is all that has rights here, and its folder, in which the journal is made.
+func TestMissingRights(t *testing.T) {
+	root, ok := backendtest.Unprivileged(t)
+	if !ok {
+		return
+	}
+	for _, c := range []struct {
+		name         string
+		file, folder os.FileMode
+		reads        bool
+	}{
+		{"a file that may not be written", 0o400, 0o700, true},
+		{"a folder in which no journal can be made", 0o600, 0o500, true},
+		{"a file that may not be read", 0, 0o700, false},
+		{"a folder that may not be entered", 0o600, 0, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := newDatabaseIn(t, filepath.Join(root, strings.ReplaceAll(c.name, " ", "-")), "delete")
+			d.Exec(t, `CREATE TABLE person (id INTEGER PRIMARY KEY)`)
+			d.Exec(t, `INSERT INTO person VALUES (1), (2)`)
+			mode := func(file, folder os.FileMode) {
+				t.Helper()
+				if err := errors.Join(os.Chmod(d.root, 0o700), os.Chmod(filepath.Join(d.root, "app.db"), file), os.Chmod(d.root, folder)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			ops := []backend.Operation{{Entity: "person", Action: backend.Delete, Table: backend.Table{Name: "person"}, KeyColumns: []string{"id"}, Keys: []backend.Key{{"1"}}}}
+			mode(c.file, c.folder)
+			var refused *backend.RefusedError
+			b, err := sqlite.Open(ctx, sqlite.Config{Root: d.root, Path: "app.db"})
+			if (err == nil) != c.reads || err != nil && (!errors.As(err, &refused) || !strings.Contains(err.Error(), "grant")) {
+				t.Errorf("Open: %v", err)
+			}
+			if err == nil {
+				if left, err := b.Verify(ctx, ops); err != nil || left[0] != 1 {
+					t.Errorf("Verify: %v, %v", left, err)
+				}
+				if _, err = b.Execute(ctx, backend.Batch{Operations: ops}); !errors.As(err, &refused) || !strings.Contains(err.Error(), "grant") {
+					t.Errorf("Execute: %v", err)
+				}
+				_ = b.Close()
+			}
+			mode(0o600, 0o700)
+			if got := d.Dump(t, "SELECT * FROM person"); len(got) != 2 {
+				t.Errorf("left: %v", got)
+			}
+			if got, err := d.Open(t, backendtest.Limits{}).Execute(ctx, backend.Batch{Operations: ops}); err != nil || got.Affected[0] != 1 {
+				t.Errorf("with the rights: %v, %v", got, err)
+			}
+		})
+	}
+}
+
+// TestKilledInTheMiddle: a process that dies with changes written, and before they are committed, has changed nothing.
+func TestKilledInTheMiddle(t *testing.T) {
+	const rows = 20_000 // more than the cache holds, so that changes are in the file itself
+	root, child := backendtest.InChild(t)
+	all := backend.Operation{Entity: "person", Action: backend.Delete, Table: backend.Table{Name: "person"}, KeyColumns: []string{"id"}}
+	for i := range rows {
+		all.Keys = append(all.Keys, backend.Key{fmt.Sprint(i + 1)})
+	}
+	ops := []backend.Operation{all}
+	open := func(mode string) backend.Backend {
+		t.Helper()
+		b, err := sqlite.Open(ctx, sqlite.Config{Root: filepath.Join(root, mode), Path: "app.db"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return b
+	}
+	if child {
+		mode := os.Getenv("LETHE_TEST_MODE")
+		_, err := open(mode).Execute(ctx, backend.Batch{Operations: ops, BeforeEffect: func(context.Context) error {
+			return syscall.Kill(os.Getpid(), syscall.SIGKILL)
+		}})
+		t.Fatalf("it goes on: %v", err)
+	}
+	for _, mode := range []string{"delete", "wal"} {
+		d := newDatabaseIn(t, filepath.Join(root, mode), mode)
+		d.Exec(t, `CREATE TABLE person (id INTEGER PRIMARY KEY, name TEXT)`)
+		d.Exec(t, `WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i <= $1) INSERT INTO person SELECT i, hex(randomblob(200)) FROM n`, rows)
+		before := d.Dump(t, "SELECT * FROM person")
+		if err := d.app.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := filepath.WalkDir(root, func(p string, _ os.DirEntry, err error) error { return errors.Join(err, os.Chmod(p, 0o777)) }); err != nil {
+			t.Fatal(err)
+		}
+		t.Setenv("LETHE_TEST_MODE", mode)
+		out, err := backendtest.RunChild(t, root)
+		var exit *exec.ExitError
+		if !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGKILL {
+			t.Fatalf("%s: the process ended otherwise: %v\n%s", mode, err, out)
+		}
+		if log, err := os.Stat(filepath.Join(root, mode, map[string]string{"delete": "app.db-journal", "wal": "app.db-wal"}[mode])); err != nil || log.Size() < 1<<20 {
+			t.Errorf("%s: it had changed nothing yet: %+v, %v", mode, log, err)
+		}
+		b := open(mode)
+		defer func() { _ = b.Close() }()
+		if left, err := b.Verify(ctx, ops); err != nil || left[0] != rows {
+			t.Errorf("%s: left %v, %v", mode, left, err)
+		}
+		again := openDatabase(t, filepath.Join(root, mode))
+		if got := again.Dump(t, "SELECT * FROM person"); !slices.Equal(got, before) {
+			t.Errorf("%s: %d rows, want %d", mode, len(got), len(before))
+		}
+		if got, err := b.Execute(ctx, backend.Batch{Operations: ops}); err != nil || got.Affected[0] != rows || len(again.Dump(t, "SELECT * FROM person")) != 1 {
+			t.Errorf("%s: ended by %v, %v", mode, got, err)
+		}
 	}
 }
