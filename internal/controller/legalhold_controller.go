@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"time"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -90,10 +91,7 @@ func (r *LegalHoldReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 // place brings the hold into force and tells since when.
 func (r *LegalHoldReconciler) place(ctx context.Context, h *v1alpha1.LegalHold) (time.Time, error) {
 	known, err := r.State.Hold(ctx, string(h.UID))
-	if err == nil {
-		return known.InForceSince, nil
-	}
-	if !errors.Is(err, state.ErrNotFound) {
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
 		return time.Time{}, err
 	}
 	hold := state.Hold{UID: string(h.UID), Namespace: h.Namespace, Name: h.Name, InForceSince: r.Clock.Now().UTC()}
@@ -104,6 +102,9 @@ func (r *LegalHoldReconciler) place(ctx context.Context, h *v1alpha1.LegalHold) 
 		}
 		hold.SubjectPseudonyms = append(hold.SubjectPseudonyms, p)
 	}
+	if known != nil && slices.Equal(known.SubjectPseudonyms, hold.SubjectPseudonyms) { // else their key was destroyed since
+		return known.InForceSince, nil
+	}
 	if hold.Records, err = holdRecords(h); err != nil {
 		return time.Time{}, err
 	}
@@ -111,6 +112,9 @@ func (r *LegalHoldReconciler) place(ctx context.Context, h *v1alpha1.LegalHold) 
 		return time.Time{}, err
 	}
 	crashHoldPlaced.Hit()
+	if known != nil {
+		return known.InForceSince, nil
+	}
 	return hold.InForceSince, nil
 }
 

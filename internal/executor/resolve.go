@@ -204,10 +204,15 @@ func SubjectPseudonyms(namespaceKey []byte, own string, graph *planner.Graph, fa
 }
 
 // HoldsFor picks the holds that concern a subject: those that name it by one of its pseudonyms, and those that select
-// records.
+// records. The first pseudonym is the subject's own. A hold that names subjects under another key than that one's cannot be
+// compared with it: then nobody is to be erased.
 func HoldsFor(all []state.Hold, subject ...string) ([]planner.Hold, error) {
 	var holds []planner.Hold
 	for _, h := range all {
+		if !oneKey(h.SubjectPseudonyms, subject) {
+			return nil, &fault.Waiting{Reason: v1alpha1.ReasonLegalHold, After: time.Minute,
+				Message: "a legal hold names its subjects under another pseudonym key than this request, so that nobody can tell whether it concerns this subject: restart the operator if the key was lost or destroyed, and if that does not help, cancel this request and create it again"}
+		}
 		hold := planner.Hold{UID: h.UID, Name: h.Name, WholeSubject: slices.ContainsFunc(h.SubjectPseudonyms, func(p string) bool { return slices.Contains(subject, p) })}
 		if len(h.Records) > 0 {
 			if err := json.Unmarshal(h.Records, &hold.Records); err != nil {
@@ -220,6 +225,21 @@ func HoldsFor(all []state.Hold, subject ...string) ([]planner.Hold, error) {
 	}
 	sort.Slice(holds, func(i, j int) bool { return holds[i].UID < holds[j].UID })
 	return holds, nil
+}
+
+// oneKey tells whether pseudonyms of a hold are under the key of the subject's own. A subject whose link was destroyed has none.
+func oneKey(hold, subject []string) bool {
+	if len(hold) == 0 || len(subject) == 0 || subject[0] == "" {
+		return true
+	}
+	_, want, err := pseudonym.Parse(subject[0])
+	if err != nil {
+		return slices.Contains(hold, subject[0])
+	}
+	return !slices.ContainsFunc(hold, func(p string) bool {
+		_, keyID, err := pseudonym.Parse(p)
+		return err != nil || keyID != want
+	})
 }
 
 func sameHolds(a, b []planner.Hold) bool {

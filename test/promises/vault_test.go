@@ -20,7 +20,10 @@ import (
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/anchor"
 	"github.com/lethe-dev/lethe/internal/controller"
+	"github.com/lethe-dev/lethe/internal/keys"
+	keyskubernetes "github.com/lethe-dev/lethe/internal/keys/kubernetes"
 	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/verify"
 	"github.com/lethe-dev/lethe/test/harness"
 )
 
@@ -108,6 +111,34 @@ var _ = onEachVault("The vault", func() {
 			defer mu.Unlock()
 			return kept[fmt.Sprintf("%s/%020d.checkpoint", origin, signed.Size)]
 		}).Should(Equal(string(log.Checkpoint)), "the same text that verifies in the cluster")
+	})
+
+	It("unlinks a namespace's subjects when its pseudonym key is destroyed: the log still verifies, and a hold still holds", func() {
+		w := newWorld(ada, bob, carol)
+		w.create(&v1alpha1.LegalHold{ObjectMeta: metav1.ObjectMeta{Name: "held", Namespace: w.ns}, Spec: v1alpha1.LegalHoldSpec{Subjects: []string{bob.ID}, Reason: "matter 9"}})
+		Eventually(w.conditionOf(&v1alpha1.LegalHold{}, "held", v1alpha1.ConditionReady)).Should(Equal("True/InForce"))
+		w.create(harness.Request(w.ns, "erased", ada, harness.Immediate)...)
+		Eventually(w.stage("erased")).Should(Equal("Completed/Erased"))
+		w.create(harness.Request(w.ns, "before", carol)...)
+		Eventually(w.stage("before")).Should(Equal("Pending/GracePeriod"))
+		Expect(w.operator.Stop()).To(Succeed())
+		pseudonymKey := keys.ID{Purpose: keys.Pseudonym, Namespace: w.ns}
+		Expect(keyskubernetes.New(cluster.Client, cluster.Client, w.options.Namespace).Destroy(w, pseudonymKey)).To(Succeed())
+		w.startOperator()
+
+		w.create(harness.Request(w.ns, "held", bob, harness.Immediate)...)
+		Eventually(w.stage("held")).Should(Equal("Pending/LegalHold"), "the hold names him under the new key too")
+		w.step(61 * day)
+		w.poke("before")
+		Eventually(w.stage("before")).Should(Equal("Pending/IdentitiesRefused"), "nobody can tell whether they are those of the request")
+		Consistently(func() map[string]int { return w.ats.Rows(carol) }).Should(HaveKeyWithValue("notes", 2))
+		Expect(w.change("before", func(er *v1alpha1.ErasureRequest) { er.Spec.Cancelled = true })).To(Succeed())
+		Eventually(w.stage("before")).Should(HavePrefix("Cancelled/"))
+		w.create(harness.Request(w.ns, "after", carol, harness.Immediate)...)
+		Eventually(w.stage("after")).Should(Equal("Completed/Erased"))
+		report, err := verify.Ledger(w.verifierKeys(), *w.exported(), nil)
+		Expect(err).NotTo(HaveOccurred())
+		Expect(report.Verified).To(BeTrue(), "%+v", report)
 	})
 
 	It("has one operator at a time: a second one waits and does nothing until the first has ended", func() {
