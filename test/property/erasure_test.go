@@ -5,9 +5,11 @@
 package property
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"flag"
 	"fmt"
@@ -19,6 +21,7 @@ import (
 	"testing"
 	"time"
 
+	gocmp "github.com/google/go-cmp/cmp"
 	"github.com/jackc/pgx/v5"
 	clocktesting "k8s.io/utils/clock/testing"
 	"pgregory.net/rapid"
@@ -199,7 +202,8 @@ func TestErasureOfRandomDatabases(t *testing.T) {
 	for _, what := range []string{string(gone), string(changed), string(retained), string(pinned), string(kept), others, "cut", "cut of others", "file",
 		"main on postgresql", "main on sqlite", "main on mariadb", "two stores", "interrupted", "tree", "circle", "own parent", "long chain", "shared gone", "shared stays", "shared by some", "shared pinned", "member", "redaction",
 		"later", "another subject", string(oneObject), string(folder), string(prefixed), "version", "marker", "upload", string(oneKey), string(pattern),
-		string(hashField), string(ownField), string(setMember), string(rankedEntry), "named by several", "named by what stays", "named by others"} {
+		string(hashField), string(ownField), string(setMember), string(rankedEntry), "previewed in postgresql",
+		"previewed in sqlite", "previewed in mariadb", "previewed in files", "previewed in " + objects, "previewed in " + redisKeys, "named by several", "named by what stays", "named by others"} {
 		if seen[what] == 0 {
 			t.Errorf("no case had: %s", what)
 		}
@@ -224,8 +228,12 @@ func runCase(t *rapid.T, w *world, seen map[string]int) (problem string, found b
 		e.refuse(ctx, first, want, before)
 		return "", false
 	}
+	preview := e.preview(ctx, first, want.found, before)
 	run := e.erase(ctx, first, shared.vaults[0], want.found)
 	after := e.snapshot(ctx, first)
+	if want.found {
+		e.asPreviewed(preview, run)
+	}
 	if wrong := w.check(want, before, after); len(wrong) > 0 {
 		t.Fatalf("engines %v, map %s:\n%s", w.engines, e.describe(), strings.Join(wrong, "\n"))
 	}
@@ -385,6 +393,41 @@ func (e *erasure) erase(ctx context.Context, p *place, v vault, found bool) *sta
 	}
 	e.again(ctx, x, task, p, v)
 	return run
+}
+
+// preview asks what an erasure would do, which changes nothing.
+func (e *erasure) preview(ctx context.Context, p *place, found bool, before snapshot) *executor.Preview {
+	x, task, _ := e.executor(p, shared.vaults[0])
+	kinds := e.kinds(ctx, shared.vaults[0].ledger)
+	preview, err := x.Preview(ctx, task, false)
+	var waiting *fault.Waiting
+	if found && err != nil || !found && (!errors.As(err, &waiting) || waiting.Reason != v1alpha1.ReasonSubjectNotFound) {
+		e.t.Fatalf("engines %v, map %s: found %t, the preview says: %v", e.w.engines, e.describe(), found, err)
+	}
+	if !same(before, e.snapshot(ctx, p)) || kinds != e.kinds(ctx, shared.vaults[0].ledger) {
+		e.t.Fatalf("a preview changed something")
+	}
+	return preview
+}
+
+// asPreviewed: an erasure counts what the preview before it did, in each step and in all.
+func (e *erasure) asPreviewed(preview *executor.Preview, run *state.Run) {
+	var outcome executor.Outcome
+	if err := json.Unmarshal(run.Outcome, &outcome); err != nil {
+		e.t.Fatalf("the run's outcome: %v", err)
+	}
+	planned, done := map[string]int64{}, map[string]int64{}
+	for _, s := range preview.Steps {
+		planned[s.Name] = s.Planned
+	}
+	for _, s := range run.Steps {
+		done[s.Name] = s.Planned
+		_, store, _ := strings.Cut(s.Name, "/")
+		e.seen["previewed in "+cmp.Or(e.w.engines[store], store)]++
+	}
+	if diff := gocmp.Diff(preview.Outcome, outcome) + gocmp.Diff(planned, done); diff != "" {
+		e.t.Fatalf("engines %v, map %s: the preview (-) and the run (+) differ:\n%s", e.w.engines, e.describe(), diff)
+	}
 }
 
 // refuse makes sure that a run does not end that cannot without harm to what the map leaves out, that it says why, and that
