@@ -2,25 +2,22 @@
 package mariadbtest
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"runtime"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"syscall"
 
 	"github.com/go-sql-driver/mysql"
+
+	"github.com/lethe-dev/lethe/test/internal/process"
 )
 
 // BinEnv names the folder with mariadbd; else it is looked up in PATH and in the usual folders.
@@ -47,8 +44,7 @@ type Server struct {
 
 	dir, bin string
 	options  Options
-	process  *os.Process
-	ended    chan struct{}
+	process  *process.Process
 	number   atomic.Int64
 }
 
@@ -141,48 +137,20 @@ func (s *Server) arguments() []string {
 		"--collation-server=utf8mb4_general_ci"}
 }
 
-// unprivileged gives the folder to a user whom MariaDB accepts: it does not run as root.
+// unprivileged gives the folders to a user whom MariaDB accepts.
 func (s *Server) unprivileged() (*syscall.SysProcAttr, error) {
 	if err := os.MkdirAll(s.data(), 0o755); err != nil {
 		return nil, err
 	}
-	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
-	if os.Geteuid() != 0 {
-		return attr, nil
-	}
-	for _, name := range []string{"mysql", "nobody"} {
-		u, err := user.Lookup(name)
-		if err != nil {
-			continue
-		}
-		uid, err := strconv.ParseUint(u.Uid, 10, 32)
-		if err != nil {
-			return nil, err
-		}
-		gid, err := strconv.ParseUint(u.Gid, 10, 32)
-		if err != nil {
-			return nil, err
-		}
-		for _, dir := range []string{s.dir, s.data()} {
-			if err := os.Chown(dir, int(uid), int(gid)); err != nil {
-				return nil, err
-			}
-		}
-		attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-		return attr, nil
-	}
-	return nil, errors.New("MariaDB does not run as root, and there is no user mysql or nobody to run it as")
+	credential, err := process.Unprivileged([]string{"mysql", "nobody"}, s.dir, s.data())
+	return &syscall.SysProcAttr{Credential: credential}, err
 }
 
 // Restart starts the server again after Kill or Shutdown, on the port that it had.
 func (s *Server) Restart(ctx context.Context) error {
+	var err error
 	if s.Port == 0 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		s.Port = l.Addr().(*net.TCPAddr).Port
-		if err := l.Close(); err != nil {
+		if s.Port, err = process.FreePort(); err != nil {
 			return err
 		}
 	}
@@ -199,81 +167,15 @@ func (s *Server) Restart(ctx context.Context) error {
 	}
 	cmd := exec.Command(s.bin, args...)
 	cmd.Dir, cmd.SysProcAttr = s.dir, attr
-	log, err := cmd.StderrPipe()
-	if err != nil {
-		return err
-	}
-	started, ready := make(chan error, 1), make(chan error, 1)
-	s.ended = make(chan struct{})
-	go run(cmd, started, s.ended)
-	if err := <-started; err != nil {
-		return err
-	}
-	s.process = cmd.Process
-	go s.follow(log, ready)
-	select {
-	case err = <-ready:
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	if err != nil {
-		return errors.Join(err, s.Kill())
-	}
-	return nil
-}
-
-// run stays on one thread while the server lives: the kernel sends Pdeathsig when the thread ends that started it.
-func run(cmd *exec.Cmd, started chan<- error, ended chan<- struct{}) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	err := cmd.Start()
-	started <- err
-	if err == nil {
-		_, _ = cmd.Process.Wait() // not cmd.Wait: it would close the log while it is read
-	}
-	close(ended)
-}
-
-func (s *Server) follow(log io.ReadCloser, ready chan<- error) {
-	defer func() { _ = log.Close() }()
-	var last []string
-	up := false
-	for lines := bufio.NewScanner(log); lines.Scan(); {
-		line := lines.Text()
-		if s.options.Log != nil {
-			_, _ = fmt.Fprintln(s.options.Log, line)
-		}
-		if !up && strings.Contains(line, "ready for connections") {
-			up = true
-			ready <- nil
-		}
-		if !up {
-			last = append(last, line)
-		}
-	}
-	if !up {
-		ready <- fmt.Errorf("mariadbd ended while starting:\n%s", strings.Join(last, "\n"))
-	}
+	s.process, err = process.StartReady(ctx, cmd, "ready for connections", s.options.Log)
+	return err
 }
 
 // Kill stops the server at once, as a crash would, and keeps its data.
-func (s *Server) Kill() error { return s.signal(syscall.SIGKILL) }
+func (s *Server) Kill() error { return s.process.End(syscall.SIGKILL) }
 
 // Shutdown stops the server in an orderly way, ends its sessions, and keeps its data.
-func (s *Server) Shutdown() error { return s.signal(syscall.SIGTERM) }
-
-func (s *Server) signal(sig os.Signal) error {
-	if s.process == nil {
-		return nil
-	}
-	err := s.process.Signal(sig)
-	<-s.ended
-	s.process = nil
-	if errors.Is(err, os.ErrProcessDone) {
-		return nil
-	}
-	return err
-}
+func (s *Server) Shutdown() error { return s.process.End(syscall.SIGTERM) }
 
 // Stop stops the server and removes its folder.
 func (s *Server) Stop() error {

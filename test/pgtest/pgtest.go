@@ -2,24 +2,21 @@
 package pgtest
 
 import (
-	"bufio"
 	"context"
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"os/exec"
-	"os/user"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"syscall"
 
 	"github.com/jackc/pgx/v5"
+
+	"github.com/lethe-dev/lethe/test/internal/process"
 )
 
 // BinEnv names the folder with initdb and postgres; else they are looked up in PATH and in /usr/lib/postgresql.
@@ -45,8 +42,7 @@ type Server struct {
 
 	dir, bin string
 	options  Options
-	process  *os.Process
-	ended    chan struct{}
+	process  *process.Process
 	number   atomic.Int64
 }
 
@@ -117,44 +113,18 @@ func (s *Server) init(ctx context.Context) error {
 
 func (s *Server) data() string { return filepath.Join(s.dir, "data") }
 
-// unprivileged gives the folder to a user whom PostgreSQL accepts: it does not run as root.
+// unprivileged gives the folder to a user whom PostgreSQL accepts.
 func (s *Server) unprivileged() (*syscall.SysProcAttr, error) {
+	credential, err := process.Unprivileged([]string{"postgres", "nobody"}, s.dir)
 	// SIGQUIT is PostgreSQL's immediate shutdown.
-	attr := &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT}
-	if os.Geteuid() != 0 {
-		return attr, nil
-	}
-	for _, name := range []string{"postgres", "nobody"} {
-		u, err := user.Lookup(name)
-		if err != nil {
-			continue
-		}
-		uid, err := strconv.ParseUint(u.Uid, 10, 32)
-		if err != nil {
-			return nil, err
-		}
-		gid, err := strconv.ParseUint(u.Gid, 10, 32)
-		if err != nil {
-			return nil, err
-		}
-		if err := os.Chown(s.dir, int(uid), int(gid)); err != nil {
-			return nil, err
-		}
-		attr.Credential = &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}
-		return attr, nil
-	}
-	return nil, errors.New("PostgreSQL does not run as root, and there is no user postgres or nobody to run it as")
+	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT, Credential: credential}, err
 }
 
 // Restart starts the server again after Kill or Shutdown, on the port that it had.
 func (s *Server) Restart(ctx context.Context) error {
+	var err error
 	if s.Port == 0 {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return err
-		}
-		s.Port = l.Addr().(*net.TCPAddr).Port
-		if err := l.Close(); err != nil {
+		if s.Port, err = process.FreePort(); err != nil {
 			return err
 		}
 	}
@@ -172,81 +142,15 @@ func (s *Server) Restart(ctx context.Context) error {
 	}
 	cmd := exec.Command(filepath.Join(s.bin, "postgres"), args...)
 	cmd.Dir, cmd.SysProcAttr = s.dir, attr
-	log, err := cmd.StderrPipe()
-	if err != nil {
-		return err
-	}
-	started, ready := make(chan error, 1), make(chan error, 1)
-	s.ended = make(chan struct{})
-	go run(cmd, started, s.ended)
-	if err := <-started; err != nil {
-		return err
-	}
-	s.process = cmd.Process
-	go s.follow(log, ready)
-	select {
-	case err = <-ready:
-	case <-ctx.Done():
-		err = ctx.Err()
-	}
-	if err != nil {
-		return errors.Join(err, s.Kill())
-	}
-	return nil
-}
-
-// run stays on one thread while the server lives: the kernel sends Pdeathsig when the thread ends that started it.
-func run(cmd *exec.Cmd, started chan<- error, ended chan<- struct{}) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	err := cmd.Start()
-	started <- err
-	if err == nil {
-		_, _ = cmd.Process.Wait() // not cmd.Wait: it would close the log while it is read
-	}
-	close(ended)
-}
-
-func (s *Server) follow(log io.ReadCloser, ready chan<- error) {
-	defer func() { _ = log.Close() }()
-	var last []string
-	up := false
-	for lines := bufio.NewScanner(log); lines.Scan(); {
-		line := lines.Text()
-		if s.options.Log != nil {
-			_, _ = fmt.Fprintln(s.options.Log, line)
-		}
-		if !up && strings.Contains(line, "database system is ready to accept connections") {
-			up = true
-			ready <- nil
-		}
-		if !up {
-			last = append(last, line)
-		}
-	}
-	if !up {
-		ready <- fmt.Errorf("postgres ended while starting:\n%s", strings.Join(last, "\n"))
-	}
+	s.process, err = process.StartReady(ctx, cmd, "database system is ready to accept connections", s.options.Log)
+	return err
 }
 
 // Kill stops the server at once, as a crash would, and keeps its data.
-func (s *Server) Kill() error { return s.signal(syscall.SIGQUIT) }
+func (s *Server) Kill() error { return s.process.End(syscall.SIGQUIT) }
 
 // Shutdown stops the server in an orderly way, ends its sessions, and keeps its data.
-func (s *Server) Shutdown() error { return s.signal(syscall.SIGINT) }
-
-func (s *Server) signal(sig os.Signal) error {
-	if s.process == nil {
-		return nil
-	}
-	err := s.process.Signal(sig)
-	<-s.ended
-	s.process = nil
-	if errors.Is(err, os.ErrProcessDone) {
-		return nil
-	}
-	return err
-}
+func (s *Server) Shutdown() error { return s.process.End(syscall.SIGINT) }
 
 // Stop stops the server and removes its folder.
 func (s *Server) Stop() error {

@@ -7,6 +7,8 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/lethe-dev/lethe/test/internal/process"
 )
 
 // Cluster is a Redis Cluster of masters that share the slots evenly.
@@ -54,13 +56,13 @@ func (c *Cluster) Wait(ctx context.Context) error {
 	for _, s := range c.Nodes {
 		client := s.Client()
 		defer func() { _ = client.Close() }()
-		err := poll(ctx, func() error {
+		err := process.Poll(ctx, func(ctx context.Context) (bool, error) {
 			info, err := client.ClusterInfo(ctx).Result()
 			if err == nil && (!strings.Contains(info, "cluster_state:ok") ||
 				!strings.Contains(info, fmt.Sprintf("cluster_known_nodes:%d\r", len(c.Nodes)))) {
 				err = errors.New("the cluster is not ready")
 			}
-			return err
+			return false, err
 		})
 		if err != nil {
 			return err

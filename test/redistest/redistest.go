@@ -11,15 +11,15 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"slices"
 	"strconv"
 	"strings"
 	"syscall"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 	"github.com/redis/go-redis/v9/maintnotifications"
+
+	"github.com/lethe-dev/lethe/test/internal/process"
 )
 
 // ServerEnv names the program redis-server; else it is looked up in PATH.
@@ -50,8 +50,7 @@ type Server struct {
 	busPort int
 	dir     string
 	options Options
-	process *os.Process
-	ended   chan struct{}
+	process *process.Process
 	log     bytes.Buffer
 }
 
@@ -90,14 +89,6 @@ func (s *Server) Client() *redis.Client {
 	return redis.NewClient(o)
 }
 
-func freePort() (int, error) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	return l.Addr().(*net.TCPAddr).Port, l.Close()
-}
-
 // Restart starts the server again after Kill or Shutdown, on the port that it had, and waits until it answers.
 func (s *Server) Restart(ctx context.Context) (err error) {
 	program := os.Getenv(ServerEnv)
@@ -108,7 +99,7 @@ func (s *Server) Restart(ctx context.Context) (err error) {
 	}
 	for _, port := range []*int{&s.Port, &s.busPort} {
 		if *port == 0 {
-			if *port, err = freePort(); err != nil {
+			if *port, err = process.FreePort(); err != nil {
 				return err
 			}
 		}
@@ -123,17 +114,19 @@ func (s *Server) Restart(ctx context.Context) (err error) {
 		args = []string{file, "--sentinel", "--port", strconv.Itoa(s.Port), "--bind", "127.0.0.1", "--dir", s.dir}
 	}
 	cmd := exec.Command(program, args...)
-	cmd.Dir, cmd.SysProcAttr = s.dir, &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
+	cmd.Dir = s.dir
 	s.log.Reset()
 	cmd.Stdout, cmd.Stderr = &s.log, &s.log
-	started := make(chan error, 1)
-	s.ended = make(chan struct{})
-	go run(cmd, started, s.ended)
-	if err := <-started; err != nil {
+	if s.process, err = process.Start(cmd); err != nil {
 		return err
 	}
-	s.process = cmd.Process
-	return s.wait(ctx)
+	client := s.Client()
+	defer func() { _ = client.Close() }()
+	err = s.process.UntilAnswers(ctx, func(ctx context.Context) error { return client.Ping(ctx).Err() })
+	if errors.Is(err, process.ErrEnded) {
+		return fmt.Errorf("redis-server: %w:\n%s", err, s.log.String())
+	}
+	return err
 }
 
 func (s *Server) arguments() []string {
@@ -162,53 +155,6 @@ func (s *Server) arguments() []string {
 
 func (s *Server) file(name string) string { return filepath.Join(s.dir, name) }
 
-// run stays on one thread while the server lives: the kernel sends Pdeathsig when the thread ends that started it.
-func run(cmd *exec.Cmd, started chan<- error, ended chan<- struct{}) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	err := cmd.Start()
-	started <- err
-	if err == nil {
-		_ = cmd.Wait()
-	}
-	close(ended)
-}
-
-func (s *Server) wait(ctx context.Context) error {
-	client := s.Client()
-	defer func() { _ = client.Close() }()
-	return poll(ctx, func() error {
-		select {
-		case <-s.ended:
-			s.process = nil
-			return &finalError{fmt.Errorf("redis-server ended while starting:\n%s", s.log.String())}
-		default:
-			return client.Ping(ctx).Err()
-		}
-	})
-}
-
-// finalError ends a poll.
-type finalError struct{ error }
-
-// poll calls f until it has no error, for half a minute.
-func poll(ctx context.Context, f func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, 30*time.Second)
-	defer cancel()
-	for {
-		err := f()
-		var final *finalError
-		if err == nil || errors.As(err, &final) {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(ctx.Err(), err)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
-}
-
 // Pause makes the server take connections and answer nothing, until Resume.
 func (s *Server) Pause() error { return s.process.Signal(syscall.SIGSTOP) }
 
@@ -216,23 +162,10 @@ func (s *Server) Pause() error { return s.process.Signal(syscall.SIGSTOP) }
 func (s *Server) Resume() error { return s.process.Signal(syscall.SIGCONT) }
 
 // Kill stops the server at once, as a crash would, and keeps its data.
-func (s *Server) Kill() error { return s.signal(syscall.SIGKILL) }
+func (s *Server) Kill() error { return s.process.End(syscall.SIGKILL) }
 
 // Shutdown stops the server in an orderly way and keeps its data.
-func (s *Server) Shutdown() error { return s.signal(syscall.SIGTERM) }
-
-func (s *Server) signal(sig os.Signal) error {
-	if s.process == nil {
-		return nil
-	}
-	err := s.process.Signal(sig)
-	<-s.ended
-	s.process = nil
-	if errors.Is(err, os.ErrProcessDone) {
-		return nil
-	}
-	return err
-}
+func (s *Server) Shutdown() error { return s.process.End(syscall.SIGTERM) }
 
 // Stop stops the server and removes its folder.
 func (s *Server) Stop() error { return errors.Join(s.Kill(), os.RemoveAll(s.dir)) }

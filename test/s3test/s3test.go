@@ -12,14 +12,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"sync/atomic"
 	"syscall"
-	"time"
 
 	"github.com/minio/minio-go/v7"
 	"github.com/minio/minio-go/v7/pkg/credentials"
+
+	"github.com/lethe-dev/lethe/test/internal/process"
 )
 
 // BinEnv names the program; else it is looked up in PATH.
@@ -27,8 +27,6 @@ const BinEnv = "LETHE_VERSITYGW"
 
 // Region of all buckets.
 const Region = "us-east-1"
-
-const startTimeout = 30 * time.Second
 
 // Options of a server.
 type Options struct {
@@ -50,8 +48,7 @@ type Server struct {
 
 	dir, bin string
 	options  Options
-	process  *os.Process
-	ended    chan struct{}
+	process  *process.Process
 	number   atomic.Int64
 }
 
@@ -86,14 +83,11 @@ func (s *Server) URL() string { return "http://" + s.Host }
 // Restart starts the server again after Kill, on the port that it had.
 func (s *Server) Restart(ctx context.Context) error {
 	if s.Host == "" {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
+		port, err := process.FreePort()
 		if err != nil {
 			return err
 		}
-		s.Host = l.Addr().String()
-		if err := l.Close(); err != nil {
-			return err
-		}
+		s.Host = net.JoinHostPort("127.0.0.1", strconv.Itoa(port))
 	}
 	args := []string{"--port", s.Host, "--access", s.Root.AccessKeyID, "--secret", s.Root.SecretAccessKey, "--region", Region,
 		"--iam-dir", filepath.Join(s.dir, "users"), "--iam-cache-disable", "--health", "/health", "posix"}
@@ -102,74 +96,39 @@ func (s *Server) Restart(ctx context.Context) error {
 	}
 	cmd := exec.Command(s.bin, append(args, filepath.Join(s.dir, "data"))...)
 	cmd.Dir, cmd.Env = s.dir, []string{"HOME=" + s.dir, "PATH=" + os.Getenv("PATH")}
-	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	var start bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &start, &start
 	if s.options.Log != nil {
 		cmd.Stdout, cmd.Stderr = s.options.Log, s.options.Log
 	}
-	started := make(chan error, 1)
-	s.ended = make(chan struct{})
-	go run(cmd, started, s.ended)
-	if err := <-started; err != nil {
+	var err error
+	if s.process, err = process.Start(cmd); err != nil {
 		return err
 	}
-	s.process = cmd.Process
-	if err := s.ready(ctx); err != nil {
+	if err := s.process.UntilAnswers(ctx, s.healthy); err != nil {
 		return errors.Join(err, s.Kill(), errors.New(start.String()))
 	}
 	return nil
 }
 
-// run stays on one thread while the server lives: the kernel sends Pdeathsig when the thread ends that started it.
-func run(cmd *exec.Cmd, started chan<- error, ended chan<- struct{}) {
-	runtime.LockOSThread()
-	defer runtime.UnlockOSThread()
-	err := cmd.Start()
-	started <- err
-	if err == nil {
-		_ = cmd.Wait()
+func (s *Server) healthy(ctx context.Context) error {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL()+"/health", nil)
+	if err != nil {
+		return err
 	}
-	close(ended)
-}
-
-func (s *Server) ready(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, startTimeout)
-	defer cancel()
-	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, s.URL()+"/health", nil)
-		if err != nil {
-			return err
-		}
-		if resp, err := http.DefaultClient.Do(req); err == nil {
-			_ = resp.Body.Close()
-			if resp.StatusCode == http.StatusOK {
-				return nil
-			}
-		}
-		select {
-		case <-s.ended:
-			return errors.New("versitygw ended while starting")
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(20 * time.Millisecond):
-		}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return err
 	}
+	_ = resp.Body.Close()
+	if resp.StatusCode != http.StatusOK {
+		return fmt.Errorf("versitygw answers with status %d", resp.StatusCode)
+	}
+	return nil
 }
 
 // Kill stops the server at once, as a crash would, and keeps its data.
-func (s *Server) Kill() error {
-	if s.process == nil {
-		return nil
-	}
-	err := s.process.Kill()
-	<-s.ended
-	s.process = nil
-	if errors.Is(err, os.ErrProcessDone) {
-		return nil
-	}
-	return err
-}
+func (s *Server) Kill() error { return s.process.End(syscall.SIGKILL) }
 
 // Stop stops the server and removes its folder.
 func (s *Server) Stop() error {
