@@ -31,6 +31,8 @@ type Options struct {
 	Log io.Writer
 	// Settings are further server variables.
 	Settings map[string]string
+	// Cert and Key in PEM are what the server shows with TLS.
+	Cert, Key []byte
 }
 
 // Server is a running MariaDB. Its superuser has a password on the unix socket and over TCP.
@@ -60,7 +62,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 	}
 	s := &Server{Socket: filepath.Join(dir, "socket"), Host: "127.0.0.1", User: "root", Password: "superuser-password", dir: dir,
 		bin: bin, options: o}
-	if err := s.init(ctx); err != nil {
+	if err := errors.Join(os.WriteFile(s.file("cert"), o.Cert, 0o644), os.WriteFile(s.file("key"), o.Key, 0o600), s.init(ctx)); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	if err := s.Restart(ctx); err != nil {
@@ -129,10 +131,12 @@ func (s *Server) share(name string) ([]byte, error) {
 	return nil, fmt.Errorf("the MariaDB server's package has no file %s", name)
 }
 
-func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+func (s *Server) file(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *Server) data() string { return s.file("data") }
 
 func (s *Server) arguments() []string {
-	return []string{"--no-defaults", "--datadir=" + s.data(), "--pid-file=" + filepath.Join(s.dir, "pid"), "--tmpdir=" + s.dir,
+	return []string{"--no-defaults", "--datadir=" + s.data(), "--pid-file=" + s.file("pid"), "--tmpdir=" + s.dir,
 		"--innodb-log-file-size=16M", "--innodb-buffer-pool-size=64M", "--character-set-server=utf8mb4",
 		"--collation-server=utf8mb4_general_ci"}
 }
@@ -142,7 +146,7 @@ func (s *Server) unprivileged() (*syscall.SysProcAttr, error) {
 	if err := os.MkdirAll(s.data(), 0o755); err != nil {
 		return nil, err
 	}
-	credential, err := process.Unprivileged([]string{"mysql", "nobody"}, s.dir, s.data())
+	credential, err := process.Unprivileged([]string{"mysql", "nobody"}, s.dir, s.data(), s.file("key"))
 	return &syscall.SysProcAttr{Credential: credential}, err
 }
 
@@ -161,6 +165,9 @@ func (s *Server) Restart(ctx context.Context) error {
 	args := append(s.arguments(), "--port="+strconv.Itoa(s.Port), "--bind-address=127.0.0.1", "--socket="+s.Socket, "--skip-name-resolve")
 	if !s.options.Sync {
 		args = append(args, "--innodb-flush-log-at-trx-commit=2", "--innodb-flush-method=nosync")
+	}
+	if len(s.options.Cert) > 0 {
+		args = append(args, "--ssl-cert="+s.file("cert"), "--ssl-key="+s.file("key"))
 	}
 	for k, v := range s.options.Settings {
 		args = append(args, "--"+k+"="+v)

@@ -30,6 +30,8 @@ type Options struct {
 	Log io.Writer
 	// Settings are further server parameters.
 	Settings map[string]string
+	// Cert and Key in PEM make the server offer TLS.
+	Cert, Key []byte
 }
 
 // Server is a running PostgreSQL. Its superuser needs no password on the unix socket; over TCP everybody needs one.
@@ -57,7 +59,7 @@ func Start(ctx context.Context, o Options) (*Server, error) {
 		return nil, err
 	}
 	s := &Server{Host: dir, User: "postgres", Password: "superuser-password", dir: dir, bin: bin, options: o}
-	if err := s.init(ctx); err != nil {
+	if err := errors.Join(os.WriteFile(s.file("cert"), o.Cert, 0o644), os.WriteFile(s.file("key"), o.Key, 0o600), s.init(ctx)); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(dir))
 	}
 	if err := s.Restart(ctx); err != nil {
@@ -98,7 +100,7 @@ func (s *Server) init(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	passwords := filepath.Join(s.dir, "password")
+	passwords := s.file("password")
 	if err := os.WriteFile(passwords, []byte(s.Password), 0o644); err != nil {
 		return err
 	}
@@ -111,11 +113,13 @@ func (s *Server) init(ctx context.Context) error {
 	return nil
 }
 
-func (s *Server) data() string { return filepath.Join(s.dir, "data") }
+func (s *Server) file(name string) string { return filepath.Join(s.dir, name) }
+
+func (s *Server) data() string { return s.file("data") }
 
 // unprivileged gives the folder to a user whom PostgreSQL accepts.
 func (s *Server) unprivileged() (*syscall.SysProcAttr, error) {
-	credential, err := process.Unprivileged([]string{"postgres", "nobody"}, s.dir)
+	credential, err := process.Unprivileged([]string{"postgres", "nobody"}, s.dir, s.file("key"))
 	// SIGQUIT is PostgreSQL's immediate shutdown.
 	return &syscall.SysProcAttr{Pdeathsig: syscall.SIGQUIT, Credential: credential}, err
 }
@@ -136,6 +140,9 @@ func (s *Server) Restart(ctx context.Context) error {
 		"-c", "logging_collector=off", "-c", "log_destination=stderr"}
 	if !s.options.Fsync {
 		args = append(args, "-F")
+	}
+	if len(s.options.Cert) > 0 {
+		args = append(args, "-c", "ssl=on", "-c", "ssl_cert_file="+s.file("cert"), "-c", "ssl_key_file="+s.file("key"))
 	}
 	for k, v := range s.options.Settings {
 		args = append(args, "-c", k+"="+v)

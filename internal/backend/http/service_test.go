@@ -1,18 +1,13 @@
 package http_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
 	"encoding/json"
 	"encoding/pem"
 	"fmt"
 	"io"
 	"log"
-	"math/big"
 	"net"
 	nethttp "net/http"
 	"net/http/httptest"
@@ -27,6 +22,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/backend"
 	"github.com/lethe-dev/lethe/internal/backend/backendtest"
 	"github.com/lethe-dev/lethe/internal/backend/http"
+	"github.com/lethe-dev/lethe/test/certtest"
 )
 
 // service implements the contract in memory. Its fields change how it behaves; hook answers before it if it returns true.
@@ -341,24 +337,13 @@ func (s *service) behave(hook func(w nethttp.ResponseWriter, r *nethttp.Request,
 // clientCertificate is one that signs itself.
 func clientCertificate(t *testing.T) (cert, key []byte, pool *x509.CertPool) {
 	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	cert, key, err := certtest.SelfSigned()
 	if err != nil {
 		t.Fatal(err)
 	}
-	c := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "lethe"}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour), ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth}}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, &k.PublicKey, k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	bytes, err := x509.MarshalECPrivateKey(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	cert = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 	pool = x509.NewCertPool()
 	pool.AppendCertsFromPEM(cert)
-	return cert, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: bytes}), pool
+	return cert, key, pool
 }
 
 func wantClientCertificate(pool *x509.CertPool) func(*httptest.Server) {

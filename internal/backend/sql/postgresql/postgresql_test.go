@@ -14,6 +14,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/backend"
 	"github.com/lethe-dev/lethe/internal/backend/backendtest"
 	"github.com/lethe-dev/lethe/internal/backend/sql/postgresql"
+	"github.com/lethe-dev/lethe/test/certtest"
 	"github.com/lethe-dev/lethe/test/pgtest"
 )
 
@@ -226,6 +227,33 @@ func TestConnectionProblems(t *testing.T) {
 	}
 	if text := fmt.Sprintf("%v %+v %#v %s", good, good, good, good); strings.Contains(text, "secret-password") {
 		t.Errorf("the password is printed: %s", text)
+	}
+}
+
+func TestTLSModes(t *testing.T) {
+	trusted, key, err := certtest.SelfSigned("db.example")
+	other, _, err2 := certtest.SelfSigned("db.example")
+	s, err3 := pgtest.Start(ctx, pgtest.Options{Cert: trusted, Key: key})
+	if err := errors.Join(err, err2, err3); err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Stop() }()
+	for _, c := range []struct {
+		mode string
+		ca   []byte
+		good bool
+	}{{"require", nil, true}, {"require", trusted, true}, {"require", other, false}, {"verify-ca", trusted, true}, {"verify-ca", other, false}, {"verify-ca", nil, false},
+		{"verify-full", trusted, false}, {"verify-full", nil, false}, {"disable", nil, true}} {
+		b, err := postgresql.Open(ctx, postgresql.Config{Host: "127.0.0.1", Port: s.Port, Database: "postgres", User: s.User, Password: s.Password, SSLMode: c.mode, CACert: c.ca})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = b.Describe(ctx)
+		var refused *backend.RefusedError
+		if c.good != (err == nil) || !c.good && (!errors.As(err, &refused) || !strings.Contains(err.Error(), "certificate")) {
+			t.Errorf("%q, CA %t: %v", c.mode, c.ca != nil, err)
+		}
+		_ = b.Close()
 	}
 }
 
