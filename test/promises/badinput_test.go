@@ -1,12 +1,9 @@
 package promises
 
 import (
-	"net"
 	"net/http"
-	"net/http/httptest"
 	"os"
 	"path/filepath"
-	"strconv"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
@@ -17,7 +14,11 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/test/certtest"
 	"github.com/lethe-dev/lethe/test/harness"
+	"github.com/lethe-dev/lethe/test/mariadbtest"
+	"github.com/lethe-dev/lethe/test/pgtest"
+	"github.com/lethe-dev/lethe/test/redistest"
 )
 
 var _ = Describe("Bad input", func() {
@@ -129,29 +130,36 @@ var _ = Describe("Bad input", func() {
 
 	It("a certificate that does not match is named in the condition of each store that has one", func() {
 		w := emptyWorld()
-		impostor := httptest.NewTLSServer(http.NotFoundHandler())
-		DeferCleanup(impostor.Close)
-		host, port, err := net.SplitHostPort(impostor.Listener.Addr().String())
+		shown, key, err := certtest.SelfSigned("127.0.0.1")
 		Expect(err).NotTo(HaveOccurred())
-		number, err := strconv.ParseInt(port, 10, 32)
+		other, _, err := certtest.SelfSigned("127.0.0.1")
 		Expect(err).NotTo(HaveOccurred())
-		w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: "account", Namespace: w.ns}, StringData: map[string]string{
-			"username": "u", "password": "hush-hush", "accessKeyID": "u", "secretAccessKey": "hush-hush"}})
+		pg, err := pgtest.Start(w, pgtest.Options{Cert: shown, Key: key})
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(pg.Stop)
+		maria, err := mariadbtest.Start(w, mariadbtest.Options{Cert: shown, Key: key})
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(maria.Stop)
+		cache, err := redistest.Start(w, redistest.Options{TLS: true})
+		Expect(err).NotTo(HaveOccurred())
+		DeferCleanup(cache.Stop)
+		impostor := newTLSServer(http.NotFoundHandler())
 		ref := v1alpha1.LocalReference{Name: "account"}
+		w.create(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Name: ref.Name, Namespace: w.ns}, StringData: map[string]string{
+			"username": pg.User, "password": pg.Password, "accessKeyID": "u", "secretAccessKey": "hush-hush", "ca.crt": string(other)}})
 		for name, spec := range map[string]v1alpha1.DataStoreSpec{
 			"service": {HTTP: &v1alpha1.HTTPStore{URL: impostor.URL, Authentication: v1alpha1.HTTPAuthBasic, CredentialsSecretRef: &ref}},
 			"bucket":  {S3: &v1alpha1.S3Store{Endpoint: impostor.URL, Bucket: "bucket", CredentialsSecretRef: ref}},
-			"keys":    {Redis: &v1alpha1.RedisStore{Addresses: []string{impostor.Listener.Addr().String()}, CredentialsSecretRef: &ref}},
-			"unsafe":  {PostgreSQL: &v1alpha1.PostgreSQLStore{Host: host, Port: int32(number), Database: "d", SSLMode: "verify-full", CredentialsSecretRef: ref}},
+			"keys":    {Redis: &v1alpha1.RedisStore{Addresses: []string{cache.Addr()}, CredentialsSecretRef: &ref}},
+			"pg":      {PostgreSQL: &v1alpha1.PostgreSQLStore{Host: "127.0.0.1", Port: int32(pg.Port), Database: "postgres", SSLMode: "verify-full", CredentialsSecretRef: ref}},
+			"maria":   {MySQL: &v1alpha1.MySQLStore{Host: "127.0.0.1", Port: int32(maria.Port), Database: "mysql", SSLMode: "verify-full", CredentialsSecretRef: ref}},
 		} {
 			w.create(&v1alpha1.DataStore{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.ns}, Spec: spec})
-			Eventually(w.conditionOf(&v1alpha1.DataStore{}, name, v1alpha1.ConditionReady), "30s").Should(HavePrefix("False/Store"), name)
+			Eventually(w.conditionOf(&v1alpha1.DataStore{}, name, v1alpha1.ConditionReady), "30s").Should(Equal("False/StoreRefused"), name)
 			c := meta.FindStatusCondition(w.get(&v1alpha1.DataStore{}, name).(*v1alpha1.DataStore).Status.Conditions, v1alpha1.ConditionReady)
-			if name != "unsafe" { // that one does not even speak the protocol in which a certificate is shown
-				Expect(c.Message).To(ContainSubstring("certificate"), name)
-			}
+			Expect(c.Message).To(And(ContainSubstring("certificate"), ContainSubstring("ca.crt")), name)
 		}
-		Expect(w.operator.Logs.String()).NotTo(ContainSubstring("hush-hush"))
+		Expect(w.operator.Logs.String()).NotTo(Or(ContainSubstring("hush-hush"), ContainSubstring(pg.Password)))
 	})
 
 	It("a database whose credentials are missing, or that is not there, is named as such", func() {
