@@ -17,10 +17,15 @@ import (
 func (b *Backend) Describe(ctx context.Context) (backend.Description, error) {
 	var version string
 	var schema int64
-	if err := b.db.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&version); err != nil {
+	conn, err := b.connect(ctx)
+	if err != nil {
 		return backend.Description{}, translate(err, "")
 	}
-	if err := b.db.QueryRowContext(ctx, "PRAGMA main.schema_version").Scan(&schema); err != nil {
+	defer func() { _ = conn.Close() }()
+	if err := conn.QueryRowContext(ctx, "SELECT sqlite_version()").Scan(&version); err != nil {
+		return backend.Description{}, translate(err, "")
+	}
+	if err := conn.QueryRowContext(ctx, "PRAGMA main.schema_version").Scan(&schema); err != nil {
 		return backend.Description{}, translate(err, "")
 	}
 	return backend.Description{Version: "SQLite " + version}, nil
@@ -95,7 +100,7 @@ func loadFacts(ctx context.Context, conn *sql.Conn, tables []backend.Table) (cor
 
 // Inspect describes tables of the schema main; its name is left empty in the answer, unless it was given.
 func (b *Backend) Inspect(ctx context.Context, tables []backend.Table) (*backend.Schema, error) {
-	conn, err := b.db.Conn(ctx)
+	conn, err := b.connect(ctx)
 	if err != nil {
 		return nil, translate(err, "")
 	}

@@ -375,3 +375,55 @@ func TestKilledInTheMiddle(t *testing.T) {
 		}
 	}
 }
+
+// TestFileTakenAwayAndReplaced: what is not there is waited for, and a file that a restore puts in its place is the database from
+// then on.
+func TestFileTakenAwayAndReplaced(t *testing.T) {
+	d, backup := newDatabase(t, "delete"), newDatabase(t, "delete")
+	for _, db := range []*database{d, backup} {
+		db.Exec(t, `CREATE TABLE person (id INTEGER PRIMARY KEY)`)
+		db.Exec(t, `INSERT INTO person VALUES (1), (2)`)
+	}
+	b := d.Open(t, backendtest.Limits{})
+	ops := []backend.Operation{{Entity: "person", Action: backend.Delete, Table: backend.Table{Name: "person"}, KeyColumns: []string{"id"}, Keys: []backend.Key{{"1"}}}}
+	verify := func() ([]int64, error) { return b.Verify(ctx, ops) }
+	if _, err := b.Execute(ctx, backend.Batch{Operations: ops}); err != nil {
+		t.Fatal(err)
+	}
+	file, away := filepath.Join(d.root, "app.db"), filepath.Join(d.root, "away.db")
+	if err := os.Rename(file, away); err != nil {
+		t.Fatal(err)
+	}
+	var unavailable *backend.UnavailableError
+	_, err := b.Execute(ctx, backend.Batch{Operations: ops})
+	_, verr := verify()
+	_, derr := b.Describe(ctx)
+	_, ierr := b.(backend.Inspector).Inspect(ctx, nil)
+	for _, err := range []error{err, verr, derr, ierr} {
+		if !errors.As(err, &unavailable) {
+			t.Errorf("without its file: %v", err)
+		}
+	}
+	if err := os.Rename(away, file); err != nil {
+		t.Fatal(err)
+	}
+	if left, err := verify(); err != nil || left[0] != 0 {
+		t.Errorf("with its file: %v, %v", left, err)
+	}
+	backup.Exec(t, `CREATE TABLE later (id INTEGER PRIMARY KEY)`)
+	if err := os.Rename(filepath.Join(backup.root, "app.db"), file); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := b.(backend.Inspector).Inspect(ctx, nil); err != nil || !slices.Contains(s.All, backend.Table{Name: "later"}) {
+		t.Errorf("the schema of another file: %+v, %v", s, err)
+	}
+	if left, err := verify(); err != nil || left[0] != 1 {
+		t.Errorf("with another file: %v, %v", left, err)
+	}
+	if got, err := b.Execute(ctx, backend.Batch{Operations: ops}); err != nil || got.Affected[0] != 1 {
+		t.Errorf("with another file: %v, %v", got, err)
+	}
+	if got := openDatabase(t, d.root).Dump(t, "SELECT * FROM person"); !slices.Equal(got, []string{"2"}) {
+		t.Errorf("left %v", got)
+	}
+}
