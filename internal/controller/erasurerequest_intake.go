@@ -83,7 +83,8 @@ func randomHandle() string {
 // check looks whether the request may go ahead, and confirms it. It is done as long as something is in the way.
 func (s *session) check(ctx context.Context) (o outcome, done bool, err error) {
 	if err := s.journal(ctx, "received", ledger.Entry{Kind: ledger.KindErasureReceived, Reason: string(s.er.Spec.Source),
-		Actor: s.actor(v1alpha1.AnnotationRequestedBy, "")}); err != nil {
+		Actor: s.actor(v1alpha1.AnnotationRequestedBy, ""), Attributes: map[string]string{
+			ledger.AttributeDueAt: formatTime(s.record.DueAt), ledger.AttributeTiming: s.record.Timing, ledger.AttributeUID: s.record.UID}}); err != nil {
 		return o, true, err
 	}
 	crashReceivedRecorded.Hit()
@@ -311,7 +312,7 @@ func (s *session) confirm(ctx context.Context, snapshot v1alpha1.PolicySnapshot,
 		return err
 	}
 	err = s.journal(ctx, "confirmed", ledger.Entry{Kind: ledger.KindErasureConfirmed, Reason: string(s.er.Spec.Timing),
-		Attributes: map[string]string{"scheduledAt": formatTime(scheduled), "approved": approvalWord(s.approval()), "gracePeriod": snapshot.GracePeriod}})
+		Attributes: map[string]string{ledger.AttributeScheduledAt: formatTime(scheduled), "approved": approvalWord(s.approval()), "gracePeriod": snapshot.GracePeriod}})
 	if err != nil {
 		return err
 	}

@@ -73,7 +73,7 @@ func (s *session) expedite(ctx context.Context) error {
 		return nil
 	}
 	if err := s.journal(ctx, "expedited", ledger.Entry{Kind: ledger.KindErasureExpedited,
-		Actor: s.actor(v1alpha1.AnnotationExpeditedBy, string(v1alpha1.TimingImmediate)), Attributes: map[string]string{"scheduledAt": formatTime(now)}}); err != nil {
+		Actor: s.actor(v1alpha1.AnnotationExpeditedBy, string(v1alpha1.TimingImmediate)), Attributes: map[string]string{ledger.AttributeScheduledAt: formatTime(now)}}); err != nil {
 		return err
 	}
 	s.record.ScheduledAt, s.record.Timing = &now, string(s.er.Spec.Timing)

@@ -69,6 +69,14 @@ const (
 
 var actorAttributes = []string{AttributeGroups, AttributeImpersonator}
 
+// Attributes of what a request is, in the entries of its life.
+const (
+	AttributeDueAt       = "dueAt"       // until when the law wants it done
+	AttributeScheduledAt = "scheduledAt" // when the deletion begins
+	AttributeTiming      = "timing"      // as it was asked for
+	AttributeUID         = "uid"         // of the object
+)
+
 // Reasons of entries that admission writes.
 const (
 	ReasonAdmitted = "Admitted"
