@@ -83,8 +83,8 @@ func randomHandle() string {
 // check looks whether the request may go ahead, and confirms it. It is done as long as something is in the way.
 func (s *session) check(ctx context.Context) (o outcome, done bool, err error) {
 	if err := s.journal(ctx, "received", ledger.Entry{Kind: ledger.KindErasureReceived, Reason: string(s.er.Spec.Source),
-		Actor: s.actor(v1alpha1.AnnotationRequestedBy, ""), Attributes: map[string]string{
-			ledger.AttributeDueAt: formatTime(s.record.DueAt), ledger.AttributeTiming: s.record.Timing, ledger.AttributeUID: s.record.UID}}); err != nil {
+		Actor: s.actor(v1alpha1.AnnotationRequestedBy, ""), Attributes: map[string]string{ledger.AttributeDueAt: formatTime(s.record.DueAt),
+			ledger.AttributeTiming: s.record.Timing, ledger.AttributeUID: s.record.UID}}); err != nil {
 		return o, true, err
 	}
 	crashReceivedRecorded.Hit()

@@ -4,6 +4,7 @@ package projection
 
 import (
 	"context"
+	"errors"
 	"time"
 
 	"github.com/lethe-dev/lethe/internal/ledger"
@@ -69,6 +70,15 @@ type Statistics struct {
 	// Days of the period on which something happened, oldest first.
 	Days []Day
 }
+
+// Source has the entries: a ledger.Log, or whoever reads its file.
+type Source interface {
+	// Entries returns up to limit entries (ledger.MaxPage at most) from the index on; none at the end.
+	Entries(ctx context.Context, origin string, from uint64, limit int) ([]ledger.Record, error)
+}
+
+// ErrUnavailable means that questions cannot be answered at the moment. The ledger itself is not concerned.
+var ErrUnavailable = errors.New("the ledger's index is not available")
 
 // Reader answers from a state of the ledger that is at least as new as the call.
 type Reader interface {

@@ -11,6 +11,9 @@ import (
 // ErrLocked means that another process has the store open.
 var ErrLocked = errors.New("the store is in use by another process")
 
+// LockFile takes the exclusive lock of a file that stands for something else; closing it gives the lock free.
+func LockFile(path string) (*os.File, error) { return lockFile(path) }
+
 // lockFile takes the exclusive lock that stands for the whole store. The kernel releases it with the process, however
 // that ends. The file itself is never removed: whoever removed it would let two processes lock two different files.
 func lockFile(path string) (*os.File, error) {

@@ -1,0 +1,298 @@
+package projectionsqlite
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/projection"
+)
+
+const (
+	insertEntries  = `INSERT INTO entries (id, time, kind, reason, actor, handle, turned) VALUES `
+	insertWord     = `INSERT INTO words (origin, dimension, text) VALUES (?, ?, ?) RETURNING id`
+	insertCategory = `INSERT OR IGNORE INTO categories (category, id) VALUES (?, ?)`
+	insertDay      = `INSERT OR REPLACE INTO days (origin, day, first, last, received, completed, cancelled, failed,
+		now_pending, now_completed, now_cancelled, now_failed, took) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	selectDay = `SELECT first, last, received, completed, cancelled, failed, now_pending, now_completed, now_cancelled, now_failed, took
+		FROM days WHERE origin = ? AND day = ?`
+	insertRequest = `INSERT OR REPLACE INTO requests (id, origin, handle, subject, status, source, reason, actor, received, scheduled, due, finished, counts)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	// selectRequest has the columns that scanRequest reads.
+	selectRequest = `SELECT r.id, r.status, r.received, r.scheduled, r.due, r.finished, coalesce(r.counts, ''),
+		h.text, coalesce(s.text, ''), coalesce(c.text, ''), coalesce(w.text, ''), coalesce(a.text, '')
+		FROM requests r JOIN words h ON h.id = r.handle LEFT JOIN words s ON s.id = r.subject LEFT JOIN words c ON c.id = r.source
+		LEFT JOIN words w ON w.id = r.reason LEFT JOIN words a ON a.id = r.actor `
+
+	entryColumns = 7
+	entryRows    = 50 // in one statement
+)
+
+// day is a row of the table days.
+type day struct {
+	first, last int64
+	happened    [numFailed + 1]int64 // by status; Pending stands for received
+	now         [numFailed + 1]int64
+	took        int64
+}
+
+// batch is what a page of entries changes.
+type batch struct {
+	tx       *sql.Tx
+	origin   int64
+	words    map[word]int64
+	entries  []any
+	requests map[string]*projection.Request // by handle; nil where there is none
+	changed  []string
+	days     map[int64]*day
+
+	findWord, addWord *sql.Stmt
+}
+
+func newBatch(ctx context.Context, tx *sql.Tx, words map[word]int64, origin int64) (*batch, error) {
+	b := &batch{tx: tx, origin: origin, words: words, requests: map[string]*projection.Request{}, days: map[int64]*day{}}
+	var err error
+	if b.findWord, err = tx.PrepareContext(ctx, selectWord); err == nil {
+		b.addWord, err = tx.PrepareContext(ctx, insertWord)
+	}
+	return b, err
+}
+
+// word is the id of a text; an empty one has none.
+func (b *batch) word(ctx context.Context, dimension int64, text string) (n sql.NullInt64, err error) {
+	if text == "" {
+		return n, nil
+	}
+	w := word{b.origin, dimension, text}
+	if n.Int64, n.Valid = b.words[w]; n.Valid {
+		return n, nil
+	}
+	n.Valid = true
+	err = b.findWord.QueryRowContext(ctx, b.origin, dimension, text).Scan(&n.Int64)
+	if errors.Is(err, sql.ErrNoRows) {
+		err = b.addWord.QueryRowContext(ctx, b.origin, dimension, text).Scan(&n.Int64)
+	}
+	if err == nil {
+		b.words[w] = n.Int64
+	}
+	return n, err
+}
+
+// add takes in one entry.
+func (b *batch) add(ctx context.Context, r ledger.Record) error {
+	e := r.Entry
+	columns := []any{id(b.origin, r.Index), nanos(e.Time)}
+	for _, w := range []struct {
+		dimension int64
+		text      string
+	}{{dimKind, e.Kind}, {dimReason, e.Reason}, {dimActor, e.Actor}, {dimHandle, e.Handle}} {
+		n, err := b.word(ctx, w.dimension, w.text)
+		if err != nil {
+			return err
+		}
+		columns = append(columns, n)
+	}
+	d, err := b.day(ctx, dayOf(e.Time))
+	if err != nil {
+		return err
+	}
+	if d.last == 0 {
+		d.first = id(b.origin, r.Index)
+	}
+	d.first, d.last = min(d.first, id(b.origin, r.Index)), max(d.last, id(b.origin, r.Index))
+	turned, err := b.turn(ctx, d, r)
+	if err != nil {
+		return err
+	}
+	b.entries = append(b.entries, append(columns, turned)...)
+	if len(b.entries) == entryRows*entryColumns {
+		return b.flush(ctx)
+	}
+	return nil
+}
+
+// turn applies an entry to the request of its handle, and to what is counted.
+func (b *batch) turn(ctx context.Context, happened *day, r ledger.Record) (turned sql.NullInt64, err error) {
+	if r.Entry.Handle == "" {
+		return turned, nil
+	}
+	request, err := b.request(ctx, r.Entry.Handle)
+	if err != nil {
+		return turned, err
+	}
+	if request == nil {
+		begun, ok := projection.Begin(r)
+		if !ok {
+			return turned, nil
+		}
+		b.requests[r.Entry.Handle] = &begun
+		b.changed = append(b.changed, r.Entry.Handle)
+		happened.happened[numPending]++
+		happened.now[numPending]++
+		return turned, nil
+	}
+	before := *request
+	if request.Turn(r.Entry) {
+		turned = sql.NullInt64{Int64: statusNumbers[request.Status], Valid: true}
+		happened.happened[turned.Int64]++
+	}
+	b.changed = append(b.changed, r.Entry.Handle)
+	received, err := b.day(ctx, dayOf(request.ReceivedAt))
+	if err != nil {
+		return turned, err
+	}
+	received.now[statusNumbers[before.Status]]--
+	received.now[statusNumbers[request.Status]]++
+	received.took += took(*request) - took(before)
+	return turned, nil
+}
+
+// took is how many milliseconds a completed request took.
+func took(r projection.Request) int64 {
+	if r.Status != projection.Completed {
+		return 0
+	}
+	return r.FinishedAt.Sub(r.ReceivedAt).Milliseconds()
+}
+
+// request finds the request of a handle, nil if there is none.
+func (b *batch) request(ctx context.Context, handle string) (*projection.Request, error) {
+	if r, ok := b.requests[handle]; ok {
+		return r, nil
+	}
+	n, err := b.word(ctx, dimHandle, handle)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := b.tx.QueryContext(ctx, selectRequest+`WHERE r.handle = ?`, n)
+	if err != nil {
+		return nil, err
+	}
+	list, err := scanRequests(rows)
+	if err != nil {
+		return nil, err
+	}
+	b.requests[handle] = nil
+	if len(list) > 0 {
+		b.requests[handle] = &list[0]
+	}
+	return b.requests[handle], nil
+}
+
+// day finds a day, or begins it.
+func (b *batch) day(ctx context.Context, at int64) (*day, error) {
+	if d := b.days[at]; d != nil {
+		return d, nil
+	}
+	d := &day{}
+	err := b.tx.QueryRowContext(ctx, selectDay, b.origin, at).Scan(&d.first, &d.last, &d.happened[numPending], &d.happened[numCompleted], &d.happened[numCancelled],
+		&d.happened[numFailed], &d.now[numPending], &d.now[numCompleted], &d.now[numCancelled], &d.now[numFailed], &d.took)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return nil, err
+	}
+	b.days[at] = d
+	return d, nil
+}
+
+func (b *batch) flush(ctx context.Context) error {
+	n := len(b.entries) / entryColumns
+	if n == 0 {
+		return nil
+	}
+	rows := strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?, ?, ?), ", n), ", ")
+	_, err := b.tx.ExecContext(ctx, insertEntries+rows, b.entries...)
+	b.entries = b.entries[:0]
+	return err
+}
+
+// write writes what is not written yet.
+func (b *batch) write(ctx context.Context) error {
+	if err := b.flush(ctx); err != nil {
+		return err
+	}
+	written := map[string]bool{}
+	for _, handle := range b.changed {
+		if written[handle] {
+			continue
+		}
+		written[handle] = true
+		if err := b.put(ctx, b.requests[handle]); err != nil {
+			return err
+		}
+	}
+	for at, d := range b.days {
+		if _, err := b.tx.ExecContext(ctx, insertDay, b.origin, at, d.first, d.last, d.happened[numPending], d.happened[numCompleted], d.happened[numCancelled],
+			d.happened[numFailed], d.now[numPending], d.now[numCompleted], d.now[numCancelled], d.now[numFailed], d.took); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// put writes a request as it is now.
+func (b *batch) put(ctx context.Context, r *projection.Request) error {
+	var words [5]sql.NullInt64
+	for i, w := range []struct {
+		dimension int64
+		text      string
+	}{{dimHandle, r.Handle}, {dimSubject, r.Subject}, {dimSource, r.Source}, {dimReason, r.Reason}, {dimActor, r.Actor}} {
+		var err error
+		if words[i], err = b.word(ctx, w.dimension, w.text); err != nil {
+			return err
+		}
+	}
+	var counts sql.NullString
+	if len(r.Counts) > 0 {
+		text, err := json.Marshal(r.Counts)
+		if err != nil {
+			return err
+		}
+		counts = sql.NullString{String: string(text), Valid: true}
+	}
+	key := id(b.origin, r.Index)
+	if _, err := b.tx.ExecContext(ctx, insertRequest, key, b.origin, words[0], words[1], statusNumbers[r.Status], words[2], words[3], words[4],
+		nanos(r.ReceivedAt), nullTime(r.ScheduledAt), nullTime(r.DueAt), nullTime(r.FinishedAt), counts); err != nil {
+		return err
+	}
+	for _, c := range r.Counts {
+		category, err := b.word(ctx, dimCategory, c.Category)
+		if err != nil {
+			return err
+		}
+		if !category.Valid {
+			continue
+		}
+		if _, err := b.tx.ExecContext(ctx, insertCategory, category, key); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scanRequests reads what selectRequest selects, and closes it.
+func scanRequests(rows *sql.Rows) (list []projection.Request, err error) {
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var r projection.Request
+		var key, status, received int64
+		var scheduled, due, finished sql.NullInt64
+		var counts string
+		if err := rows.Scan(&key, &status, &received, &scheduled, &due, &finished, &counts, &r.Handle, &r.Subject, &r.Source, &r.Reason, &r.Actor); err != nil {
+			return nil, err
+		}
+		r.Index, r.Status = uint64(key&indexMask), statusNames[status]
+		r.ReceivedAt, r.ScheduledAt, r.DueAt, r.FinishedAt = time.Unix(0, received).UTC(), timeOf(scheduled), timeOf(due), timeOf(finished)
+		if counts != "" {
+			if err := json.Unmarshal([]byte(counts), &r.Counts); err != nil {
+				return nil, fmt.Errorf("%w: the counts of a request", errDamaged)
+			}
+		}
+		list = append(list, r)
+	}
+	return list, rows.Err()
+}
