@@ -104,6 +104,8 @@ func (t target) session(lease time.Duration, readOnly bool) map[string]string {
 		"tcp_keepalives_idle": seconds(lease / 2), "tcp_keepalives_interval": seconds(lease / 4), "tcp_keepalives_count": "2",
 		"tcp_user_timeout": strconv.FormatInt(lease.Milliseconds(), 10),
 		"jit":              "off",
+		// Plans are kept, and one that was made when a table was small would go through all of it when it is large.
+		"enable_seqscan": "off",
 	}
 }
 
