@@ -255,7 +255,7 @@ const childEnv = "LETHE_PROJECTIONTEST_PATH"
 // child takes in what the test's ledger has, until it is killed.
 func child() {
 	m := &memory{}
-	for i := range 100 {
+	for i := range 30 {
 		m.put(fatal{}, lives(i*100, 100)...)
 		x := New(m, Options{Path: os.Getenv(childEnv)})
 		if _, err := x.Statistics(ctx, "hr", projection.Period{}, start); err != nil {
@@ -280,7 +280,7 @@ func TestKilledItAnswersTheSame(t *testing.T) {
 	g := NewWithT(t)
 	path := filepath.Join(t.TempDir(), "index")
 	m := &memory{}
-	m.put(t, lives(0, 10_000)...)
+	m.put(t, lives(0, 3_000)...)
 	killed := 0
 	for round := range 12 {
 		cmd := exec.Command(os.Args[0])

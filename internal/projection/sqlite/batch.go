@@ -51,16 +51,34 @@ type batch struct {
 	changed  []string
 	days     map[int64]*day
 
-	findWord, addWord *sql.Stmt
+	statements *statements
 }
 
-func newBatch(ctx context.Context, tx *sql.Tx, words map[word]int64, origin int64) (*batch, error) {
-	b := &batch{tx: tx, origin: origin, words: words, requests: map[string]*projection.Request{}, days: map[int64]*day{}}
-	var err error
-	if b.findWord, err = tx.PrepareContext(ctx, selectWord); err == nil {
-		b.addWord, err = tx.PrepareContext(ctx, insertWord)
+// statements are prepared once for the open file.
+type statements struct{ findWord, addWord, addEntries, findRequest, putRequest, addCategory *sql.Stmt }
+
+func (db *database) prepare(ctx context.Context) (err error) {
+	for stmt, text := range map[**sql.Stmt]string{&db.statements.findWord: selectWord, &db.statements.addWord: insertWord,
+		&db.statements.addEntries: insertEntries + entryValues(entryRows), &db.statements.findRequest: selectRequest + `WHERE r.handle = ?`,
+		&db.statements.putRequest: insertRequest, &db.statements.addCategory: insertCategory} {
+		if *stmt, err = db.writer.PrepareContext(ctx, text); err != nil { //nolint:sqlclosecheck // lives as long as the pool, which closes it
+			return err
+		}
 	}
-	return b, err
+	return nil
+}
+
+func entryValues(rows int) string {
+	return strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?, ?, ?), ", rows), ", ")
+}
+
+func (db *database) newBatch(tx *sql.Tx, origin int64) *batch {
+	return &batch{tx: tx, origin: origin, words: db.words, requests: map[string]*projection.Request{}, days: map[int64]*day{}, statements: &db.statements}
+}
+
+func (b *batch) exec(ctx context.Context, stmt *sql.Stmt, args ...any) error {
+	_, err := b.tx.StmtContext(ctx, stmt).ExecContext(ctx, args...) //nolint:sqlclosecheck // the transaction closes it
+	return err
 }
 
 // word is the id of a text; an empty one has none.
@@ -73,9 +91,14 @@ func (b *batch) word(ctx context.Context, dimension int64, text string) (n sql.N
 		return n, nil
 	}
 	n.Valid = true
-	err = b.findWord.QueryRowContext(ctx, b.origin, dimension, text).Scan(&n.Int64)
-	if errors.Is(err, sql.ErrNoRows) {
-		err = b.addWord.QueryRowContext(ctx, b.origin, dimension, text).Scan(&n.Int64)
+	one := func(stmt *sql.Stmt) error {
+		return b.tx.StmtContext(ctx, stmt).QueryRowContext(ctx, b.origin, dimension, text).Scan(&n.Int64) //nolint:sqlclosecheck // the transaction closes it
+	}
+	if err = one(b.statements.findWord); errors.Is(err, sql.ErrNoRows) {
+		if dimension == dimHandle {
+			b.requests[text] = nil // who has no word has no request
+		}
+		err = one(b.statements.addWord)
 	}
 	if err == nil {
 		b.words[w] = n.Int64
@@ -169,7 +192,10 @@ func (b *batch) request(ctx context.Context, handle string) (*projection.Request
 	if err != nil {
 		return nil, err
 	}
-	rows, err := b.tx.QueryContext(ctx, selectRequest+`WHERE r.handle = ?`, n)
+	if r, ok := b.requests[handle]; ok {
+		return r, nil
+	}
+	rows, err := b.tx.StmtContext(ctx, b.statements.findRequest).QueryContext(ctx, n) //nolint:sqlclosecheck // the transaction closes it
 	if err != nil {
 		return nil, err
 	}
@@ -200,12 +226,14 @@ func (b *batch) day(ctx context.Context, at int64) (*day, error) {
 }
 
 func (b *batch) flush(ctx context.Context) error {
-	n := len(b.entries) / entryColumns
-	if n == 0 {
-		return nil
+	var err error
+	switch n := len(b.entries) / entryColumns; n {
+	case 0:
+	case entryRows:
+		err = b.exec(ctx, b.statements.addEntries, b.entries...)
+	default:
+		_, err = b.tx.ExecContext(ctx, insertEntries+entryValues(n), b.entries...)
 	}
-	rows := strings.TrimSuffix(strings.Repeat("(?, ?, ?, ?, ?, ?, ?), ", n), ", ")
-	_, err := b.tx.ExecContext(ctx, insertEntries+rows, b.entries...)
 	b.entries = b.entries[:0]
 	return err
 }
@@ -255,7 +283,7 @@ func (b *batch) put(ctx context.Context, r *projection.Request) error {
 		counts = sql.NullString{String: string(text), Valid: true}
 	}
 	key := id(b.origin, r.Index)
-	if _, err := b.tx.ExecContext(ctx, insertRequest, key, b.origin, words[0], words[1], statusNumbers[r.Status], words[2], words[3], words[4],
+	if err := b.exec(ctx, b.statements.putRequest, key, b.origin, words[0], words[1], statusNumbers[r.Status], words[2], words[3], words[4],
 		nanos(r.ReceivedAt), nullTime(r.ScheduledAt), nullTime(r.DueAt), nullTime(r.FinishedAt), counts); err != nil {
 		return err
 	}
@@ -267,7 +295,7 @@ func (b *batch) put(ctx context.Context, r *projection.Request) error {
 		if !category.Valid {
 			continue
 		}
-		if _, err := b.tx.ExecContext(ctx, insertCategory, category, key); err != nil {
+		if err := b.exec(ctx, b.statements.addCategory, category, key); err != nil {
 			return err
 		}
 	}

@@ -103,10 +103,7 @@ func (db *database) take(ctx context.Context, origin string, at position, record
 				return err
 			}
 		}
-		b, err := newBatch(ctx, tx, db.words, next.number)
-		if err != nil {
-			return err
-		}
+		b := db.newBatch(tx, next.number)
 		for _, r := range records {
 			if err := b.add(ctx, r); err != nil {
 				return err
@@ -115,7 +112,7 @@ func (db *database) take(ctx context.Context, origin string, at position, record
 		if err := b.write(ctx); err != nil {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, `UPDATE origins SET size = ?, leaf = ? WHERE number = ?`, next.size, next.leaf, next.number)
+		_, err := tx.ExecContext(ctx, `UPDATE origins SET size = ?, leaf = ? WHERE number = ?`, next.size, next.leaf, next.number)
 		return err
 	})
 	if err != nil {

@@ -201,7 +201,8 @@ type database struct {
 	lock           *os.File
 	writer, reader *sql.DB
 	// words are ids that are in the file.
-	words map[word]int64
+	words      map[word]int64
+	statements statements
 	// positions are what is taken in, by origin.
 	positions map[string]position
 }
@@ -283,14 +284,15 @@ func (db *database) connect(ctx context.Context, path string) (err error) {
 	}
 	switch {
 	case tables == 0:
-		_, err = db.writer.ExecContext(ctx, fmt.Sprintf("BEGIN; PRAGMA application_id = %d; PRAGMA user_version = %d; %s; COMMIT", applicationID, version, schema))
-		return err
+		if _, err := db.writer.ExecContext(ctx, fmt.Sprintf("BEGIN; PRAGMA application_id = %d; PRAGMA user_version = %d; %s; COMMIT", applicationID, version, schema)); err != nil {
+			return err
+		}
 	case app != applicationID:
 		return sqlitedb.ErrWrongFile
 	case have != version:
 		return fmt.Errorf("%w: it is of version %d", errDamaged, have)
 	}
-	return nil
+	return db.prepare(ctx)
 }
 
 func (db *database) closePools() error {
