@@ -28,6 +28,7 @@ type ledgerSource interface {
 	Origins(ctx context.Context) ([]string, error)
 	Checkpoint(ctx context.Context, namespace string) ([]byte, error)
 	Leaves(ctx context.Context, namespace string, size uint64) iter.Seq2[[]byte, error]
+	Entries(ctx context.Context, namespace string, from uint64, limit int) ([]ledger.Record, error)
 	ConsistencyProof(ctx context.Context, namespace string, older, newer uint64) ([][]byte, error)
 	Close() error
 }
@@ -46,8 +47,9 @@ func (f *ledgerFlags) source(ctx context.Context) (source ledgerSource, name str
 }
 
 func newLedgerCommand() *cobra.Command {
-	cmd := &cobra.Command{Use: "ledger", Short: "Export the ledger for those who verify it", Args: cobra.NoArgs}
-	cmd.AddCommand(newLedgerExportCommand(), newLedgerCheckpointCommand(), newLedgerConsistencyCommand(), newLedgerKeyCommand())
+	cmd := &cobra.Command{Use: "ledger", Short: "Export the ledger for those who verify it, and ask what is in it", Args: cobra.NoArgs}
+	cmd.AddCommand(newLedgerExportCommand(), newLedgerCheckpointCommand(), newLedgerConsistencyCommand(), newLedgerKeyCommand(),
+		newLedgerQueryCommand(), newLedgerStatsCommand())
 	return cmd
 }
 

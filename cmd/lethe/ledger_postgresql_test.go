@@ -66,6 +66,10 @@ func TestLedgerInPostgreSQLIsExported(t *testing.T) {
 	p.run(t, 0, newVerifyCommand(), "ledger", p.path("hr.jsonl"), "--earlier", p.path("kept"), "--earlier", p.path("proof"), "--key", p.path("key"))
 	p.run(t, 0, newVerifyCommand(), "consistency", p.path("kept"), p.path("proof"), "--key", p.path("key"))
 
+	if out := p.run(t, 0, newLedgerCommand(), append([]string{"query", "-o", "json", "--kind", "erasure.received"}, where...)...); strings.Count(out, "\n") != 2005 {
+		t.Errorf("%d entries were found", strings.Count(out, "\n"))
+	}
+
 	for name, args := range map[string][]string{
 		"unknown namespace": {"checkpoint", "--ledger-url-file", p.path("auditor"), "-n", "it"},
 		"no file":           {"checkpoint", "--ledger-url-file", p.path("nowhere"), "-n", "hr"},

@@ -53,6 +53,7 @@ func newManagerCommand() *cobra.Command {
 	flags.StringVar(&f.kubeconfig, "kubeconfig", "", "kubeconfig file; default: the cluster that this process runs in, or KUBECONFIG")
 	flags.StringVar(&f.LedgerPath, "ledger-path", defaultLedgerPath, "file of the ledger and the state store")
 	flags.StringVar(&f.LedgerURLFile, "ledger-url-file", "", "file, such as a mounted Secret, with a postgres:// URL: ledger and state store are in that database, and another replica can take over")
+	flags.StringVar(&f.LedgerIndexPath, "ledger-index-path", "", "file of the index that answers questions about the ledger, which is built anew when it is lost; default: beside --ledger-path, or in the folder for temporary files with --ledger-url-file")
 	flags.DurationVar(&f.LedgerLease, "ledger-lease", 10*time.Second, "with --ledger-url-file: how long this process goes on without word from the database; another one waits a little longer before it takes over")
 	flags.StringVar(&f.Namespace, "operator-namespace", defaultNamespace(), "namespace of the operator's own Secrets and its Lease")
 	flags.StringArrayVar(&f.localRoots, "local-root", nil, "NAMESPACE=PATH: folder in which DataStores of kind sqlite and filesystem of that namespace may be; may be repeated, none by default")

@@ -69,6 +69,20 @@ const (
 
 var actorAttributes = []string{AttributeGroups, AttributeImpersonator}
 
+// Kinds are all of them.
+func Kinds() []string {
+	return []string{
+		KindErasureReceived, KindErasureRefused, KindErasureWaiting, KindErasureApproved, KindErasureConfirmed,
+		KindErasureDeactivated, KindErasureReactivated, KindErasureCancelled, KindErasureDuplicate, KindErasureProcessing,
+		KindErasureNotice, KindErasureExpedited, KindErasurePlanned, KindErasureAmended, KindErasureIntent,
+		KindErasureOutcome, KindErasureVerified, KindErasureRetained, KindErasureReleased, KindErasureCompleted,
+		KindErasureFailed, KindErasureRetried, KindErasureAbandoned, KindErasureExtended, KindErasurePurged,
+		KindRunStarted, KindRunCompleted, KindRunFailed, KindRunCancelled, KindHoldPlaced,
+		KindHoldChanged, KindHoldLifted, KindCertificateIssued, KindKeyDestroyed, KindGovernanceChanged,
+		KindGovernanceAttempted, KindAccessDecided, KindAccessObserved,
+	}
+}
+
 // Attributes of what a request is, in the entries of its life.
 const (
 	AttributeDueAt       = "dueAt"       // until when the law wants it done

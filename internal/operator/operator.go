@@ -25,6 +25,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/journal"
 	"github.com/lethe-dev/lethe/internal/keys"
 	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/projection"
 	"github.com/lethe-dev/lethe/internal/stamp"
 	"github.com/lethe-dev/lethe/internal/state"
 	"github.com/lethe-dev/lethe/internal/stores"
@@ -58,6 +59,9 @@ type Options struct {
 
 	// LedgerPath is the file of an embedded vault. With LedgerURLFile, a file that holds a postgres:// URL, the vault is there.
 	LedgerPath, LedgerURLFile string
+	// LedgerIndexPath is the file of the index that answers questions about the ledger. Default: beside LedgerPath, or a
+	// temporary one.
+	LedgerIndexPath string
 	// LedgerLease is how long this process may go on without word from the server of the vault.
 	LedgerLease time.Duration
 
@@ -84,7 +88,7 @@ type Options struct {
 
 // VaultOptions say where the vault is.
 type VaultOptions struct {
-	LedgerPath, LedgerURLFile, LogName string
+	LedgerPath, LedgerURLFile, LedgerIndexPath, LogName string
 	LedgerLease                        time.Duration
 	Signer                             *ledger.Signer
 }
@@ -93,7 +97,9 @@ type VaultOptions struct {
 type Vault struct {
 	State  state.Store
 	Ledger ledger.Log
-	// Close releases both.
+	// Index answers questions about the ledger. What is wrong with it concerns those who ask.
+	Index projection.Reader
+	// Close releases all of them.
 	Close func() error
 	// Lost, if set, is closed when this process may no longer write; Err tells why.
 	Lost <-chan struct{}

@@ -106,7 +106,7 @@ func vaultOptions(ctx context.Context, c client.Client, keyStore keys.Store, o O
 	if err != nil {
 		return VaultOptions{}, err
 	}
-	return VaultOptions{LedgerPath: o.LedgerPath, LedgerURLFile: o.LedgerURLFile, LedgerLease: o.LedgerLease, LogName: logName, Signer: signer}, nil
+	return VaultOptions{LedgerPath: o.LedgerPath, LedgerURLFile: o.LedgerURLFile, LedgerIndexPath: o.LedgerIndexPath, LedgerLease: o.LedgerLease, LogName: logName, Signer: signer}, nil
 }
 
 // waiting is what a process says while it does not have the vault: alive, not ready, and why.

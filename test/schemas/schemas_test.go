@@ -86,6 +86,9 @@ func TestLedgerSchemaIsTheEncoders(t *testing.T) {
 	if want := kinds(t); !slices.Equal(published, want) {
 		t.Errorf("kinds in the schema: %v, in the code: %v", published, want)
 	}
+	if listed := slices.Sorted(slices.Values(ledger.Kinds())); !slices.Equal(listed, published) {
+		t.Errorf("kinds in the schema: %v, listed: %v", published, listed)
+	}
 	sameFields(t, reflect.TypeFor[ledger.Entry](), at(schema, "properties"), "v")
 	sameFields(t, reflect.TypeFor[ledger.Count](), at(schema, "properties", "counts", "items", "properties"))
 }
@@ -135,6 +138,23 @@ func sameFields(t *testing.T, of reflect.Type, properties any, more ...string) {
 	slices.Sort(found)
 	if !slices.Equal(found, want) {
 		t.Errorf("%s: the schema has %v, the code %v", of.Name(), found, want)
+	}
+}
+
+func TestSchemaOfReceivedRequests(t *testing.T) {
+	validate := load(t, LedgerEntry)
+	leaf, err := ledger.EncodeLeaf(ledger.Entry{Key: "h/received", Time: time.Unix(0, 0), Kind: ledger.KindErasureReceived, Handle: "h", Reason: "Subject", Attributes: map[string]string{
+		ledger.AttributeSubject: "p1.abcdefgh.abcdefghijklmnopqrstuvwxyz234567", ledger.AttributeDueAt: "2026-04-01T12:00:00Z", ledger.AttributeTiming: "Immediate", ledger.AttributeUID: "u"}})
+	if err == nil {
+		err = validate(leaf)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for from, into := range map[string]string{`"p1.abcdefgh.`: `"Ada.Lovelace.`, `2026-04-01T`: `2026-14-01T`} {
+		if validate([]byte(strings.Replace(string(leaf), from, into, 1))) == nil {
+			t.Errorf("%s was accepted", into)
+		}
 	}
 }
 

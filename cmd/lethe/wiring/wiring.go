@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"k8s.io/apimachinery/pkg/runtime"
@@ -14,8 +15,11 @@ import (
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/ledger/treelog"
 	"github.com/lethe-dev/lethe/internal/operator"
+	"github.com/lethe-dev/lethe/internal/projection"
+	projectionsqlite "github.com/lethe-dev/lethe/internal/projection/sqlite"
 	vaultpostgresql "github.com/lethe-dev/lethe/internal/vault/postgresql"
 	vaultsqlite "github.com/lethe-dev/lethe/internal/vault/sqlite"
 )
@@ -36,13 +40,29 @@ func OpenVault(ctx context.Context, opts operator.VaultOptions) (*operator.Vault
 		if err != nil {
 			return nil, waitable(err, vaultpostgresql.ErrLocked, vaultpostgresql.ErrUnavailable)
 		}
-		return &operator.Vault{State: vault.State, Ledger: vault.Ledger, Close: vault.Close, Lost: vault.Lost(), Err: vault.Err}, nil
+		index, closeAll := openIndex(vault.Ledger, opts, vault.Close)
+		return &operator.Vault{State: vault.State, Ledger: vault.Ledger, Index: index, Close: closeAll, Lost: vault.Lost(), Err: vault.Err}, nil
 	}
 	vault, err := vaultsqlite.Open(ctx, opts.LedgerPath, options)
 	if err != nil {
 		return nil, waitable(err, vaultsqlite.ErrLocked, nil)
 	}
-	return &operator.Vault{State: vault.State, Ledger: vault.Ledger, Close: vault.Close}, nil
+	index, closeAll := openIndex(vault.Ledger, opts, vault.Close)
+	return &operator.Vault{State: vault.State, Ledger: vault.Ledger, Index: index, Close: closeAll}, nil
+}
+
+// openIndex puts the index beside an embedded ledger, or into the folder for temporary files, unless it has a place of its own.
+func openIndex(log ledger.Log, opts operator.VaultOptions, closeVault func() error) (projection.Reader, func() error) {
+	o := projectionsqlite.Options{Path: opts.LedgerIndexPath}
+	switch {
+	case o.Path != "":
+	case opts.LedgerURLFile != "":
+		o = projectionsqlite.Options{Path: filepath.Join(os.TempDir(), fmt.Sprintf("lethe-ledger-%d.index", os.Getpid())), Temporary: true}
+	default:
+		o.Path = opts.LedgerPath + ".index"
+	}
+	index := projectionsqlite.New(log, o)
+	return index, func() error { return errors.Join(index.Close(), closeVault()) }
 }
 
 // waitable gives what may pass by itself the names that the operator waits for.

@@ -99,6 +99,23 @@ func (r *Reader) page(ctx context.Context, o int64, from, limit uint64) ([]treel
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[treelog.Stored])
 }
 
+// Entries returns up to limit entries from the index on, none at the end.
+func (r *Reader) Entries(ctx context.Context, name string, from uint64, limit int) ([]ledger.Record, error) {
+	o, err := r.number(ctx, name)
+	if err != nil || from > treelog.IndexMask {
+		return nil, ledger.IgnoreNotFound(err)
+	}
+	page, err := r.page(ctx, o, from, uint64(limit))
+	if err != nil {
+		return nil, err
+	}
+	leaves := make([][]byte, len(page))
+	for i := range page {
+		leaves[i] = page[i].Leaf
+	}
+	return ledger.DecodeLeaves(from, leaves)
+}
+
 // ConsistencyProof proves that the tree of size newer continues the one of size older.
 func (r *Reader) ConsistencyProof(ctx context.Context, name string, older, newer uint64) ([][]byte, error) {
 	o, err := r.number(ctx, name)

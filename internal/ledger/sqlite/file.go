@@ -124,6 +124,19 @@ func (f *File) page(ctx context.Context, o int64, from, limit uint64) (leaves []
 	return leaves, rows.Err()
 }
 
+// Entries returns up to limit entries from the index on, none at the end.
+func (f *File) Entries(ctx context.Context, name string, from uint64, limit int) ([]ledger.Record, error) {
+	o, err := f.number(ctx, name)
+	if err != nil || from > treelog.IndexMask {
+		return nil, ledger.IgnoreNotFound(err)
+	}
+	leaves, err := f.page(ctx, o, from, uint64(limit))
+	if err != nil {
+		return nil, err
+	}
+	return ledger.DecodeLeaves(from, leaves)
+}
+
 // ConsistencyProof proves that the tree of size newer continues the one of size older.
 func (f *File) ConsistencyProof(ctx context.Context, name string, older, newer uint64) ([][]byte, error) {
 	o, err := f.number(ctx, name)

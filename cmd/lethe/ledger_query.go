@@ -1,0 +1,340 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/projection"
+	projectionsqlite "github.com/lethe-dev/lethe/internal/projection/sqlite"
+)
+
+// queryFlags say what is asked of a ledger.
+type queryFlags struct {
+	ledgerFlags
+	index, format, from, to string
+
+	of                                        string
+	kinds, reasons, actors, handles, subjects []string
+	statuses, sources, categories             []string
+	after                                     int64
+	limit                                     int
+}
+
+// What a query lists.
+const (
+	ofEntries  = "entries"
+	ofRequests = "requests"
+)
+
+func (f *queryFlags) registerQuestion(cmd *cobra.Command) *cobra.Command {
+	flags := cmd.Flags()
+	flags.StringVar(&f.from, "from", "", "beginning of the period: a day such as 2026-03-01, in UTC, or a time such as 2026-03-01T12:00:00Z")
+	flags.StringVar(&f.to, "to", "", "end of the period, which is not part of it")
+	flags.StringVarP(&f.format, "format", "o", "table", "table, or json")
+	flags.StringVar(&f.index, "index", "", "file in which the index is kept for the next time; without it a temporary one is made of all entries")
+	return f.register(cmd)
+}
+
+func newLedgerQueryCommand() *cobra.Command {
+	f := &queryFlags{}
+	cmd := &cobra.Command{
+		Use:   "query --namespace NAMESPACE [filters]",
+		Short: "List the entries or requests of a ledger that match",
+		Long: `List the entries of a namespace's ledger that match all filters, or its requests with --of requests. A filter that is given
+several times is met by any of its words. With -o json there is one object on each line. What is listed is what the ledger has:
+lethe verify ledger tells whether it holds.`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.ask(cmd, func(ctx context.Context, index projection.Reader, p projection.Period) error {
+				if f.of == ofRequests {
+					return f.listRequests(ctx, index, p, cmd.OutOrStdout())
+				}
+				return f.listEntries(ctx, index, p, cmd.OutOrStdout())
+			})
+		},
+	}
+	flags := cmd.Flags()
+	flags.StringVar(&f.of, "of", ofEntries, "what is listed: entries or requests")
+	flags.StringArrayVar(&f.kinds, "kind", nil, "kind of the entry, such as hold.placed, or hold. for all of holds (entries)")
+	flags.StringArrayVar(&f.reasons, "reason", nil, "reason")
+	flags.StringArrayVar(&f.actors, "actor", nil, "who did it; of requests who asked; as the ledger has it")
+	flags.StringArrayVar(&f.handles, "handle", nil, "handle of the request")
+	flags.StringArrayVar(&f.subjects, "subject", nil, "pseudonym of the request's subject")
+	flags.StringArrayVar(&f.statuses, "status", nil, strings.Join(projection.Statuses(), ", ")+" (requests)")
+	flags.StringArrayVar(&f.sources, "source", nil, "who it came from, such as Subject or Retention (requests)")
+	flags.StringArrayVar(&f.categories, "category", nil, "category of which something was deleted, anonymised or kept (requests)")
+	flags.Int64Var(&f.after, "after", -1, "begin after the entry, or the request, with this index")
+	flags.IntVar(&f.limit, "limit", 0, "list this many at most; 0 is all")
+	return f.registerQuestion(cmd)
+}
+
+func newLedgerStatsCommand() *cobra.Command {
+	f := &queryFlags{of: ofRequests}
+	return f.registerQuestion(&cobra.Command{
+		Use:   "stats --namespace NAMESPACE",
+		Short: "Count the requests of a ledger by what became of them, and by day",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.ask(cmd, func(ctx context.Context, index projection.Reader, p projection.Period) error {
+				s, err := index.Statistics(ctx, f.namespace, p, time.Now())
+				if err != nil {
+					return err
+				}
+				return f.writeStatistics(cmd.OutOrStdout(), s)
+			})
+		},
+	})
+}
+
+// ask opens the ledger and its index. All that can go wrong ends with status 2.
+func (f *queryFlags) ask(cmd *cobra.Command, use func(ctx context.Context, index projection.Reader, p projection.Period) error) error {
+	p, err := f.check()
+	if err != nil {
+		return &exitError{code: 2, err: err}
+	}
+	return f.open(cmd.Context(), func(source ledgerSource, _ ledger.SignedCheckpoint) (err error) {
+		path := f.index
+		if path == "" {
+			folder, err := os.MkdirTemp("", "lethe-index-")
+			if err != nil {
+				return fmt.Errorf("a temporary folder for the index: %w", cause(err))
+			}
+			defer func() { _ = os.RemoveAll(folder) }()
+			path = filepath.Join(folder, "index")
+		}
+		index := projectionsqlite.New(source, projectionsqlite.Options{Path: path})
+		defer func() { err = errors.Join(err, index.Close()) }()
+		return use(cmd.Context(), index, p)
+	})
+}
+
+// check refuses what cannot be asked.
+func (f *queryFlags) check() (p projection.Period, err error) {
+	if f.format != "table" && f.format != "json" {
+		return p, fmt.Errorf("--format %s: it is table or json", f.format)
+	}
+	if f.of != ofEntries && f.of != ofRequests {
+		return p, fmt.Errorf("--of %s: it is %s or %s", f.of, ofEntries, ofRequests)
+	}
+	if p.From, err = moment("from", f.from); err != nil {
+		return p, err
+	}
+	if p.To, err = moment("to", f.to); err != nil {
+		return p, err
+	}
+	if !p.From.IsZero() && !p.To.IsZero() && !p.From.Before(p.To) {
+		return p, fmt.Errorf("--from %s is not before --to %s: the period is empty or reversed", f.from, f.to)
+	}
+	for _, k := range f.kinds {
+		if !slices.ContainsFunc(ledger.Kinds(), func(kind string) bool { return projection.KindMatches(k, kind) }) {
+			return p, fmt.Errorf("--kind %s: there is no such kind; there are: %s", k, strings.Join(ledger.Kinds(), ", "))
+		}
+	}
+	for _, s := range f.statuses {
+		if !slices.Contains(projection.Statuses(), s) {
+			return p, fmt.Errorf("--status %s: it is one of %s", s, strings.Join(projection.Statuses(), ", "))
+		}
+	}
+	if f.of == ofRequests && len(f.kinds) > 0 {
+		return p, fmt.Errorf("--kind is for --of %s", ofEntries)
+	}
+	if f.of == ofEntries && len(f.statuses)+len(f.sources)+len(f.categories) > 0 {
+		return p, fmt.Errorf("--status, --source and --category are for --of %s", ofRequests)
+	}
+	if f.limit < 0 {
+		return p, errors.New("--limit is not negative")
+	}
+	return p, nil
+}
+
+func moment(flag, text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("--%s %s: it is neither a day such as 2026-03-01 nor a time such as 2026-03-01T12:00:00Z", flag, text)
+}
+
+// pages lists page after page until the end or the limit. next returns how many it has listed and the last one's index.
+func (f *queryFlags) pages(next func(from uint64, limit int) (n int, last uint64, err error)) error {
+	from, left := uint64(max(f.after+1, 0)), f.limit
+	for {
+		limit := ledger.MaxPage
+		if f.limit > 0 {
+			limit = min(limit, left)
+		}
+		n, last, err := next(from, limit)
+		left -= n
+		if err != nil || n < limit || f.limit > 0 && left == 0 {
+			return err
+		}
+		from = last + 1
+	}
+}
+
+func (f *queryFlags) listEntries(ctx context.Context, index projection.Reader, p projection.Period, out io.Writer) error {
+	filter := projection.EntryFilter{Period: p, Kinds: f.kinds, Reasons: f.reasons, Actors: f.actors, Handles: f.handles, Subjects: f.subjects}
+	rows := newRows(out, f.format, "INDEX", "TIME", "KIND", "HANDLE", "REASON", "ACTOR")
+	return f.pages(func(from uint64, limit int) (int, uint64, error) {
+		page, err := index.Entries(ctx, f.namespace, filter, from, limit)
+		if err != nil || len(page) == 0 {
+			return 0, 0, errors.Join(err, rows.flush())
+		}
+		for _, r := range page {
+			e := r.Entry
+			rows.add(struct {
+				Index uint64          `json:"index"`
+				Entry json.RawMessage `json:"entry"`
+			}{r.Index, r.Leaf}, strconv.FormatUint(r.Index, 10), clockTime(e.Time), e.Kind, e.Handle, e.Reason, e.Actor)
+		}
+		return len(page), page[len(page)-1].Index, rows.flush()
+	})
+}
+
+// requestLine is a request in JSON.
+type requestLine struct {
+	Index       uint64         `json:"index"`
+	Handle      string         `json:"handle"`
+	Subject     string         `json:"subject,omitempty"`
+	Status      string         `json:"status"`
+	Source      string         `json:"source,omitempty"`
+	Reason      string         `json:"reason,omitempty"`
+	Actor       string         `json:"actor,omitempty"`
+	ReceivedAt  time.Time      `json:"receivedAt"`
+	ScheduledAt time.Time      `json:"scheduledAt,omitzero"`
+	DueAt       time.Time      `json:"dueAt,omitzero"`
+	FinishedAt  time.Time      `json:"finishedAt,omitzero"`
+	Counts      []ledger.Count `json:"counts,omitempty"`
+}
+
+func (f *queryFlags) listRequests(ctx context.Context, index projection.Reader, p projection.Period, out io.Writer) error {
+	filter := projection.RequestFilter{Period: p, Statuses: f.statuses, Sources: f.sources, Reasons: f.reasons, Actors: f.actors, Categories: f.categories,
+		Subjects: f.subjects, Handles: f.handles}
+	rows := newRows(out, f.format, "INDEX", "HANDLE", "STATUS", "REASON", "SOURCE", "RECEIVED", "SCHEDULED", "DUE", "FINISHED", "ACTOR")
+	return f.pages(func(from uint64, limit int) (int, uint64, error) {
+		page, err := index.Requests(ctx, f.namespace, filter, from, limit)
+		if err != nil || len(page) == 0 {
+			return 0, 0, errors.Join(err, rows.flush())
+		}
+		for _, r := range page {
+			rows.add(requestLine(r), strconv.FormatUint(r.Index, 10), r.Handle, r.Status, r.Reason, r.Source,
+				clockTime(r.ReceivedAt), clockTime(r.ScheduledAt), clockTime(r.DueAt), clockTime(r.FinishedAt), r.Actor)
+		}
+		return len(page), page[len(page)-1].Index, rows.flush()
+	})
+}
+
+func (f *queryFlags) writeStatistics(out io.Writer, s projection.Statistics) error {
+	type day struct {
+		Date      string `json:"date"`
+		Received  int64  `json:"received"`
+		Completed int64  `json:"completed"`
+		Cancelled int64  `json:"cancelled"`
+		Failed    int64  `json:"failed"`
+	}
+	days := make([]day, 0, len(s.Days))
+	for _, d := range s.Days {
+		days = append(days, day{d.Date.Format(time.DateOnly), d.Received, d.Completed, d.Cancelled, d.Failed})
+	}
+	if f.format == "json" {
+		return json.NewEncoder(out).Encode(struct {
+			Total                   int64 `json:"total"`
+			Pending                 int64 `json:"pending"`
+			Completed               int64 `json:"completed"`
+			Cancelled               int64 `json:"cancelled"`
+			Failed                  int64 `json:"failed"`
+			Overdue                 int64 `json:"overdue"`
+			MeanSecondsToCompletion int64 `json:"meanSecondsToCompletion"`
+			Days                    []day `json:"days"`
+		}{s.Total, s.Pending, s.Completed, s.Cancelled, s.Failed, s.Overdue, int64(s.MeanTimeToCompletion / time.Second), days})
+	}
+	text := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, line := range []struct {
+		name  string
+		value any
+	}{{"Total", s.Total}, {"Pending", s.Pending}, {"Completed", s.Completed}, {"Cancelled", s.Cancelled}, {"Failed", s.Failed}, {"Overdue", s.Overdue},
+		{"Mean time to completion", s.MeanTimeToCompletion.Round(time.Second)}} {
+		_, _ = fmt.Fprintf(text, "%s\t%v\n", line.name, line.value)
+	}
+	if len(days) > 0 {
+		_, _ = fmt.Fprint(text, "\nDATE\tRECEIVED\tCOMPLETED\tCANCELLED\tFAILED\n")
+	}
+	for _, d := range days {
+		_, _ = fmt.Fprintf(text, "%s\t%d\t%d\t%d\t%d\n", d.Date, d.Received, d.Completed, d.Cancelled, d.Failed)
+	}
+	return text.Flush()
+}
+
+// rows writes a table, a page at a time, or a JSON object on each line.
+type rows struct {
+	json  *json.Encoder
+	table *tabwriter.Writer
+	err   error
+}
+
+func newRows(out io.Writer, format string, head ...string) *rows {
+	if format == "json" {
+		encoder := json.NewEncoder(out)
+		encoder.SetEscapeHTML(false)
+		return &rows{json: encoder}
+	}
+	r := &rows{table: tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
+	r.add(nil, head...)
+	return r
+}
+
+func (r *rows) add(object any, cells ...string) {
+	if r.err != nil {
+		return
+	}
+	if r.json != nil {
+		r.err = r.json.Encode(object)
+		return
+	}
+	for i := range cells {
+		cells[i] = printable(cells[i])
+	}
+	_, r.err = fmt.Fprintln(r.table, strings.Join(cells, "\t"))
+}
+
+func (r *rows) flush() error {
+	if r.err == nil && r.table != nil {
+		r.err = r.table.Flush()
+	}
+	return r.err
+}
+
+// printable keeps a text of the ledger from telling a terminal what to do.
+func printable(text string) string {
+	if text == "" {
+		return "-"
+	}
+	if strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {
+		return strconv.Quote(text)
+	}
+	return text
+}
+
+func clockTime(t time.Time) string {
+	if t.IsZero() {
+		return ""
+	}
+	return t.UTC().Format(time.RFC3339)
+}
