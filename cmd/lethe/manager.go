@@ -38,6 +38,9 @@ type managerFlags struct {
 // defaultLedgerPath is where the ledger is in the container.
 const defaultLedgerPath = "/var/lib/lethe/ledger.db"
 
+// maxGeneration keeps a typing error from making thousands of keys.
+const maxGeneration = 1000
+
 // minLease is the shortest lease of the vault.
 const minLease = 2 * time.Second
 
@@ -54,6 +57,7 @@ func newManagerCommand() *cobra.Command {
 	flags.StringVar(&f.LedgerPath, "ledger-path", defaultLedgerPath, "file of the ledger and the state store")
 	flags.StringVar(&f.LedgerURLFile, "ledger-url-file", "", "file, such as a mounted Secret, with a postgres:// URL: ledger and state store are in that database, and another replica can take over")
 	flags.StringVar(&f.LedgerIndexPath, "ledger-index-path", "", "file of the index that answers questions about the ledger, which is built anew when it is lost; default: beside --ledger-path, or in the folder for temporary files with --ledger-url-file")
+	flags.IntVar(&f.LedgerKeyGeneration, "ledger-key-generation", 1, "generation of the key that signs the ledger's checkpoints; raise it by one to rotate the key, never lower it")
 	flags.DurationVar(&f.LedgerLease, "ledger-lease", 10*time.Second, "with --ledger-url-file: how long this process goes on without word from the database; another one waits a little longer before it takes over")
 	flags.StringVar(&f.Namespace, "operator-namespace", defaultNamespace(), "namespace of the operator's own Secrets and its Lease")
 	flags.StringArrayVar(&f.localRoots, "local-root", nil, "NAMESPACE=PATH: folder in which DataStores of kind sqlite and filesystem of that namespace may be; may be repeated, none by default")
@@ -95,6 +99,9 @@ func (f *managerFlags) run(ctx context.Context) error {
 	}
 	if err := f.openPlaces(); err != nil {
 		return err
+	}
+	if f.LedgerKeyGeneration < 1 || f.LedgerKeyGeneration > maxGeneration {
+		return fmt.Errorf("--ledger-key-generation must be 1 to %d", maxGeneration)
 	}
 	if f.LedgerLease < minLease {
 		return fmt.Errorf("--ledger-lease must be at least %s: a busy machine pauses a process for longer", minLease)

@@ -23,7 +23,7 @@ cannot be read.`
 
 // verifyFlags are what all verifications need.
 type verifyFlags struct {
-	keys               string
+	keys, chain        string
 	earlier            []string
 	ledger, checkpoint string
 	output             string
@@ -31,6 +31,7 @@ type verifyFlags struct {
 
 func (f *verifyFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.keys, "key", "", "file with the ledger's public key, as the ConfigMap lethe-ledger-key shows it; several keys on a line each")
+	flags.StringVar(&f.chain, "key-chain", "", "file with the statements of the ledger's keys on which follows which, as the ConfigMap shows them; with it any key of the chain is enough, a former or a later one")
 	flags.StringVarP(&f.output, "output", "o", "text", "text or json")
 }
 
@@ -185,6 +186,12 @@ func (in *verifyInput) log(path string) *verify.Log {
 	}
 	in.open = append(in.open, file)
 	log.Records = file
+	if log.Rotations, err = ledger.RotationsIn(file); err == nil {
+		_, err = file.Seek(0, io.SeekStart)
+	}
+	if err != nil {
+		in.fail(fmt.Errorf("%s cannot be read twice: %w", path, cause(err)))
+	}
 	return log
 }
 
@@ -238,6 +245,13 @@ func (f *verifyFlags) check(in *verifyInput, check func(in *verifyInput) (*verif
 	var err error
 	if in.keys, err = ledger.ParseVerifierKeys(string(text)); err != nil {
 		return nil, fmt.Errorf("%s: %w", f.keys, err)
+	}
+	if f.chain != "" {
+		rotations, err := ledger.ParseRotations(in.read(f.chain))
+		if err = errors.Join(in.err, err); err != nil {
+			return nil, fmt.Errorf("--key-chain %s: %w", f.chain, err)
+		}
+		in.keys = in.keys.Extend(rotations...)
 	}
 	for _, path := range f.earlier {
 		in.earlier = append(in.earlier, in.read(path))

@@ -51,6 +51,8 @@ type Anchors struct {
 	Namespace string
 	Ledger    ledger.Log
 	Signer    *ledger.Signer
+	// Rotations lead from the keys before to the signer's.
+	Rotations []ledger.Rotation
 	Clock     clock.WithTicker
 	Log       logr.Logger
 	Interval  time.Duration
@@ -127,16 +129,12 @@ func (a *Anchors) problem(namespace string, err error) {
 }
 
 func (a *Anchors) open(namespace, text string) (ledger.SignedCheckpoint, error) {
-	line := ledger.OriginLine(a.Signer.Name(), namespace)
-	named, err := a.Signer.Named(line)
-	if err != nil {
-		return ledger.SignedCheckpoint{}, err
+	keys := ledger.VerifierKeys{a.Signer.VerifierKeyValue()}.Extend(a.Rotations...)
+	c, _, err := keys.OpenCheckpoint([]byte(text))
+	if err == nil && c.OriginLine != ledger.OriginLine(a.Signer.Name(), namespace) {
+		err = ledger.ErrOtherLog
 	}
-	verifier, err := named.Verifier()
-	if err != nil {
-		return ledger.SignedCheckpoint{}, err
-	}
-	return ledger.OpenCheckpoint([]byte(text), line, verifier)
+	return c, err
 }
 
 func (a *Anchors) list(ctx context.Context) ([]corev1.ConfigMap, error) {

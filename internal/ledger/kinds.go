@@ -42,6 +42,9 @@ const (
 	KindCertificateIssued = "certificate.issued" // Attributes hold the digest of what a request's certificate says
 
 	KindKeyDestroyed = "key.destroyed"
+	// KindKeyRotated is the first entry whose checkpoint another key signs: Attributes hold that key, and the statement of both
+	// that it follows the one before.
+	KindKeyRotated = "key.rotated"
 
 	// KindGovernanceChanged is what a controller saw of a RetentionPolicy, PersonalDataMap, DataStore or LegalHold: Attributes
 	// hold kind, uid, generation, the name (but of a hold) and the fields that changed, never their values. Its key is
@@ -78,7 +81,7 @@ func Kinds() []string {
 		KindErasureOutcome, KindErasureVerified, KindErasureRetained, KindErasureReleased, KindErasureCompleted,
 		KindErasureFailed, KindErasureRetried, KindErasureAbandoned, KindErasureExtended, KindErasurePurged,
 		KindRunStarted, KindRunCompleted, KindRunFailed, KindRunCancelled, KindHoldPlaced,
-		KindHoldChanged, KindHoldLifted, KindCertificateIssued, KindKeyDestroyed, KindGovernanceChanged,
+		KindHoldChanged, KindHoldLifted, KindCertificateIssued, KindKeyDestroyed, KindKeyRotated, KindGovernanceChanged,
 		KindGovernanceAttempted, KindAccessDecided, KindAccessObserved,
 	}
 }

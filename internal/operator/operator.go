@@ -62,6 +62,8 @@ type Options struct {
 	// LedgerIndexPath is the file of the index that answers questions about the ledger. Default: beside LedgerPath, or a
 	// temporary one.
 	LedgerIndexPath string
+	// LedgerKeyGeneration says which key of the ledger signs: raising it rotates the key. Default 1.
+	LedgerKeyGeneration int
 	// LedgerLease is how long this process may go on without word from the server of the vault.
 	LedgerLease time.Duration
 
@@ -89,8 +91,10 @@ type Options struct {
 // VaultOptions say where the vault is.
 type VaultOptions struct {
 	LedgerPath, LedgerURLFile, LedgerIndexPath, LogName string
-	LedgerLease                        time.Duration
-	Signer                             *ledger.Signer
+	LedgerLease                                         time.Duration
+	Signer                                              *ledger.Signer
+	// Rotations lead from the keys before to the signer's.
+	Rotations []ledger.Rotation
 }
 
 // Vault is the ledger with the state store beside it.
@@ -118,7 +122,7 @@ func Run(ctx context.Context, restConfig *rest.Config, o Options) error {
 	if o.Witness == nil {
 		o.Witness = controller.APIServerClock{Client: direct}
 	}
-	vault, keyStore, signer, err := waitForVault(ctx, direct, o)
+	vault, keyStore, opened, err := waitForVault(ctx, direct, o)
 	if err != nil {
 		if ctx.Err() != nil {
 			return nil // it was asked to end while it waited
@@ -133,7 +137,7 @@ func Run(ctx context.Context, restConfig *rest.Config, o Options) error {
 	// Whoever lost the vault stops at once. The process ends, is started anew and waits for the vault like any other.
 	ctx, stop := vault.while(ctx)
 	defer stop()
-	err = serve(ctx, restConfig, direct, o, vault, keyStore, signer)
+	err = serve(ctx, restConfig, direct, o, vault, keyStore, opened)
 	if lost := vault.lost(); lost != nil {
 		return fmt.Errorf("the ledger and state store: %w", lost)
 	}
@@ -141,7 +145,7 @@ func Run(ctx context.Context, restConfig *rest.Config, o Options) error {
 }
 
 // serve runs controllers and webhooks.
-func serve(ctx context.Context, restConfig *rest.Config, direct client.Client, o Options, vault *Vault, keyStore keys.Store, signer *ledger.Signer) error {
+func serve(ctx context.Context, restConfig *rest.Config, direct client.Client, o Options, vault *Vault, keyStore keys.Store, opened VaultOptions) error {
 	if err := bindState(ctx, direct, o.Namespace, vault.State.ID(), o.AdoptState); err != nil {
 		return err
 	}
@@ -153,7 +157,7 @@ func serve(ctx context.Context, restConfig *rest.Config, direct client.Client, o
 	if err != nil {
 		return err
 	}
-	anchors := &controller.Anchors{Client: direct, Reader: direct, Namespace: o.Namespace, Ledger: vault.Ledger, Signer: signer,
+	anchors := &controller.Anchors{Client: direct, Reader: direct, Namespace: o.Namespace, Ledger: vault.Ledger, Signer: opened.Signer, Rotations: opened.Rotations,
 		Clock: clock.RealClock{}, Log: o.Log.WithName("anchors"), Interval: o.AnchorInterval, Places: o.AnchorPlaces}
 	if o.AdoptState {
 		if err := anchors.Supersede(ctx); err != nil {
@@ -171,6 +175,7 @@ func serve(ctx context.Context, restConfig *rest.Config, direct client.Client, o
 	pool := stores.NewPool(mgr.GetClient(), mgr.GetAPIReader(), o.Openers, o.LocalRoots, o.Clock, o.Log.WithName("stores"))
 	defer func() { _ = pool.Close() }()
 	entries := &journal.Journal{Ledger: vault.Ledger, State: vault.State, Clock: o.Clock, Problem: anchors.Problem}
+	rotateLogs(ctx, o.Log.WithName("ledger"), entries, opened.Rotations)
 	if err := register(ctx, mgr, o, vault, keyStore, pool, sealer, entries); err != nil {
 		return err
 	}

@@ -4,8 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -18,7 +20,6 @@ import (
 
 	"github.com/lethe-dev/lethe/internal/keys"
 	keyskubernetes "github.com/lethe-dev/lethe/internal/keys/kubernetes"
-	"github.com/lethe-dev/lethe/internal/ledger"
 )
 
 const (
@@ -28,34 +29,36 @@ const (
 	// publishedKey is the ConfigMap in the operator's namespace with the key that the ledger's checkpoints are verified with.
 	publishedKey    = "lethe-ledger-key"
 	publishedKeyKey = "key"
+	// publishedFormer has the keys before it, and publishedChain the statements of each two that one follows the other.
+	publishedFormer, publishedChain = "former", "chain"
 )
 
 // waitForVault opens the vault, and waits, alive but not ready, while another process has it.
-func waitForVault(ctx context.Context, c client.Client, o Options) (*Vault, keys.Store, *ledger.Signer, error) {
+func waitForVault(ctx context.Context, c client.Client, o Options) (*Vault, keys.Store, VaultOptions, error) {
 	keyStore := keyskubernetes.New(c, c, o.Namespace)
 	opts, err := vaultOptions(ctx, c, keyStore, o)
 	if err == nil {
-		err = publishKey(ctx, c, o.Namespace, opts.Signer.VerifierKey())
+		err = publishKey(ctx, c, o.Namespace, opts)
 	}
 	if err != nil {
-		return nil, nil, nil, err
+		return nil, nil, opts, err
 	}
 	waiting := waiting{log: o.Log, address: o.ProbeAddress}
 	defer waiting.end()
 	for {
 		vault, err := o.OpenVault(ctx, opts)
 		if err == nil {
-			return vault, keyStore, opts.Signer, nil
+			return vault, keyStore, opts, nil
 		}
 		if !errors.Is(err, ErrLocked) && !errors.Is(err, ErrUnavailable) {
-			return nil, nil, nil, fmt.Errorf("the ledger and state store: %w", err)
+			return nil, nil, opts, fmt.Errorf("the ledger and state store: %w", err)
 		}
 		if err := waiting.because(ctx, err); err != nil {
-			return nil, nil, nil, err
+			return nil, nil, opts, err
 		}
 		select {
 		case <-ctx.Done():
-			return nil, nil, nil, ctx.Err()
+			return nil, nil, opts, ctx.Err()
 		case <-clock.RealClock{}.After(lockRetry): // an injected clock tells what time it is, not how fast it passes
 		}
 	}
@@ -98,15 +101,12 @@ func vaultOptions(ctx context.Context, c client.Client, keyStore keys.Store, o O
 		return VaultOptions{}, fmt.Errorf("the cluster's identity: %w", err)
 	}
 	logName := "lethe.dev/" + string(system.UID)
-	seed, err := keyStore.Ensure(ctx, keys.ID{Purpose: keys.Ledger, Namespace: o.Namespace, Name: "signing"})
-	if err != nil {
-		return VaultOptions{}, fmt.Errorf("the ledger's key in namespace %s: %w", o.Namespace, err)
-	}
-	signer, err := ledger.NewSigner(logName, seed)
+	signer, rotations, err := signers(ctx, keyStore, o.Namespace, logName, max(o.LedgerKeyGeneration, 1))
 	if err != nil {
 		return VaultOptions{}, err
 	}
-	return VaultOptions{LedgerPath: o.LedgerPath, LedgerURLFile: o.LedgerURLFile, LedgerIndexPath: o.LedgerIndexPath, LedgerLease: o.LedgerLease, LogName: logName, Signer: signer}, nil
+	return VaultOptions{LedgerPath: o.LedgerPath, LedgerURLFile: o.LedgerURLFile, LedgerIndexPath: o.LedgerIndexPath, LedgerLease: o.LedgerLease, LogName: logName, Signer: signer,
+		Rotations: rotations}, nil
 }
 
 // waiting is what a process says while it does not have the vault: alive, not ready, and why.
@@ -174,14 +174,23 @@ func bindState(ctx context.Context, c client.Client, namespace, id string, adopt
 	return c.Update(ctx, binding)
 }
 
-// publishKey shows the public key of the ledger to those who verify: they keep it, with checkpoints, where this cluster's
-// administrators cannot reach.
-func publishKey(ctx context.Context, c client.Client, namespace, key string) error {
-	shown := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: publishedKey, Namespace: namespace}, Data: map[string]string{publishedKeyKey: key + "\n"}}
+// publishKey shows the public keys of the ledger to those who verify: they keep them, with checkpoints, where this cluster's
+// administrators cannot reach. What is shown of a key that was rotated is not lost: the new one must follow it.
+func publishKey(ctx context.Context, c client.Client, namespace string, opts VaultOptions) error {
+	shown := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: publishedKey, Namespace: namespace}, Data: map[string]string{publishedKeyKey: opts.Signer.VerifierKey() + "\n"}}
+	for _, r := range opts.Rotations {
+		shown.Data[publishedFormer] += r.From.String() + "\n"
+		shown.Data[publishedChain] += string(r.Note) + "\n"
+	}
 	err := c.Create(ctx, shown)
 	if apierrors.IsAlreadyExists(err) {
 		before := &corev1.ConfigMap{}
-		if err = c.Get(ctx, client.ObjectKeyFromObject(shown), before); err == nil && before.Data[publishedKeyKey] != shown.Data[publishedKeyKey] {
+		if err = c.Get(ctx, client.ObjectKeyFromObject(shown), before); err == nil && !maps.Equal(before.Data, shown.Data) {
+			key := before.Data[publishedKeyKey]
+			if len(opts.Rotations) > 0 && key != "" && !strings.Contains(shown.Data[publishedKeyKey]+shown.Data[publishedFormer], key) {
+				return fmt.Errorf("the ConfigMap %s in namespace %s shows a key that none of the Secrets of the ledger's generations 1 to %d has: restore the right Secrets before the key is rotated",
+					publishedKey, namespace, len(opts.Rotations)+1)
+			}
 			before.Data = shown.Data
 			err = c.Update(ctx, before)
 		}

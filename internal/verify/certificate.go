@@ -23,6 +23,9 @@ const (
 // Certificate checks a certificate's file. With the whole ledger it also checks what the ledger says besides.
 func Certificate(keys ledger.VerifierKeys, text []byte, log *Log, earlier [][]byte) (*Report, error) {
 	r := &Report{Kind: "Certificate"}
+	if log != nil {
+		keys = keys.Extend(log.Rotations...)
+	}
 	d, checkpoint, index := certificateAlone(r, keys, text)
 	if r.Problem != "" {
 		return r, nil

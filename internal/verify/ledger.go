@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -15,12 +16,15 @@ import (
 type Log struct {
 	Records    io.Reader
 	Checkpoint []byte
+	// Rotations are the statements on its keys that were found in it before.
+	Rotations []ledger.Rotation
 }
 
 // Names of checks.
 const (
 	checkSigned  = "The checkpoint is signed with the ledger's key"
 	checkRecords = "All entries are there, unchanged and in their order, as the checkpoint says"
+	checkRetired = "No key signed for entries after the one that replaced it"
 	checkEarlier = "The ledger continues the checkpoints that were kept elsewhere"
 )
 
@@ -86,6 +90,7 @@ func (t *tally) sorted() []string {
 
 // verifyLog adds the checks of a whole ledger to a report and shows each record as it passes.
 func verifyLog(r *Report, keys ledger.VerifierKeys, log Log, earlier [][]byte, see func(ledger.Record)) error {
+	keys = keys.Extend(log.Rotations...)
 	current, verifier, err := keys.OpenCheckpoint(log.Checkpoint)
 	if !r.try(checkSigned, err, fmt.Sprintf("%d entries of %s", current.Size, current.OriginLine)) {
 		return nil
@@ -95,10 +100,12 @@ func verifyLog(r *Report, keys ledger.VerifierKeys, log Log, earlier [][]byte, s
 	if !ok {
 		return nil
 	}
+	var retired []retirement
 	err = ledger.VerifyRecords(ledger.Evidence{OriginLine: current.OriginLine, Verifier: verifier, Current: log.Checkpoint, Earlier: known},
 		func(yield func(ledger.Record, error) bool) {
 			for record, err := range ledger.ReadLines(log.Records) {
 				if err == nil {
+					retired = appendRetirement(retired, record)
 					see(record)
 				}
 				if !yield(record, err) {
@@ -113,12 +120,69 @@ func verifyLog(r *Report, keys ledger.VerifierKeys, log Log, earlier [][]byte, s
 	if !r.try(checkRecords, err, "") {
 		return nil
 	}
+	if len(retired) > 0 {
+		if err := checkRetirements(keys, retired, append([][]byte{log.Checkpoint}, earlier...)); !r.try(checkRetired, err, replaced(retired)) {
+			return nil
+		}
+	}
 	if len(earlier) == 0 {
 		r.skip(checkEarlier, "none was given (--earlier)")
 	} else {
 		r.try(checkEarlier, nil, sizes(known))
 	}
 	return nil
+}
+
+// retirement is an entry that replaces a key.
+type retirement struct {
+	index uint64
+	key   ledger.VerifierKey
+}
+
+func appendRetirement(list []retirement, record ledger.Record) []retirement {
+	if !bytes.Contains(record.Leaf, []byte(ledger.KindKeyRotated)) {
+		return list
+	}
+	if entry, err := ledger.DecodeLeaf(record.Leaf); err == nil {
+		if rotation, ok := ledger.RotationOf(entry); ok {
+			return append(list, retirement{record.Index, rotation.From})
+		}
+	}
+	return list
+}
+
+// checkRetirements refuses a checkpoint that a key signed although the entries that it covers say that it was replaced: whoever
+// still had it did that.
+func checkRetirements(keys ledger.VerifierKeys, retired []retirement, checkpoints [][]byte) error {
+	for _, text := range checkpoints {
+		text, err := checkpointIn(text)
+		if err != nil {
+			return err
+		}
+		c, err := ledger.ReadCheckpoint(text)
+		if err != nil {
+			return err
+		}
+		key, err := keys.WhichOpens(text)
+		if err != nil {
+			return err
+		}
+		for _, r := range retired {
+			if r.key.Same(key) && c.Size > r.index {
+				return &ledger.TamperedError{From: r.index, To: c.Size, Err: ledger.ErrBadCheckpoint,
+					Problem: "the checkpoint is signed with a key that was replaced before"}
+			}
+		}
+	}
+	return nil
+}
+
+func replaced(retired []retirement) string {
+	var list []string
+	for _, r := range retired {
+		list = append(list, fmt.Sprint(r.index))
+	}
+	return "replaced by entry " + strings.Join(list, ", ")
 }
 
 // openEarlier checks checkpoints that were kept elsewhere and puts them in order.
@@ -140,24 +204,29 @@ func openEarlier(r *Report, keys ledger.VerifierKeys, earlier [][]byte, originLi
 
 // OpenKept reads a checkpoint that was kept: by itself, in a certificate, or in a consistency proof.
 func OpenKept(keys ledger.VerifierKeys, text []byte) (ledger.Checkpoint, error) {
+	text, err := checkpointIn(text)
+	if err != nil {
+		return ledger.Checkpoint{}, err
+	}
+	c, _, err := keys.OpenCheckpoint(text)
+	return c.Checkpoint, err
+}
+
+// checkpointIn is the checkpoint of what was kept.
+func checkpointIn(text []byte) ([]byte, error) {
 	switch trimmed := strings.TrimSpace(string(text)); {
 	case strings.HasPrefix(trimmed, "{"):
 		d, err := certificate.Parse(text)
 		if err != nil {
-			return ledger.Checkpoint{}, err
+			return nil, err
 		}
-		if _, _, text, err = d.ReadProof(); err != nil {
-			return ledger.Checkpoint{}, err
-		}
+		_, _, text, err = d.ReadProof()
+		return text, err
 	case strings.HasPrefix(trimmed, "old "):
 		p, err := ledger.ParseConsistencyProof(text)
-		if err != nil {
-			return ledger.Checkpoint{}, err
-		}
-		text = p.Checkpoint
+		return p.Checkpoint, err
 	}
-	c, _, err := keys.OpenCheckpoint(text)
-	return c.Checkpoint, err
+	return text, nil
 }
 
 func sizes(known []ledger.Checkpoint) string {

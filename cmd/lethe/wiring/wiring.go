@@ -34,7 +34,7 @@ func NewScheme() *runtime.Scheme {
 
 // OpenVault opens ledger and state store, embedded or in PostgreSQL.
 func OpenVault(ctx context.Context, opts operator.VaultOptions) (*operator.Vault, error) {
-	options := treelog.Options{LogName: opts.LogName, Signer: opts.Signer}
+	options := treelog.Options{LogName: opts.LogName, Signer: opts.Signer, Rotations: opts.Rotations}
 	if opts.LedgerURLFile != "" {
 		vault, err := vaultpostgresql.Open(ctx, vaultpostgresql.Options{URL: URLFile(opts.LedgerURLFile), Lease: opts.LedgerLease, Ledger: options})
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"syscall"
@@ -21,6 +22,9 @@ import (
 // childEnv has the address of the ledger to which a child process appends.
 const childEnv = "LETHE_LEDGERTEST_ADDRESS"
 
+// generationEnv has the generation of the key with which it signs; 1 by default.
+const generationEnv = "LETHE_LEDGERTEST_GENERATION"
+
 // Child is for TestMain: in a process that the suite has started it does its work and does not return.
 func Child(e Engine) {
 	if address := os.Getenv(childEnv); address != "" {
@@ -30,7 +34,12 @@ func Child(e Engine) {
 
 // appendForEver appends, and says what was acknowledged, until it is killed or may no longer write.
 func appendForEver(e Engine, address string) {
-	l, err := e.OpenAt(address, Signer(1))
+	generation := byte(1)
+	if text := os.Getenv(generationEnv); text != "" {
+		n, _ := strconv.Atoi(text)
+		generation = byte(n)
+	}
+	l, err := e.OpenAt(address, Signer(generation), rotations(generation)...)
 	if err != nil {
 		fmt.Fprintln(os.Stdout, "error", err)
 		os.Exit(1)
@@ -82,8 +91,13 @@ type ChildProcess struct {
 // StartChild starts a process that appends to the ledger at an address. The caller reads it with Next to the end.
 func StartChild(t testing.TB, address string) *ChildProcess {
 	t.Helper()
+	return startChild(t, address, 1)
+}
+
+func startChild(t testing.TB, address string, generation byte) *ChildProcess {
+	t.Helper()
 	c := &ChildProcess{Cmd: exec.Command(os.Args[0])}
-	c.Env = append(os.Environ(), childEnv+"="+address)
+	c.Env = append(os.Environ(), childEnv+"="+address, fmt.Sprint(generationEnv, "=", generation))
 	c.Stderr = os.Stderr
 	out, err := c.StdoutPipe()
 	if err == nil {
@@ -118,14 +132,18 @@ func (c *ChildProcess) Next(a *Acknowledged) (more bool, reason string) {
 // AllThere checks that everything acknowledged is at its place, in one log that continues every checkpoint.
 func (a *Acknowledged) AllThere(t testing.TB, l Log) {
 	t.Helper()
-	g := NewWithT(t)
+	a.there(NewWithT(t), l)
+	Verify(t, l, "hr", a.Known)
+}
+
+// there checks that everything acknowledged is at its place, and puts the checkpoints in order.
+func (a *Acknowledged) there(g Gomega, l Log) {
 	for key, index := range a.Indexes {
 		r, err := l.Find(ctx, "hr", key)
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(r.Index).To(Equal(index))
 	}
 	slices.SortStableFunc(a.Known, func(a, b ledger.Checkpoint) int { return cmp.Compare(a.Size, b.Size) })
-	Verify(t, l, "hr", a.Known)
 }
 
 // Killed in the middle of appending, again and again: what was acknowledged is there at its place, the tree continues

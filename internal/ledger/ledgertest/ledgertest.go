@@ -4,6 +4,7 @@ package ledgertest
 import (
 	"bytes"
 	"context"
+	"iter"
 	"testing"
 	"time"
 
@@ -36,7 +37,7 @@ type Log interface {
 // Place is where one ledger is, and how somebody with access to the database gets at it. Each test has a place of its own.
 type Place interface {
 	// Open opens the ledger, and makes it the first time.
-	Open(signer note.Signer) (Log, error)
+	Open(signer note.Signer, rotations ...ledger.Rotation) (Log, error)
 	// Unlock makes the lock of the one that is open ineffective, as a file system or a proxy might.
 	Unlock(t testing.TB)
 	// Leaves are the leaves of the only origin, by plain SQL.
@@ -45,6 +46,8 @@ type Place interface {
 	Exec(statement string) error
 	// Tamper is Exec with that protection removed.
 	Tamper(t testing.TB, statement string)
+	// Retouch is Tamper for the checkpoint of the first origin's entry at an index.
+	Retouch(t testing.TB, index int64, checkpoint []byte)
 	// Address leads another process to the ledger, by Engine.OpenAt.
 	Address() string
 }
@@ -54,7 +57,7 @@ type Engine struct {
 	// New makes an empty place that goes with the test.
 	New func(t testing.TB) Place
 	// OpenAt opens the ledger at the address of a place, as soon as nobody else has it open.
-	OpenAt func(address string, signer note.Signer) (Log, error)
+	OpenAt func(address string, signer note.Signer, rotations ...ledger.Rotation) (Log, error)
 	// Locked is the error of opening what is open.
 	Locked error
 	// Zeros is an expression for as many zero bytes as the column nodes has.
@@ -79,6 +82,8 @@ func Run(t *testing.T, e Engine) {
 		{"another key is refused", testAnotherKey},
 		{"a cancelled context appends nothing", testCancelled},
 		{"a killed process loses nothing acknowledged", testKilled},
+		{"another key goes on with what both have signed", testRotation},
+		{"a process that is killed in a rotation loses nothing", testRotationKilled},
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, e) })
 	}
@@ -120,21 +125,26 @@ func Verify(t rapid.TB, l ledger.Log, origin string, known []ledger.Checkpoint) 
 	verifier, err := note.NewVerifier(key)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(ledger.VerifyRecords(ledger.Evidence{OriginLine: last.OriginLine, Verifier: verifier, Current: last.Note, Earlier: known},
-		func(yield func(ledger.Record, error) bool) {
-			for from := uint64(0); ; {
-				page, err := l.Entries(ctx, origin, from, 0)
-				if err != nil {
-					yield(ledger.Record{}, err)
-					return
-				}
-				for _, r := range page {
-					if !yield(r, nil) {
-						return
-					}
-				}
-				if from += uint64(len(page)); len(page) == 0 {
+		recordsOf(l, origin))).To(Succeed())
+}
+
+// recordsOf are all entries of an origin.
+func recordsOf(l ledger.Log, origin string) iter.Seq2[ledger.Record, error] {
+	return func(yield func(ledger.Record, error) bool) {
+		for from := uint64(0); ; {
+			page, err := l.Entries(ctx, origin, from, 0)
+			if err != nil {
+				yield(ledger.Record{}, err)
+				return
+			}
+			for _, r := range page {
+				if !yield(r, nil) {
 					return
 				}
 			}
-		})).To(Succeed())
+			if from += uint64(len(page)); len(page) == 0 {
+				return
+			}
+		}
+	}
 }

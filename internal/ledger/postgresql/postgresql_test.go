@@ -13,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/mod/sumdb/note"
 
+	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/ledger/ledgertest"
 	"github.com/lethe-dev/lethe/internal/pgdb"
 	"github.com/lethe-dev/lethe/test/pgtest"
@@ -75,27 +76,27 @@ func newPlace(t testing.TB) *place {
 }
 
 // open does not wait for predecessors: what holds here holds without the pause, which is for effects outside of the database.
-func open(url string, signer note.Signer) (opened, error) {
+func open(url string, signer note.Signer, rotations ...ledger.Rotation) (opened, error) {
 	db, err := pgdb.Open(ctx, pgdb.Options{URL: func() (string, error) { return url, nil }, Pause: -1, Migrations: []pgdb.Migrations{Migrations()}})
 	if err != nil {
 		return opened{}, err
 	}
-	l, err := New(db, Options{LogName: ledgertest.LogName, Signer: signer})
+	l, err := New(db, Options{LogName: ledgertest.LogName, Signer: signer, Rotations: rotations})
 	return opened{l, db}, err
 }
 
 // openAt waits until the server has noticed that a killed process is gone.
-func openAt(url string, signer note.Signer) (ledgertest.Log, error) {
+func openAt(url string, signer note.Signer, rotations ...ledger.Rotation) (ledgertest.Log, error) {
 	for deadline := time.Now().Add(time.Minute); ; time.Sleep(5 * time.Millisecond) {
-		l, err := open(url, signer)
+		l, err := open(url, signer, rotations...)
 		if !errors.Is(err, pgdb.ErrLocked) || time.Now().After(deadline) {
 			return l, err
 		}
 	}
 }
 
-func (p *place) Open(signer note.Signer) (ledgertest.Log, error) {
-	l, err := open(p.url, signer)
+func (p *place) Open(signer note.Signer, rotations ...ledger.Rotation) (ledgertest.Log, error) {
+	l, err := open(p.url, signer, rotations...)
 	if err == nil {
 		p.latest = l.db
 	}
@@ -127,6 +128,13 @@ func (p *place) Tamper(t testing.TB, statement string) {
 		if err := p.Exec(s); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func (p *place) Retouch(t testing.TB, index int64, checkpoint []byte) {
+	t.Helper()
+	if _, err := p.conn.Exec(ctx, "UPDATE entries SET checkpoint = $1 WHERE id = $2", checkpoint, int64(1)<<40+index); err != nil {
+		t.Fatal(err)
 	}
 }
 

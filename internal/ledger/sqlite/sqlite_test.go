@@ -19,8 +19,10 @@ import (
 var (
 	ctx    = context.Background()
 	engine = ledgertest.Engine{
-		New:    func(t testing.TB) ledgertest.Place { return place{filepath.Join(t.TempDir(), "ledger.db")} },
-		OpenAt: func(address string, signer note.Signer) (ledgertest.Log, error) { return place{address}.Open(signer) },
+		New: func(t testing.TB) ledgertest.Place { return place{filepath.Join(t.TempDir(), "ledger.db")} },
+		OpenAt: func(address string, signer note.Signer, rotations ...ledger.Rotation) (ledgertest.Log, error) {
+			return place{address}.Open(signer, rotations...)
+		},
 		Locked: sqlitedb.ErrLocked,
 		Zeros:  "zeroblob(length(nodes))",
 	}
@@ -36,14 +38,16 @@ func TestContract(t *testing.T) { ledgertest.Run(t, engine) }
 // place is a file with nothing but a ledger.
 type place struct{ path string }
 
-func (p place) Open(signer note.Signer) (ledgertest.Log, error) { return p.open(signer) }
+func (p place) Open(signer note.Signer, rotations ...ledger.Rotation) (ledgertest.Log, error) {
+	return p.open(signer, rotations...)
+}
 
-func (p place) open(signer note.Signer) (opened, error) {
+func (p place) open(signer note.Signer, rotations ...ledger.Rotation) (opened, error) {
 	db, err := sqlitedb.Open(ctx, p.path, sqlitedb.Options{ApplicationID: 1, Migrations: []sqlitedb.Migrations{Migrations()}})
 	if err != nil {
 		return opened{}, err
 	}
-	l, err := New(ctx, db, Options{LogName: ledgertest.LogName, Signer: signer})
+	l, err := New(ctx, db, Options{LogName: ledgertest.LogName, Signer: signer, Rotations: rotations})
 	return opened{l}, err
 }
 
@@ -78,6 +82,17 @@ func (p place) Tamper(t testing.TB, statement string) {
 		if err := p.Exec(s); err != nil {
 			t.Fatal(err)
 		}
+	}
+}
+
+func (p place) Retouch(t testing.TB, index int64, checkpoint []byte) {
+	t.Helper()
+	err := p.raw(func(raw *sql.DB) error {
+		_, err := raw.Exec("UPDATE entries SET checkpoint = ? WHERE id = ?", checkpoint, 1<<40+index)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
 	}
 }
 

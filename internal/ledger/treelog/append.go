@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
+	"time"
 
 	"github.com/lethe-dev/lethe/internal/ledger"
 )
@@ -89,7 +90,7 @@ func (l *Log[T]) appendAlone(ctx context.Context, receipt *ledger.Receipt, name 
 		return false, nil
 	}
 	t, err := l.currentTip(ctx, o)
-	if err != nil {
+	if err != nil || len(t.rotations) > 0 {
 		return false, err
 	}
 	rows, tree, indexes := make([]Row, len(keys)), t.tree, make([]uint64, len(keys))
@@ -143,6 +144,7 @@ type grown struct {
 	seen     map[KeyHash]uint64 // the index by the hash of the key, of what is in rows
 	receipts []*ledger.Receipt
 	next     *tip
+	rotated  bool // the entries of rotations are among the rows
 }
 
 // growthOf is that of the transaction; there is one at a time.
@@ -193,13 +195,16 @@ func (l *Log[T]) appendTo(ctx context.Context, tx T, receipt *ledger.Receipt, na
 	if err != nil {
 		return err
 	}
-	tree, had, receipts := o.tree, len(o.rows), len(o.receipts)
+	tree, had, receipts, rotated := o.tree, len(o.rows), len(o.receipts), o.rotated
 	tx.OnUndo(func() {
 		for _, r := range o.rows[had:] {
 			delete(o.seen, r.Key)
 		}
-		o.tree, o.rows, o.receipts = tree, o.rows[:had], o.receipts[:receipts]
+		o.tree, o.rows, o.receipts, o.rotated = tree, o.rows[:had], o.receipts[:receipts], rotated
 	})
+	if err := o.rotate(entries[0].Time); err != nil {
+		return err
+	}
 	keys := o.keys(entries)
 	known, err := l.db.Known(ctx, tx, keys)
 	if err != nil {
@@ -225,6 +230,29 @@ func (l *Log[T]) appendTo(ctx context.Context, tx T, receipt *ledger.Receipt, na
 	}
 	receipt.Checkpoint.Checkpoint = ledger.Checkpoint{OriginLine: o.line, Size: o.tree.Size(), Root: o.tree.Root()}
 	o.receipts = append(o.receipts, receipt)
+	return nil
+}
+
+// rotate places what the log has to say of its keys in front of everything that another key signs.
+func (o *grown) rotate(at time.Time) error {
+	if o.rotated {
+		return nil
+	}
+	o.rotated = true
+	for _, rotation := range o.base.rotations {
+		entry := rotation.Entry(at)
+		leaf, err := ledger.EncodeLeaf(entry)
+		if err != nil {
+			return err
+		}
+		var r Row
+		key := hashKey(o.number, entry.Key)
+		o.seen[key] = o.tree.Size()
+		if o.tree, r, err = o.place(o.tree, key, leaf); err != nil {
+			return err
+		}
+		o.rows = append(o.rows, r)
+	}
 	return nil
 }
 

@@ -105,6 +105,9 @@ type Options struct {
 	// Signer signs checkpoints; make it with ledger.NewSigner. A signer that cannot be named after an origin signs under
 	// its own name.
 	Signer note.Signer
+	// Rotations lead from the keys before to the signer's, in their order. A log whose last checkpoint is signed with one of these
+	// goes on with an entry for each rotation since, and is refused if it has that entry already.
+	Rotations []ledger.Rotation
 }
 
 // Log implements ledger.Log.
@@ -130,6 +133,8 @@ type origin struct {
 type tip struct {
 	tree       ledger.Tree
 	checkpoint ledger.SignedCheckpoint
+	// rotations are those that the log has no entries of yet.
+	rotations []ledger.Rotation
 }
 
 func (o *origin) id(index uint64) int64 { return ID(o.number, index) }
@@ -257,14 +262,36 @@ func (l *Log[T]) loadTip(ctx context.Context, o *origin) (*tip, error) {
 	if checkpoint.OriginLine != o.line || checkpoint.Size != tree.Size() || string(checkpoint.Root) != string(tree.Root()) {
 		return nil, fmt.Errorf("%w: the last checkpoint does not fit the tree", ledger.ErrCorrupt)
 	}
-	if s, ok := o.signer.(*ledger.Signer); ok {
-		verifier, err := s.Verifier()
+	rotations, err := l.rotationsSince(ctx, o, text)
+	return &tip{tree: tree, checkpoint: checkpoint, rotations: rotations}, err
+}
+
+// rotationsSince are the rotations since a log's last checkpoint was signed; none if that was done with the key of today. It
+// refuses what was signed with any other key, and with a former one after that was replaced.
+func (l *Log[T]) rotationsSince(ctx context.Context, o *origin, checkpoint []byte) ([]ledger.Rotation, error) {
+	s, ok := o.signer.(*ledger.Signer)
+	if !ok {
+		return nil, nil
+	}
+	verifier, err := s.Verifier()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := ledger.OpenCheckpoint(checkpoint, o.line, verifier); err == nil {
+		return nil, nil
+	}
+	for i, r := range l.options.Rotations {
+		if _, err := (ledger.VerifierKeys{r.From}).WhichOpens(checkpoint); err != nil {
+			continue
+		}
+		entry, err := l.db.Find(ctx, hashKey(o.number, r.EntryKey()))
 		if err != nil {
 			return nil, err
 		}
-		if _, err := ledger.OpenCheckpoint(text, o.line, verifier); err != nil {
-			return nil, ledger.ErrWrongKey
+		if entry != nil {
+			break
 		}
+		return l.options.Rotations[i:], nil
 	}
-	return &tip{tree: tree, checkpoint: checkpoint}, nil
+	return nil, ledger.ErrWrongKey
 }

@@ -30,7 +30,7 @@ const perDay = 1000
 func one(i int) ledger.Entry {
 	request, step := i/len(steps), i%len(steps)
 	handle := fmt.Sprintf("%032x", request*7919)
-	at := start.Add(time.Duration(i) * 24 * time.Hour / perDay)
+	at := start.Add(time.Duration(i) * (24 * time.Hour / perDay))
 	e := ledger.Entry{Key: handle + "/" + steps[step], Time: at, Kind: steps[step], Handle: handle, Run: "0b8e6a52-5b0e-4b39-9f0e-6d6b8d3f2a11"}
 	switch e.Kind {
 	case ledger.KindErasureReceived:
@@ -141,7 +141,7 @@ func questions(ctx context.Context, log ledger.Log, name, path string, entries i
 	}
 	fmt.Printf("BENCH %s_index_build_s %.1f\nBENCH %s_index_bytes_per_entry %d\nBENCH %s_index_memory_mib %d\n",
 		name, built.Seconds(), name, info.Size()/int64(entries), name, max(0, peak.Load()-before)>>20)
-	end := start.Add(time.Duration(entries) * 24 * time.Hour / perDay)
+	end := start.Add(time.Duration(entries) * (24 * time.Hour / perDay))
 	month := projection.Period{From: end.AddDate(0, -2, 0), To: end.AddDate(0, -1, 0)}
 	i := entries
 	for _, q := range []struct {
