@@ -29,6 +29,8 @@ type ledgerSource interface {
 	Checkpoint(ctx context.Context, namespace string) ([]byte, error)
 	Leaves(ctx context.Context, namespace string, size uint64) iter.Seq2[[]byte, error]
 	Entries(ctx context.Context, namespace string, from uint64, limit int) ([]ledger.Record, error)
+	// HandlesOf are those of the requests of subjects, by their pseudonyms, as far as the state store still links them.
+	HandlesOf(ctx context.Context, namespace string, pseudonyms []string) ([]string, error)
 	ConsistencyProof(ctx context.Context, namespace string, older, newer uint64) ([][]byte, error)
 	Close() error
 }

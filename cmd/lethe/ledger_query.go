@@ -106,6 +106,9 @@ func (f *queryFlags) ask(cmd *cobra.Command, use func(ctx context.Context, index
 		return &exitError{code: 2, err: err}
 	}
 	return f.open(cmd.Context(), func(source ledgerSource, _ ledger.SignedCheckpoint) (err error) {
+		if err := f.lookUp(cmd.Context(), source); err != nil {
+			return err
+		}
 		path := f.index
 		if path == "" {
 			folder, err := os.MkdirTemp("", "lethe-index-")
@@ -119,6 +122,24 @@ func (f *queryFlags) ask(cmd *cobra.Command, use func(ctx context.Context, index
 		defer func() { err = errors.Join(err, index.Close()) }()
 		return use(cmd.Context(), index, p)
 	})
+}
+
+// lookUp turns pseudonyms into the handles of their requests.
+func (f *queryFlags) lookUp(ctx context.Context, source ledgerSource) error {
+	if len(f.subjects) == 0 {
+		return nil
+	}
+	theirs, err := source.HandlesOf(ctx, f.namespace, f.subjects)
+	if err != nil {
+		return err
+	}
+	if len(f.handles) > 0 {
+		theirs = slices.DeleteFunc(theirs, func(h string) bool { return !slices.Contains(f.handles, h) })
+	}
+	if f.handles = theirs; len(theirs) == 0 {
+		f.handles = []string{""} // which no request has
+	}
+	return nil
 }
 
 // check refuses what cannot be asked.
@@ -190,7 +211,7 @@ func (f *queryFlags) pages(next func(from uint64, limit int) (n int, last uint64
 }
 
 func (f *queryFlags) listEntries(ctx context.Context, index projection.Reader, p projection.Period, out io.Writer) error {
-	filter := projection.EntryFilter{Period: p, Kinds: f.kinds, Reasons: f.reasons, Actors: f.actors, Handles: f.handles, Subjects: f.subjects}
+	filter := projection.EntryFilter{Period: p, Kinds: f.kinds, Reasons: f.reasons, Actors: f.actors, Handles: f.handles}
 	rows := newRows(out, f.format, "INDEX", "TIME", "KIND", "HANDLE", "REASON", "ACTOR")
 	return f.pages(func(from uint64, limit int) (int, uint64, error) {
 		page, err := index.Entries(ctx, f.namespace, filter, from, limit)
@@ -212,7 +233,6 @@ func (f *queryFlags) listEntries(ctx context.Context, index projection.Reader, p
 type requestLine struct {
 	Index       uint64         `json:"index"`
 	Handle      string         `json:"handle"`
-	Subject     string         `json:"subject,omitempty"`
 	Status      string         `json:"status"`
 	Source      string         `json:"source,omitempty"`
 	Reason      string         `json:"reason,omitempty"`
@@ -226,7 +246,7 @@ type requestLine struct {
 
 func (f *queryFlags) listRequests(ctx context.Context, index projection.Reader, p projection.Period, out io.Writer) error {
 	filter := projection.RequestFilter{Period: p, Statuses: f.statuses, Sources: f.sources, Reasons: f.reasons, Actors: f.actors, Categories: f.categories,
-		Subjects: f.subjects, Handles: f.handles}
+		Handles: f.handles}
 	rows := newRows(out, f.format, "INDEX", "HANDLE", "STATUS", "REASON", "SOURCE", "RECEIVED", "SCHEDULED", "DUE", "FINISHED", "ACTOR")
 	return f.pages(func(from uint64, limit int) (int, uint64, error) {
 		page, err := index.Requests(ctx, f.namespace, filter, from, limit)

@@ -11,6 +11,7 @@ import (
 
 	"github.com/lethe-dev/lethe/internal/ledger"
 	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
+	"github.com/lethe-dev/lethe/internal/state"
 	vaultsqlite "github.com/lethe-dev/lethe/internal/vault/sqlite"
 )
 
@@ -28,13 +29,26 @@ func newQueried(t *testing.T) *proofs {
 	for i := range 1200 {
 		handle, at := fmt.Sprintf("h%d", i), at.Add(time.Duration(i)*24*time.Hour/5)
 		entries = append(entries, ledger.Entry{Key: handle + "/received", Time: at, Kind: ledger.KindErasureReceived, Handle: handle, Reason: "Subject", Actor: fmt.Sprintf("user-%d", i%7),
-			Attributes: map[string]string{ledger.AttributeSubject: fmt.Sprintf("p1.k.%d", i%10), ledger.AttributeDueAt: at.AddDate(0, 1, 0).Format(time.RFC3339)}})
+			Attributes: map[string]string{ledger.AttributeDueAt: at.AddDate(0, 1, 0).Format(time.RFC3339)}})
 		if i%3 == 0 {
 			entries = append(entries, ledger.Entry{Key: handle + "/completed", Time: at.Add(time.Hour), Kind: ledger.KindErasureCompleted, Handle: handle,
 				Counts: []ledger.Count{{Category: "notes", Action: "Delete", Count: 2}}})
 		}
 	}
 	if _, err := vault.Ledger.Append(context.Background(), "hr", entries...); err != nil {
+		t.Fatal(err)
+	}
+	// Whose a request is, is in the state store alone.
+	err = vault.State.Update(context.Background(), func(tx state.Tx) error {
+		for i := 3; i < 1200; i += 10 {
+			r := &state.Request{UID: fmt.Sprint("uid-", i), Namespace: "hr", Name: fmt.Sprint("er-", i), Handle: fmt.Sprintf("h%d", i), SubjectPseudonym: "p1.k.3"}
+			if err := tx.PutRequest(r); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	return p
@@ -52,7 +66,7 @@ func TestLedgerQueryListsWhatMatches(t *testing.T) {
 		want int // lines, of tables without their head
 	}{
 		{"", 1601}, {"--limit 3", 3}, {"--kind hold.", 1}, {"--kind erasure.received --kind erasure.completed", 1600}, {"--kind erasure.received --limit 1100", 1100},
-		{"--actor user-3", 171}, {"--subject p1.k.3", 160}, {"--handle h3 --handle h4", 3}, {"--reason Litigation", 1}, {"--actor nobody", 0},
+		{"--actor user-3", 171}, {"--subject p1.k.3", 160}, {"--subject p1.k.3 --subject unknown --handle h13 --handle h14", 1}, {"--subject unknown", 0}, {"--handle h3 --handle h4", 3}, {"--reason Litigation", 1}, {"--actor nobody", 0},
 		{"--from 2026-03-02 --to 2026-03-03", 7}, {"--from 2026-03-01T12:00:00Z --to 2026-03-01T12:00:01Z", 2}, {"--to 2026-03-01", 0}, {"--after 1600", 0}, {"--after 1598", 2},
 		{"--of requests", 1200}, {"--of requests --status Completed", 400}, {"--of requests --status Completed --status Pending --subject p1.k.3", 120},
 		{"--of requests --category notes --actor user-0", 58}, {"--of requests --source Subject --from 2026-03-02 --to 2026-03-03", 5}, {"--of requests --source Admin", 0},

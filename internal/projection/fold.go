@@ -26,7 +26,7 @@ func Begin(r ledger.Record) (Request, bool) {
 	if e.Kind != ledger.KindErasureReceived || e.Handle == "" {
 		return Request{}, false
 	}
-	return Request{Index: r.Index, Handle: e.Handle, Subject: e.Attributes[ledger.AttributeSubject], Status: Pending, Source: e.Reason,
+	return Request{Index: r.Index, Handle: e.Handle, Status: Pending, Source: e.Reason,
 		Actor: e.Actor, ReceivedAt: e.Time.UTC(), DueAt: timeOf(e, ledger.AttributeDueAt)}, true
 }
 
@@ -113,7 +113,7 @@ func KindMatches(filter, kind string) bool {
 	return filter == kind || strings.HasSuffix(filter, ".") && strings.HasPrefix(kind, filter)
 }
 
-// Matches tells whether an entry is wanted; what a filter says of subjects is for whoever knows their handles.
+// Matches tells whether an entry is wanted.
 func (f EntryFilter) Matches(e ledger.Entry) bool {
 	return f.Contains(e.Time) && anyOf(f.Reasons, e.Reason) && anyOf(f.Actors, e.Actor) && anyOf(f.Handles, e.Handle) &&
 		(len(f.Kinds) == 0 || slices.ContainsFunc(f.Kinds, func(k string) bool { return KindMatches(k, e.Kind) }))
@@ -122,7 +122,7 @@ func (f EntryFilter) Matches(e ledger.Entry) bool {
 // Matches tells whether a request is wanted.
 func (f RequestFilter) Matches(r Request) bool {
 	return f.Contains(r.ReceivedAt) && anyOf(f.Statuses, r.Status) && anyOf(f.Sources, r.Source) && anyOf(f.Reasons, r.Reason) &&
-		anyOf(f.Actors, r.Actor) && anyOf(f.Subjects, r.Subject) && anyOf(f.Handles, r.Handle) &&
+		anyOf(f.Actors, r.Actor) && anyOf(f.Handles, r.Handle) &&
 		(len(f.Categories) == 0 || slices.ContainsFunc(r.Counts, func(c ledger.Count) bool { return slices.Contains(f.Categories, c.Category) }))
 }
 

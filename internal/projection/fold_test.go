@@ -14,7 +14,7 @@ var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 // life folds entries of one handle, a minute apart, and counts how often the request ended.
 func life(entries ...ledger.Entry) (r Request, ends int) {
 	received := ledger.Entry{Kind: ledger.KindErasureReceived, Handle: "h", Reason: "Subject", Actor: "alice", Time: start,
-		Attributes: map[string]string{ledger.AttributeSubject: "p1.k.x", ledger.AttributeDueAt: "2026-04-01T12:00:00Z"}}
+		Attributes: map[string]string{ledger.AttributeDueAt: "2026-04-01T12:00:00Z"}}
 	r, _ = Begin(ledger.Record{Index: 7, Entry: received})
 	for i, e := range entries {
 		e.Time = start.Add(time.Duration(i+1) * time.Minute)
@@ -27,7 +27,7 @@ func life(entries ...ledger.Entry) (r Request, ends int) {
 
 func TestARequestIsWhatItsEntriesTell(t *testing.T) {
 	g := NewWithT(t)
-	pending := Request{Index: 7, Handle: "h", Subject: "p1.k.x", Status: Pending, Source: "Subject", Actor: "alice", ReceivedAt: start, DueAt: start.AddDate(0, 1, 0)}
+	pending := Request{Index: 7, Handle: "h", Status: Pending, Source: "Subject", Actor: "alice", ReceivedAt: start, DueAt: start.AddDate(0, 1, 0)}
 	r, ends := life()
 	g.Expect(r).To(Equal(pending))
 	g.Expect(ends).To(BeZero())

@@ -16,11 +16,10 @@ type Period struct{ From, To time.Time }
 // EntryFilter says which entries are wanted. Of a list any word may be met; an empty list asks nothing.
 type EntryFilter struct {
 	Period
-	Kinds    []string // exact kinds such as hold.placed, or all below a word with a dot at its end: hold.
-	Reasons  []string
-	Actors   []string // as the entry has them: in full or as a pseudonym
-	Handles  []string
-	Subjects []string // the subjects' pseudonyms, as the request's first entry has them
+	Kinds   []string // exact kinds such as hold.placed, or all below a word with a dot at its end: hold.
+	Reasons []string
+	Actors  []string // as the entry has them: in full or as a pseudonym
+	Handles []string // those of a subject's requests are in the state store alone
 }
 
 // RequestFilter says which requests are wanted, by the day of their receipt. Of a list any word may be met; an empty list asks
@@ -32,7 +31,6 @@ type RequestFilter struct {
 	Reasons    []string
 	Actors     []string // who asked, as the entry has it
 	Categories []string // of which something was deleted, anonymised or kept
-	Subjects   []string
 	Handles    []string
 }
 
@@ -41,7 +39,6 @@ type Request struct {
 	// Index of its first entry. Pages are in this order.
 	Index       uint64
 	Handle      string
-	Subject     string // pseudonym
 	Status      string // Pending, Completed, Cancelled, Failed
 	Source      string
 	Reason      string // of its newest turn

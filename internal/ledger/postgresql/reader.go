@@ -54,6 +54,17 @@ func (r *Reader) number(ctx context.Context, name string) (number int64, err err
 	return number, err
 }
 
+// HandlesOf are the handles of the requests of subjects, by their pseudonyms. The state store in the same schema has that link,
+// as long as it is not destroyed.
+func (r *Reader) HandlesOf(ctx context.Context, namespace string, pseudonyms []string) ([]string, error) {
+	rows, err := r.conn.Query(ctx, `SELECT body::jsonb ->> 'handle' FROM requests
+		WHERE namespace = $1 AND NOT link_destroyed AND subject_pseudonym = ANY ($2)`, namespace, pseudonyms)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowTo[string])
+}
+
 // Checkpoint returns the newest checkpoint as it was signed.
 func (r *Reader) Checkpoint(ctx context.Context, name string) ([]byte, error) {
 	o, err := r.number(ctx, name)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"iter"
@@ -69,6 +70,29 @@ func (f *File) number(ctx context.Context, name string) (number int64, err error
 		err = ledger.ErrNotFound
 	}
 	return number, err
+}
+
+// HandlesOf are the handles of the requests of subjects, by their pseudonyms. The state store in the same file has that link,
+// as long as it is not destroyed.
+func (f *File) HandlesOf(ctx context.Context, namespace string, pseudonyms []string) (handles []string, err error) {
+	list, err := json.Marshal(pseudonyms)
+	if err != nil {
+		return nil, err
+	}
+	rows, err := f.db.QueryContext(ctx, `SELECT body ->> 'handle' FROM requests
+		WHERE namespace = ? AND NOT link_destroyed AND subject_pseudonym IN (SELECT value FROM json_each(?))`, namespace, string(list))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
+	for rows.Next() {
+		var handle string
+		if err := rows.Scan(&handle); err != nil {
+			return nil, err
+		}
+		handles = append(handles, handle)
+	}
+	return handles, rows.Err()
 }
 
 // Checkpoint returns the newest checkpoint as it was signed.

@@ -21,12 +21,12 @@ const (
 		now_pending, now_completed, now_cancelled, now_failed, took) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	selectDay = `SELECT first, last, received, completed, cancelled, failed, now_pending, now_completed, now_cancelled, now_failed, took
 		FROM days WHERE origin = ? AND day = ?`
-	insertRequest = `INSERT OR REPLACE INTO requests (id, origin, handle, subject, status, source, reason, actor, received, scheduled, due, finished, counts)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	insertRequest = `INSERT OR REPLACE INTO requests (id, origin, handle, status, source, reason, actor, received, scheduled, due, finished, counts)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	// selectRequest has the columns that scanRequest reads.
 	selectRequest = `SELECT r.id, r.status, r.received, r.scheduled, r.due, r.finished, coalesce(r.counts, ''),
-		h.text, coalesce(s.text, ''), coalesce(c.text, ''), coalesce(w.text, ''), coalesce(a.text, '')
-		FROM requests r JOIN words h ON h.id = r.handle LEFT JOIN words s ON s.id = r.subject LEFT JOIN words c ON c.id = r.source
+		h.text, coalesce(c.text, ''), coalesce(w.text, ''), coalesce(a.text, '')
+		FROM requests r JOIN words h ON h.id = r.handle LEFT JOIN words c ON c.id = r.source
 		LEFT JOIN words w ON w.id = r.reason LEFT JOIN words a ON a.id = r.actor `
 
 	entryColumns = 7
@@ -264,11 +264,11 @@ func (b *batch) write(ctx context.Context) error {
 
 // put writes a request as it is now.
 func (b *batch) put(ctx context.Context, r *projection.Request) error {
-	var words [5]sql.NullInt64
+	var words [4]sql.NullInt64
 	for i, w := range []struct {
 		dimension int64
 		text      string
-	}{{dimHandle, r.Handle}, {dimSubject, r.Subject}, {dimSource, r.Source}, {dimReason, r.Reason}, {dimActor, r.Actor}} {
+	}{{dimHandle, r.Handle}, {dimSource, r.Source}, {dimReason, r.Reason}, {dimActor, r.Actor}} {
 		var err error
 		if words[i], err = b.word(ctx, w.dimension, w.text); err != nil {
 			return err
@@ -283,7 +283,7 @@ func (b *batch) put(ctx context.Context, r *projection.Request) error {
 		counts = sql.NullString{String: string(text), Valid: true}
 	}
 	key := id(b.origin, r.Index)
-	if err := b.exec(ctx, b.statements.putRequest, key, b.origin, words[0], words[1], statusNumbers[r.Status], words[2], words[3], words[4],
+	if err := b.exec(ctx, b.statements.putRequest, key, b.origin, words[0], statusNumbers[r.Status], words[1], words[2], words[3],
 		nanos(r.ReceivedAt), nullTime(r.ScheduledAt), nullTime(r.DueAt), nullTime(r.FinishedAt), counts); err != nil {
 		return err
 	}
@@ -310,7 +310,7 @@ func scanRequests(rows *sql.Rows) (list []projection.Request, err error) {
 		var key, status, received int64
 		var scheduled, due, finished sql.NullInt64
 		var counts string
-		if err := rows.Scan(&key, &status, &received, &scheduled, &due, &finished, &counts, &r.Handle, &r.Subject, &r.Source, &r.Reason, &r.Actor); err != nil {
+		if err := rows.Scan(&key, &status, &received, &scheduled, &due, &finished, &counts, &r.Handle, &r.Source, &r.Reason, &r.Actor); err != nil {
 			return nil, err
 		}
 		r.Index, r.Status = uint64(key&indexMask), statusNames[status]

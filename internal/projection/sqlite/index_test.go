@@ -121,13 +121,8 @@ func (n naive) Requests(f projection.RequestFilter, from uint64, limit int) (fou
 }
 
 func (n naive) Entries(f projection.EntryFilter, from uint64, limit int) (found []ledger.Record) {
-	subjects := map[string]string{}
-	for _, r := range n.requests() {
-		subjects[r.Handle] = r.Subject
-	}
 	for _, r := range n {
-		if r.Index >= from && f.Matches(r.Entry) && len(found) < limit &&
-			(len(f.Subjects) == 0 || r.Entry.Handle != "" && slices.Contains(f.Subjects, subjects[r.Entry.Handle])) {
+		if r.Index >= from && f.Matches(r.Entry) && len(found) < limit {
 			found = append(found, r)
 		}
 	}
@@ -212,12 +207,11 @@ func all(t rapid.TB, log ledger.Log, origin string) naive {
 }
 
 var (
-	kindWords    = []string{ledger.KindErasureReceived, ledger.KindErasureConfirmed, ledger.KindErasureCancelled, ledger.KindErasureCompleted, ledger.KindErasureFailed, ledger.KindErasureRetried, ledger.KindErasureAbandoned, ledger.KindErasureOutcome, ledger.KindErasureExtended, ledger.KindRunCompleted, ledger.KindCertificateIssued, ledger.KindHoldPlaced, ledger.KindGovernanceChanged}
-	reasonWords  = []string{"", "Subject", "Admin", "Retention", "Erased", "StoreUnavailable"}
-	actorWords   = []string{"", "alice", "bob", "p1.k.someone"}
-	handleWords  = []string{"", "h1", "h2", "h3", "h4", "h5", "h6", "h7", "h8"}
-	subjectWords = []string{"", "p1.k.a", "p1.k.b", "p1.k.c"}
-	categories   = []string{"", "notes", "contact", "consent"}
+	kindWords   = []string{ledger.KindErasureReceived, ledger.KindErasureConfirmed, ledger.KindErasureCancelled, ledger.KindErasureCompleted, ledger.KindErasureFailed, ledger.KindErasureRetried, ledger.KindErasureAbandoned, ledger.KindErasureOutcome, ledger.KindErasureExtended, ledger.KindRunCompleted, ledger.KindCertificateIssued, ledger.KindHoldPlaced, ledger.KindGovernanceChanged}
+	reasonWords = []string{"", "Subject", "Admin", "Retention", "Erased", "StoreUnavailable"}
+	actorWords  = []string{"", "alice", "bob", "p1.k.someone"}
+	handleWords = []string{"", "h1", "h2", "h3", "h4", "h5", "h6", "h7", "h8"}
+	categories  = []string{"", "notes", "contact", "consent"}
 )
 
 // moments are on a few days, so that some fall onto the same one, onto its border, or before what was recorded earlier.
@@ -231,7 +225,7 @@ func randomEntry(t *rapid.T, key string) ledger.Entry {
 	e := ledger.Entry{Key: key, Time: moment(t, "at"), Kind: pick("kind", kindWords), Handle: pick("handle", handleWords), Reason: pick("reason", reasonWords), Actor: pick("actor", actorWords)}
 	switch e.Kind {
 	case ledger.KindErasureReceived:
-		e.Attributes = map[string]string{ledger.AttributeSubject: pick("subject", subjectWords), ledger.AttributeDueAt: moment(t, "due").Format(time.RFC3339)}
+		e.Attributes = map[string]string{ledger.AttributeDueAt: moment(t, "due").Format(time.RFC3339)}
 	case ledger.KindErasureConfirmed:
 		e.Attributes = map[string]string{ledger.AttributeScheduledAt: moment(t, "scheduled").Format(time.RFC3339)}
 	case ledger.KindErasureExtended:
@@ -267,13 +261,13 @@ func compare(t *rapid.T, x *Index, want naive, origin string) {
 	p := randomPeriod(t)
 	from, limit := rapid.Uint64Range(0, uint64(len(want)+1)).Draw(t, "index"), rapid.IntRange(1, 30).Draw(t, "limit")
 	ef := projection.EntryFilter{Period: p, Kinds: words(t, "kinds", kindWords, "erasure.", "hold.", "unknown"), Reasons: words(t, "reasons", reasonWords, "unknown"),
-		Actors: words(t, "actors", actorWords), Handles: words(t, "handles", handleWords, "unknown"), Subjects: words(t, "subjects", subjectWords, "unknown")}
+		Actors: words(t, "actors", actorWords), Handles: words(t, "handles", handleWords, "unknown")}
 	entries, err := x.Entries(ctx, origin, ef, from, limit)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(entries).To(HaveLen(len(want.Entries(ef, from, limit))))
 	g.Expect(append([]ledger.Record(nil), entries...)).To(Equal(want.Entries(ef, from, limit)))
 	rf := projection.RequestFilter{Period: p, Statuses: words(t, "statuses", projection.Statuses(), "Unknown"), Sources: words(t, "sources", reasonWords), Reasons: words(t, "their reasons", reasonWords),
-		Actors: words(t, "requesters", actorWords), Categories: words(t, "categories", categories, "unknown"), Subjects: words(t, "their subjects", subjectWords), Handles: words(t, "their handles", handleWords)}
+		Actors: words(t, "requesters", actorWords), Categories: words(t, "categories", categories, "unknown"), Handles: words(t, "their handles", handleWords)}
 	requests, err := x.Requests(ctx, origin, rf, from, limit)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(requests).To(Equal(want.Requests(rf, from, limit)))

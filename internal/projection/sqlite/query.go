@@ -245,13 +245,6 @@ func (x *Index) Entries(ctx context.Context, origin string, f projection.EntryFi
 		if err != nil || !ok {
 			return err
 		}
-		if len(f.Subjects) > 0 {
-			handles, err := handlesOf(ctx, db, number, f.Subjects)
-			if err != nil || len(handles) == 0 {
-				return err
-			}
-			q.filters = append(q.filters, filter{"handle", handles})
-		}
 		ids, err := q.ids(ctx, db)
 		if err != nil {
 			return err
@@ -260,19 +253,6 @@ func (x *Index) Entries(ctx context.Context, origin string, f projection.EntryFi
 		return err
 	})
 	return records, err
-}
-
-// handlesOf are the words of the handles of subjects' requests.
-func handlesOf(ctx context.Context, db *sql.DB, origin int64, subjects []string) ([]int64, error) {
-	ids, err := find(ctx, db, origin, dimSubject, subjects)
-	if err != nil || len(ids) == 0 {
-		return nil, err
-	}
-	list, err := json.Marshal(ids)
-	if err != nil {
-		return nil, err
-	}
-	return integers(ctx, db, `SELECT handle FROM requests WHERE subject IN (SELECT value FROM json_each(?))`, string(list))
 }
 
 // fetch reads entries from the ledger itself. The index only says which: one that does not match shows that it is damaged.
@@ -308,7 +288,7 @@ func (x *Index) Requests(ctx context.Context, origin string, f projection.Reques
 			return err
 		}
 		q.table, q.column = "requests", "received"
-		ok, err := q.narrow(ctx, db, number, asked{"handle", dimHandle, f.Handles}, asked{"subject", dimSubject, f.Subjects},
+		ok, err := q.narrow(ctx, db, number, asked{"handle", dimHandle, f.Handles},
 			asked{"source", dimSource, f.Sources}, asked{"reason", dimReason, f.Reasons}, asked{"actor", dimActor, f.Actors},
 			asked{"category", dimCategory, f.Categories})
 		if err != nil || !ok {

@@ -38,7 +38,6 @@ CREATE TABLE requests (
     id        INTEGER PRIMARY KEY,
     origin    INTEGER NOT NULL,
     handle    INTEGER NOT NULL UNIQUE,
-    subject   INTEGER,
     status    INTEGER NOT NULL,
     source    INTEGER,
     reason    INTEGER,
@@ -49,7 +48,6 @@ CREATE TABLE requests (
     finished  INTEGER,
     counts    TEXT
 ) STRICT;
-CREATE INDEX requests_subject ON requests (subject) WHERE subject IS NOT NULL;
 CREATE INDEX requests_status ON requests (status);
 CREATE INDEX requests_source ON requests (source) WHERE source IS NOT NULL;
 CREATE INDEX requests_reason ON requests (reason) WHERE reason IS NOT NULL;

@@ -16,7 +16,6 @@ const (
 	dimReason
 	dimActor
 	dimHandle
-	dimSubject
 	dimSource
 	dimCategory
 )

@@ -31,7 +31,9 @@ var (
 const lease = 3 * time.Second
 
 func TestMain(m *testing.M) {
-	ledgertest.Child(ledgertest.Engine{OpenAt: func(url string, signer note.Signer) (ledgertest.Log, error) { return openAt(url, signer) }})
+	ledgertest.Child(ledgertest.Engine{OpenAt: func(url string, signer note.Signer, rotations ...ledger.Rotation) (ledgertest.Log, error) {
+		return openAt(url, signer, rotations...)
+	}})
 	var err error
 	if server, err = pgtest.Start(ctx, pgtest.Options{}); err != nil {
 		fmt.Fprintln(os.Stderr, err)
@@ -52,10 +54,10 @@ type through struct {
 }
 
 // openAt waits, as a second replica does, until nobody else has the vault.
-func openAt(url string, signer note.Signer) (*through, error) {
+func openAt(url string, signer note.Signer, rotations ...ledger.Rotation) (*through, error) {
 	for deadline := time.Now().Add(2 * time.Minute); ; time.Sleep(20 * time.Millisecond) {
 		v, err := Open(ctx, Options{URL: func() (string, error) { return url, nil }, Lease: lease,
-			Ledger: ledgerpostgresql.Options{LogName: ledgertest.LogName, Signer: signer}})
+			Ledger: ledgerpostgresql.Options{LogName: ledgertest.LogName, Signer: signer, Rotations: rotations}})
 		if err == nil {
 			return &through{v.Ledger, v}, nil
 		}
