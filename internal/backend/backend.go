@@ -433,7 +433,8 @@ type FoldedIndex struct {
 type ColumnInfo struct {
 	Name string
 	Type string // as the store names it
-	// Base is the type behind the store's domains, without a length, where that is another one; [] at its end tells an array.
+	// Base is the type behind the store's domains, without a length, of stores that have domains or arrays; [] at its end tells an
+	// array.
 	Base     string
 	Nullable bool
 	// Generated columns cannot be written.

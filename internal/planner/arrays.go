@@ -15,8 +15,9 @@ import (
 // baseOf is the type by which a column compares: its own, or the one behind its domain.
 func baseOf(col *backend.ColumnInfo) string { return cmp.Or(col.Base, col.Type) }
 
-// isArray tells whether a column is an array of the database; a JSON document with one is not.
-func isArray(col *backend.ColumnInfo) bool { return strings.HasSuffix(baseOf(col), "[]") }
+// isArray tells whether a column is an array of the database; a JSON document with one is not, nor what is only called so, as
+// anything may be in SQLite.
+func isArray(col *backend.ColumnInfo) bool { return strings.HasSuffix(col.Base, "[]") }
 
 // elementTypes are those of which values that are equal have the same text: a reference by elements is told by texts, too.
 var elementTypes = []string{"smallint", "integer", "bigint", "uuid", "text", "character varying"}

@@ -180,7 +180,7 @@ func TestCheckArrays(t *testing.T) {
 				for j := range s.Tables[i].Columns {
 					col := &s.Tables[i].Columns[j]
 					if s.Tables[i].Table.Name == "notes" && slices.Contains(tt.arrays, col.Name) {
-						col.Type, col.Nullable = "text[]", col.Name != "ids" // an element can be taken out of what is NOT NULL
+						col.Type, col.Base, col.Nullable = "text[]", "text[]", col.Name != "ids" // an element can be taken out of what is NOT NULL
 					}
 				}
 			}
@@ -205,7 +205,7 @@ func TestElementsNeedAnIndexOfTheirOwn(t *testing.T) {
 	g := mustCompile(t, source(applicant(), child("note", byElement(deep("applicant", "ids")))))
 	s := schemaOf(g, "ats")
 	notes := slices.IndexFunc(s.Tables, func(i backend.TableInfo) bool { return i.Table.Name == "notes" })
-	column(&s.Tables[notes], "ids").Type = "integer[]"
+	column(&s.Tables[notes], "ids").Base = "integer[]"
 	s.Tables[notes].Indexed, s.Tables[notes].Rows = [][]string{{"ids"}}, maxUnindexedRows+1
 	stores := map[string]StoreFacts{"ats": {Kind: TableStore, DefaultSchema: "public", Schema: s}}
 	got := g.Check(stores)
@@ -227,13 +227,14 @@ func TestArraysBehindDomains(t *testing.T) {
 		ids, to, cc [2]string // the type and the one behind it
 		want        []string
 	}{
-		"none":                         {[2]string{"bigint[]"}, [2]string{"citext[]"}, [2]string{"citext"}, nil},
+		"none":                         {[2]string{"bigint[]", "bigint[]"}, [2]string{"citext[]", "citext[]"}, [2]string{"citext"}, nil},
+		"names alone, as in SQLite":    {[2]string{"bigint[]"}, [2]string{"TEXT[]"}, [2]string{"TEXT[]"}, []string{"SchemaMismatch note ids", "SchemaMismatch note to"}},
 		"domains":                      {[2]string{"ids", "bigint[]"}, [2]string{"mail[]", "character varying[]"}, [2]string{"mail", "text"}, nil},
 		"an array that equals":         {[2]string{"ids", "uuid[]"}, [2]string{"mails", "text[]"}, [2]string{"mails", "text[]"}, []string{"SchemaMismatch note cc"}},
 		"element of a domain":          {[2]string{"ids", "text[]"}, [2]string{"mail", "text"}, [2]string{"text"}, []string{"SchemaMismatch note to"}},
-		"a length":                     {[2]string{"character varying(20)[]"}, [2]string{"text[]"}, [2]string{"text"}, nil},
-		"ids in letters of any case":   {[2]string{"citext[]"}, [2]string{"text[]"}, [2]string{"text"}, []string{"SchemaMismatch note ids"}},
-		"ids with any number of zeros": {[2]string{"id[]", "numeric[]"}, [2]string{"text[]"}, [2]string{"text"}, []string{"SchemaMismatch note ids"}},
+		"a length":                     {[2]string{"character varying(20)[]", "character varying[]"}, [2]string{"text[]", "text[]"}, [2]string{"text"}, nil},
+		"ids in letters of any case":   {[2]string{"citext[]", "citext[]"}, [2]string{"text[]", "text[]"}, [2]string{"text"}, []string{"SchemaMismatch note ids"}},
+		"ids with any number of zeros": {[2]string{"id[]", "numeric[]"}, [2]string{"text[]", "text[]"}, [2]string{"text"}, []string{"SchemaMismatch note ids"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := schemaOf(g, "ats")
