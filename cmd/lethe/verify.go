@@ -186,10 +186,8 @@ func (in *verifyInput) log(path string) *verify.Log {
 	}
 	in.open = append(in.open, file)
 	log.Records = file
-	if log.Rotations, err = ledger.RotationsIn(file); err == nil {
-		_, err = file.Seek(0, io.SeekStart)
-	}
-	if err != nil {
+	log.Rotations = ledger.RotationsIn(file)
+	if _, err = file.Seek(0, io.SeekStart); err != nil {
 		in.fail(fmt.Errorf("%s cannot be read twice: %w", path, cause(err)))
 	}
 	return log
