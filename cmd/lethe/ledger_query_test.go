@@ -89,7 +89,7 @@ func TestLedgerQueryListsWhatMatches(t *testing.T) {
 		t.Errorf("%q", hold)
 	}
 	request := lines("--of", "requests", "--handle", "h3", "-o", "json")[0]
-	if want := `{"index":5,"handle":"h3","subject":"p1.k.3","status":"Completed","source":"Subject","actor":"user-3","receivedAt":"2026-03-02T02:24:00Z",` +
+	if want := `{"index":5,"handle":"h3","status":"Completed","source":"Subject","actor":"user-3","receivedAt":"2026-03-02T02:24:00Z",` +
 		`"dueAt":"2026-04-02T02:24:00Z","finishedAt":"2026-03-02T03:24:00Z","counts":[{"category":"notes","action":"Delete","count":2}]}`; request != want {
 		t.Errorf("%s", request)
 	}

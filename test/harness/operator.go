@@ -48,6 +48,8 @@ type OperatorOptions struct {
 	AnchorPlaces []controller.Place
 	// AdoptState takes over a cluster that another state store was used with.
 	AdoptState bool
+	// LedgerKeyGeneration says which key of the ledger signs.
+	LedgerKeyGeneration int
 	// Admission serves the webhooks on a loopback address. The configuration of the client must be allowed to install them.
 	Admission bool
 }
@@ -67,7 +69,7 @@ func StartOperator(t testing.TB, config *rest.Config, o OperatorOptions) *Operat
 		Scheme: wiring.NewScheme(), Log: log, Openers: wiring.Openers(), OpenVault: wiring.OpenVault, LocalRoots: o.LocalRoots,
 		LedgerPath: filepath.Join(o.Folder, "ledger.db"), LedgerURLFile: o.LedgerURLFile, LedgerLease: o.LedgerLease, Namespace: o.Namespace,
 		MetricsAddress: "0", ProbeAddress: "0", Admission: operator.AdmissionOff, Clock: o.Clock, Witness: o.Witness,
-		ResidueInterval: 200 * time.Millisecond, SkipNameValidation: true, AdoptState: o.AdoptState, AnchorInterval: o.AnchorInterval, AnchorPlaces: o.AnchorPlaces,
+		ResidueInterval: 200 * time.Millisecond, SkipNameValidation: true, AdoptState: o.AdoptState, AnchorInterval: o.AnchorInterval, AnchorPlaces: o.AnchorPlaces, LedgerKeyGeneration: o.LedgerKeyGeneration,
 	}
 	if o.Admission {
 		options.Admission, options.AdmissionAddress = operator.AdmissionLoopback, "127.0.0.1:0"

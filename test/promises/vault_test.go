@@ -23,6 +23,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/keys"
 	keyskubernetes "github.com/lethe-dev/lethe/internal/keys/kubernetes"
 	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/projection"
 	"github.com/lethe-dev/lethe/internal/verify"
 	"github.com/lethe-dev/lethe/test/harness"
 )
@@ -139,6 +140,88 @@ var _ = onEachVault("The vault", func() {
 		report, err := verify.Ledger(w.verifierKeys(), *w.exported(), nil)
 		Expect(err).NotTo(HaveOccurred())
 		Expect(report.Verified).To(BeTrue(), "%+v", report)
+	})
+
+	It("goes on under another key of the ledger, and both keys verify all of it", func() {
+		w := newWorld(ada, bob)
+		w.restartWith(func(o *harness.OperatorOptions) { o.AnchorInterval = 100 * time.Millisecond })
+		w.create(harness.Request(w.ns, "first", ada, harness.Immediate)...)
+		Eventually(w.stage("first")).Should(Equal("Completed/Erased"))
+		kept := w.verifierKeys()
+		file, _ := w.certificate("first", 1)
+
+		w.restartWith(func(o *harness.OperatorOptions) { o.LedgerKeyGeneration = 2 })
+		w.create(harness.Request(w.ns, "second", bob, harness.Immediate)...)
+		Eventually(w.stage("second")).Should(Equal("Completed/Erased"))
+		later, _ := w.certificate("second", 1)
+		var shown corev1.ConfigMap
+		Expect(cluster.Client.Get(w, client.ObjectKey{Namespace: w.options.Namespace, Name: "lethe-ledger-key"}, &shown)).To(Succeed())
+		chain, err := ledger.ParseRotations([]byte(shown.Data["chain"]))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(chain).To(HaveLen(1))
+		Expect(shown.Data["former"]).To(Equal(kept[0].String() + "\n"))
+		Expect(shown.Data["key"]).To(Equal(chain[0].To.String() + "\n"))
+		for _, text := range [][]byte{file, later} {
+			for _, keys := range []ledger.VerifierKeys{kept, w.verifierKeys()} {
+				Expect(verify.Certificate(keys.Extend(chain...), text, nil, nil)).To(HaveField("Verified", true))
+			}
+		}
+		Expect(verify.Certificate(kept, later, nil, nil)).To(HaveField("Verified", false), "nothing leads from the old key to the new one without the chain")
+
+		// Restarted, it records nothing more, and trusts the checkpoints of both keys that are kept outside.
+		w.ats.Add(carol)
+		w.restartWith(func(*harness.OperatorOptions) {})
+		w.create(harness.Request(w.ns, "third", carol, harness.Immediate)...)
+		Eventually(w.stage("third")).Should(Equal("Completed/Erased"))
+		Expect(w.operator.Stop()).To(Succeed())
+		rotated := 0
+		for _, reason := range w.ledgerReasons() {
+			if strings.HasPrefix(reason, "key.rotated/") {
+				rotated++
+			}
+		}
+		Expect(rotated).To(Equal(1))
+
+		lowered := w.options
+		lowered.LedgerKeyGeneration, lowered.MayFail = 1, true
+		Expect(harness.StartOperator(GinkgoTB(), w.config, lowered).Wait()).To(MatchError(ContainSubstring("never lowered")))
+	})
+
+	It("tells in the ledger alone what became of each request, and nobody's id", func() {
+		w := newWorld(ada, bob, carol)
+		w.create(harness.Request(w.ns, "done", ada, harness.Immediate)...)
+		w.create(harness.Request(w.ns, "waits", bob)...)
+		w.create(harness.Request(w.ns, "gone", carol)...)
+		Eventually(w.stage("done")).Should(Equal("Completed/Erased"))
+		Eventually(w.stage("waits")).Should(Equal("Pending/GracePeriod"))
+		Eventually(w.stage("gone")).Should(Equal("Pending/GracePeriod"))
+		Expect(w.change("gone", func(er *v1alpha1.ErasureRequest) { er.Spec.Cancelled = true })).To(Succeed())
+		Eventually(w.stage("gone")).Should(Equal("Cancelled/Cancelled"))
+		Expect(w.operator.Stop()).To(Succeed())
+
+		told := map[string]*projection.Request{}
+		for i, e := range w.allEntries() {
+			text, err := ledger.EncodeLeaf(e)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(string(text)).NotTo(ContainAny(ada.ID, bob.ID, carol.ID, ada.Email, bob.Email, carol.Email))
+			if r, ok := projection.Begin(ledger.Record{Index: uint64(i), Entry: e}); ok {
+				told[r.Handle] = &r
+			} else if r := told[e.Handle]; r != nil {
+				r.Turn(e)
+			}
+		}
+		Expect(told).To(HaveLen(3))
+		for _, name := range []string{"done", "waits", "gone"} {
+			er := w.request(name)
+			r := told[er.Status.Handle]
+			Expect(r).NotTo(BeNil())
+			Expect(r.Status).To(Equal(string(er.Status.Phase)))
+			Expect(r.Source).To(Equal(string(er.Spec.Source)))
+			Expect(r.DueAt).To(BeTemporally("==", er.Status.DueAt.Time))
+			Expect(r.ScheduledAt).To(BeTemporally("==", er.Status.ScheduledAt.Time))
+		}
+		Expect(told[w.request("done").Status.Handle].Reason).To(Equal("Erased"))
+		Expect(told[w.request("gone").Status.Handle].Reason).To(Equal("Cancelled"))
 	})
 
 	It("has one operator at a time: a second one waits and does nothing until the first has ended", func() {
