@@ -10,7 +10,7 @@ rm -f config/crd/bases/*.yaml
 bin/controller-gen crd paths=./api/... output:crd:artifacts:config=config/crd/bases
 # The markers of the operator's rights stand where it talks to the API server.
 callers=()
-for dir in internal/controller internal/webhook; do
+for dir in internal/controller internal/serve internal/webhook; do
 	if [[ -d $dir ]]; then callers+=("paths=./$dir/..."); fi
 done
 bin/controller-gen rbac:roleName=lethe-manager "${callers[@]}" output:rbac:artifacts:config=config/rbac

@@ -103,6 +103,15 @@ const (
 	ReasonAwaitingRetainedData  = "AwaitingRetainedData"
 	ReasonAwaitingOtherRequest  = "AwaitingOtherRequest"
 	ReasonStateUnknown          = "StateUnknown"
+	ReasonExported              = "Exported"
+	ReasonPurged                = "Purged"
+	ReasonExportTooLarge        = "ExportTooLarge"
+	ReasonExportChanged         = "ExportChanged"
+	ReasonExportStorageMissing  = "ExportStorageMissing"
+	ReasonStorageFull           = "StorageFull"
+	ReasonQuotaExceeded         = "QuotaExceeded"
+	ReasonAlreadyExists         = "AlreadyExists"
+	ReasonRequesterUnknown      = "RequesterUnknown"
 )
 
 // Annotations that repeat a command: a new value (a nonce) asks once more, status.acknowledged repeats the value when

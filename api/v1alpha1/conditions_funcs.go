@@ -19,3 +19,6 @@ func (o *ErasureRequest) GetConditions() *[]metav1.Condition { return &o.Status.
 
 // GetConditions gives access to the conditions of the status.
 func (o *DeletionRun) GetConditions() *[]metav1.Condition { return &o.Status.Conditions }
+
+// GetConditions gives access to the conditions of the status.
+func (o *ComplianceExport) GetConditions() *[]metav1.Condition { return &o.Status.Conditions }

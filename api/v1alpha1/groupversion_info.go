@@ -24,6 +24,7 @@ func addKnownTypes(s *runtime.Scheme) error {
 		&ErasureRequest{}, &ErasureRequestList{},
 		&DeletionRun{}, &DeletionRunList{},
 		&ErasureCertificate{}, &ErasureCertificateList{},
+		&ComplianceExport{}, &ComplianceExportList{},
 	)
 	metav1.AddToGroupVersion(s, GroupVersion)
 	return nil

@@ -60,6 +60,14 @@ const (
 	// verb), the resource, the endpoint, when it was asked for, the code of the answer and, where known, the uid of the object;
 	// Reason is Granted or Denied.
 	KindAccessObserved = "access.observed"
+
+	// What became of a ComplianceExport: Attributes hold export, its uid, the log and the format. Who asked for it is the actor
+	// of its start, completion and failure, who downloaded it that of the download.
+	KindExportStarted    = "export.started"    // Attributes hold the checkpoint that it is made at
+	KindExportCompleted  = "export.completed"  // Attributes hold records, size, sha256 and checkpoint of the file
+	KindExportFailed     = "export.failed"     // it will not be made; Reason says why
+	KindExportDownloaded = "export.downloaded" // somebody was given the file
+	KindExportPurged     = "export.purged"     // the file was removed: its archive retention had ended, or it was deleted
 )
 
 // Names of the actor beside Actor. Like it they may hold an address, by policy.
@@ -83,6 +91,7 @@ func Kinds() []string {
 		KindRunStarted, KindRunCompleted, KindRunFailed, KindRunCancelled, KindHoldPlaced,
 		KindHoldChanged, KindHoldLifted, KindCertificateIssued, KindKeyDestroyed, KindKeyRotated, KindGovernanceChanged,
 		KindGovernanceAttempted, KindAccessDecided, KindAccessObserved,
+		KindExportStarted, KindExportCompleted, KindExportFailed, KindExportDownloaded, KindExportPurged,
 	}
 }
 
