@@ -18,3 +18,6 @@ func StampAnnotations() []string {
 
 // ActorUnknown is recorded where nobody can tell who made a change: admission was away, or its stamp is not genuine.
 const ActorUnknown = "unknown"
+
+// ResourceAccessLogs is the resource on which somebody needs the verb get to export the access log. It has no objects.
+const ResourceAccessLogs = "accesslogs"

@@ -70,6 +70,8 @@ func newManagerCommand() *cobra.Command {
 	flags.DurationVar(&f.AnchorInterval, "anchor-interval", 10*time.Minute, "how often new checkpoints of the ledger are kept in a ConfigMap of the operator's namespace; 0 turns it off")
 	flags.StringArrayVar(&f.anchorTo, "anchor-to", nil, "https://host/path or s3://bucket/prefix?endpoint=https://host&retention=P10Y: keep these checkpoints there too; may be repeated")
 	flags.StringVar(&f.anchorTokenFile, "anchor-token-file", "", "file with the bearer token for --anchor-to https://")
+	flags.StringVar(&f.ExportPath, "export-path", "", "folder in which the operator keeps exports; default: exports beside the ledger's file, and none with --ledger-url-file")
+	flags.Int64Var(&f.ExportMaxBytes, "export-max-bytes", 10<<30, "how many bytes all exports in that folder may have; 0 for no bound")
 	flags.BoolVar(&f.AdoptState, "adopt-state", false, "take over a cluster that another state store was used with; only after that store was lost for good")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log more")
 	cmd.MarkFlagsMutuallyExclusive("ledger-path", "ledger-url-file")

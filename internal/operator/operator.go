@@ -78,6 +78,11 @@ type Options struct {
 	// AnchorPlaces keep them outside the cluster too.
 	AnchorPlaces []controller.Place
 
+	// ExportPath is the folder of exports that the operator keeps; empty is the folder exports beside an embedded vault, and
+	// none beside one in PostgreSQL. ExportMaxBytes bounds what is in it; 0 does not.
+	ExportPath     string
+	ExportMaxBytes int64
+
 	// Clock of the process. Default: the real one.
 	Clock clock.PassiveClock
 	// Witness is the second clock. Default: the API server's.
@@ -174,9 +179,19 @@ func serve(ctx context.Context, restConfig *rest.Config, direct client.Client, o
 	}
 	pool := stores.NewPool(mgr.GetClient(), mgr.GetAPIReader(), o.Openers, o.LocalRoots, o.Clock, o.Log.WithName("stores"))
 	defer func() { _ = pool.Close() }()
+	storage, err := openStorage(o)
+	if err != nil {
+		return err
+	}
+	if storage != nil {
+		defer func() { _ = storage.Close() }()
+	}
 	entries := &journal.Journal{Ledger: vault.Ledger, State: vault.State, Clock: o.Clock, Problem: anchors.Problem}
 	rotateLogs(ctx, o.Log.WithName("ledger"), entries, opened.Rotations)
 	if err := register(ctx, mgr, o, vault, keyStore, pool, sealer, entries); err != nil {
+		return err
+	}
+	if err := setupExports(mgr, o, vault, exportParts{storage: storage, pool: pool, sealer: sealer, entries: entries, ledgerName: signer.Name()}); err != nil {
 		return err
 	}
 	if err := setupAdmission(ctx, mgr, o, webhookv1alpha1.Options{Keys: keyStore, Sealer: sealer, Journal: entries}); err != nil {

@@ -112,7 +112,8 @@ func (c *Cluster) ensureNamespace(ctx context.Context, name string) error {
 func (c *Cluster) Clean(ctx context.Context, namespace string) error {
 	var errs []error
 	for _, list := range []client.ObjectList{&v1alpha1.ErasureRequestList{}, &v1alpha1.DeletionRunList{}, &v1alpha1.LegalHoldList{},
-		&v1alpha1.PersonalDataMapList{}, &v1alpha1.DataStoreList{}, &v1alpha1.RetentionPolicyList{}} {
+		&v1alpha1.PersonalDataMapList{}, &v1alpha1.DataStoreList{}, &v1alpha1.RetentionPolicyList{},
+		&v1alpha1.ComplianceExportList{}} {
 		if err := c.Client.List(ctx, list, client.InNamespace(namespace)); err != nil {
 			return err
 		}

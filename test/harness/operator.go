@@ -50,6 +50,10 @@ type OperatorOptions struct {
 	AdoptState bool
 	// LedgerKeyGeneration says which key of the ledger signs.
 	LedgerKeyGeneration int
+	// ExportMaxBytes bounds the exports that the operator keeps; 0 does not.
+	ExportMaxBytes int64
+	// ExportPath is where they are. Default: beside the ledger.
+	ExportPath string
 	// Admission serves the webhooks on a loopback address. The configuration of the client must be allowed to install them.
 	Admission bool
 }
@@ -70,6 +74,7 @@ func StartOperator(t testing.TB, config *rest.Config, o OperatorOptions) *Operat
 		LedgerPath: filepath.Join(o.Folder, "ledger.db"), LedgerURLFile: o.LedgerURLFile, LedgerLease: o.LedgerLease, Namespace: o.Namespace,
 		MetricsAddress: "0", ProbeAddress: "0", Admission: operator.AdmissionOff, Clock: o.Clock, Witness: o.Witness,
 		ResidueInterval: 200 * time.Millisecond, SkipNameValidation: true, AdoptState: o.AdoptState, AnchorInterval: o.AnchorInterval, AnchorPlaces: o.AnchorPlaces, LedgerKeyGeneration: o.LedgerKeyGeneration,
+		ExportPath: o.ExportPath, ExportMaxBytes: o.ExportMaxBytes,
 	}
 	if o.Admission {
 		options.Admission, options.AdmissionAddress = operator.AdmissionLoopback, "127.0.0.1:0"

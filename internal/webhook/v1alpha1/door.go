@@ -66,6 +66,7 @@ func (d *door) handlers(scheme *runtime.Scheme) map[string]http.Handler {
 		"erasurerequests":   admission.WithValidator(scheme, &erasureRequestValidator{requests: d.cached}).Handler,
 		"retentionpolicies": admission.WithValidator(scheme, &retentionPolicyValidator{policies: d.cached}).Handler,
 		"legalholds":        admission.WithValidator(scheme, legalHoldValidator{}).Handler,
+		"complianceexports": admission.WithValidator(scheme, complianceExportValidator{}).Handler,
 		"deletionruns":      admission.WithValidator(scheme, &deletionRunValidator{operator: d.operator}).Handler,
 	}
 	out := map[string]http.Handler{}

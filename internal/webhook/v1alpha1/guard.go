@@ -1,6 +1,7 @@
 package v1alpha1
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -61,14 +62,18 @@ func (g *guard) judge(ctx context.Context, req admission.Request, obj client.Obj
 		if c.verb == "" {
 			continue
 		}
-		allowed, err := g.may(ctx, req, obj.GetName(), c.verb)
+		resource, name := g.kind.resource, obj.GetName()
+		if c.resource != "" {
+			resource, name = c.resource, ""
+		}
+		allowed, err := g.may(ctx, req, resource, name, c.verb)
 		if err != nil {
 			return admission.Errored(http.StatusInternalServerError, errors.New("whether you may do this cannot be checked at the moment; try again")), entries
 		}
 		entries = append(entries, g.decision(req, obj, c, allowed))
 		if !allowed {
 			return admission.Denied(fmt.Sprintf("%s needs the verb %q on %s.%s %s in namespace %s; ask somebody whose role grants it",
-				c.what, c.verb, g.kind.resource, v1alpha1.GroupVersion.Group, obj.GetName(), req.Namespace)), entries
+				c.what, c.verb, resource, v1alpha1.GroupVersion.Group, name, req.Namespace)), entries
 		}
 		if c.annotation == v1alpha1.AnnotationApprovedBy {
 			if response := g.fourEyes(ctx, req, obj); !response.Allowed {
@@ -80,7 +85,7 @@ func (g *guard) judge(ctx context.Context, req admission.Request, obj client.Obj
 }
 
 // may asks the API server's authorizers. When the whole namespace goes away, its requests may go with it.
-func (g *guard) may(ctx context.Context, req admission.Request, name, verb string) (bool, error) {
+func (g *guard) may(ctx context.Context, req admission.Request, resource, name, verb string) (bool, error) {
 	if req.Operation == admissionv1.Delete {
 		var ns corev1.Namespace
 		if err := g.live.Get(ctx, client.ObjectKey{Name: req.Namespace}, &ns); err != nil {
@@ -97,7 +102,7 @@ func (g *guard) may(ctx context.Context, req admission.Request, name, verb strin
 	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
 		User: req.UserInfo.Username, UID: req.UserInfo.UID, Groups: req.UserInfo.Groups, Extra: extra,
 		ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: req.Namespace, Verb: verb, Group: v1alpha1.GroupVersion.Group,
-			Version: v1alpha1.GroupVersion.Version, Resource: g.kind.resource, Name: name},
+			Version: v1alpha1.GroupVersion.Version, Resource: resource, Name: name},
 	}}
 	if err := g.api.Create(ctx, review); err != nil {
 		return false, err
@@ -139,7 +144,7 @@ func (g *guard) fourEyes(ctx context.Context, req admission.Request, obj client.
 // one that the controller finds.
 func (g *guard) decision(req admission.Request, obj client.Object, c change, allowed bool) ledger.Entry {
 	e := ledger.Entry{Key: "access/" + string(req.UID) + "/" + c.verb + "/" + c.what, Kind: ledger.KindAccessDecided, Reason: ledger.ReasonDenied,
-		Attributes: map[string]string{"permission": c.verb, "resource": g.kind.resource, "uid": string(obj.GetUID()), "operation": string(req.Operation)}}
+		Attributes: map[string]string{"permission": c.verb, "resource": cmp.Or(c.resource, g.kind.resource), "uid": string(obj.GetUID()), "operation": string(req.Operation)}}
 	if allowed {
 		e.Reason = ledger.ReasonGranted
 	}

@@ -28,6 +28,7 @@ var kinds = []kind{
 	{"deletionruns", "DeletionRun", false, func() client.Object { return &v1alpha1.DeletionRun{} }},
 	{"personaldatamaps", "PersonalDataMap", true, func() client.Object { return &v1alpha1.PersonalDataMap{} }},
 	{"datastores", "DataStore", true, func() client.Object { return &v1alpha1.DataStore{} }},
+	{"complianceexports", "ComplianceExport", false, func() client.Object { return &v1alpha1.ComplianceExport{} }},
 }
 
 // change is something that a write does and that somebody answers for.
@@ -38,6 +39,8 @@ type change struct {
 	value string
 	// verb that the actor needs on the object, besides the right to write it; empty where that is enough.
 	verb string
+	// resource that the verb is asked for on, where it is not the object itself.
+	resource string
 	// what the change does, in the words of the API.
 	what string
 	// fields that it touches, where that is on record.
@@ -55,6 +58,11 @@ func (k kind) changes(old, obj client.Object) ([]change, error) {
 		out = append(out, change{annotation: v1alpha1.AnnotationRequestedBy, what: "creation"})
 	}
 	switch o := obj.(type) {
+	case *v1alpha1.ComplianceExport:
+		if created && o.Spec.Log == v1alpha1.LogAccess { // its stamp says that the verb was asked for
+			out = []change{{annotation: v1alpha1.AnnotationRequestedBy, value: v1alpha1.ResourceAccessLogs, verb: "get", resource: v1alpha1.ResourceAccessLogs,
+				what: "an export of the access log"}}
+		}
 	case *v1alpha1.ErasureRequest:
 		before, ok := old.(*v1alpha1.ErasureRequest)
 		if !ok || before == nil {

@@ -1,0 +1,296 @@
+package export
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"pgregory.net/rapid"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/projection"
+)
+
+var begin = time.Date(2026, 1, 5, 9, 0, 0, 0, time.UTC)
+
+// memory is a ledger of one namespace, as far as a scan needs it.
+type memory struct {
+	ledger.Log
+	records []ledger.Record
+}
+
+func (m *memory) Entries(_ context.Context, _ string, from uint64, limit int) ([]ledger.Record, error) {
+	if from >= uint64(len(m.records)) {
+		return nil, nil
+	}
+	return m.records[from:min(int(from)+limit, len(m.records))], nil
+}
+
+func (m *memory) append(entries ...ledger.Entry) {
+	for _, e := range entries {
+		e.Key = fmt.Sprint(len(m.records))
+		m.records = append(m.records, ledger.Record{Index: uint64(len(m.records)), Entry: e})
+	}
+}
+
+func (m *memory) head(log v1alpha1.ExportLog, format v1alpha1.ExportFormat, change ...func(*Head)) *Head {
+	h := &Head{Query: Query{Log: log, Format: format}, Namespace: "hr", Name: "quarter", UID: "0b8e6a52", Ledger: "lethe.dev/cluster/hr",
+		Checkpoint: ledger.Checkpoint{Size: uint64(len(m.records)), Root: make([]byte, 32)}, MadeAt: begin.AddDate(0, 3, 0), RequestedBy: "dora"}
+	for _, f := range change {
+		f(h)
+	}
+	return h
+}
+
+func (m *memory) write(t *testing.T, h *Head) []byte {
+	t.Helper()
+	var out bytes.Buffer
+	if _, err := Write(context.Background(), Scan{m}, h, &out, func(uint64) error { return nil }); err != nil {
+		t.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+// requests of all statuses: 0 Completed, 1 Pending, 2 Cancelled, 3 Failed.
+func requests(n int) *memory {
+	m := &memory{}
+	for i := range n {
+		handle, day := fmt.Sprintf("h%05d", i), begin.AddDate(0, 0, i%90)
+		source := []string{"Subject", "Admin", "Retention"}[i%3]
+		m.append(ledger.Entry{Time: day, Kind: ledger.KindErasureReceived, Handle: handle, Reason: source, Actor: "alice"},
+			ledger.Entry{Time: day.Add(time.Minute), Kind: ledger.KindErasureConfirmed, Handle: handle, Attributes: map[string]string{"scheduledAt": day.AddDate(0, 0, 60).Format(time.RFC3339)}})
+		switch i % 4 {
+		case 0:
+			m.append(ledger.Entry{Time: day.AddDate(0, 0, 60), Kind: ledger.KindErasureCompleted, Handle: handle, Counts: []ledger.Count{
+				{Category: "contact", Action: "Delete", Count: 3}, {Category: "Bewerbungsunterlagen – Größe", Action: "Retain", Basis: "§ 147 AO", Count: 1}}},
+				ledger.Entry{Time: day.AddDate(0, 0, 60), Kind: ledger.KindCertificateIssued, Handle: handle, Reason: "Retained", Attributes: map[string]string{"digest": "sha256:abc", "number": "1"}})
+		case 2:
+			m.append(ledger.Entry{Time: day.Add(time.Hour), Kind: ledger.KindErasureCancelled, Handle: handle, Reason: "Cancelled", Actor: "bea"})
+		case 3:
+			m.append(ledger.Entry{Time: day.AddDate(0, 0, 60), Kind: ledger.KindErasureFailed, Handle: handle, Reason: "StoreRefused"})
+		}
+	}
+	return m
+}
+
+func rows(t *testing.T, file []byte) []map[string]string {
+	t.Helper()
+	lines, err := csv.NewReader(bytes.NewReader(file)).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out []map[string]string
+	for _, line := range lines[1:] {
+		row := map[string]string{}
+		for i, name := range lines[0] {
+			row[name] = line[i]
+		}
+		out = append(out, row)
+	}
+	return out
+}
+
+func column1(rows []map[string]string, name string) []string {
+	var out []string
+	for _, r := range rows {
+		out = append(out, r[name])
+	}
+	return out
+}
+
+func TestDeletionsAreOneRecordForEachRequest(t *testing.T) {
+	m := requests(4)
+	found := rows(t, m.write(t, m.head(v1alpha1.LogDeletions, v1alpha1.FormatCSV)))
+	if got := column1(found, "status"); !slices.Equal(got, []string{"Completed", "Pending", "Cancelled", "Failed"}) {
+		t.Errorf("statuses: %v", got)
+	}
+	first := found[0]
+	for name, want := range map[string]string{"request": "h00000", "source": "Subject", "reason": "Retained", "requestedBy": "alice", "received": "2026-01-05T09:00:00Z",
+		"scheduledDeletion": "2026-03-06T09:00:00Z", "due": "2026-02-05T09:00:00Z", "finished": "2026-03-06T09:00:00Z", "deleted": "3", "retained": "1", "certificate": "sha256:abc"} {
+		if first[name] != want {
+			t.Errorf("%s is %q, want %q", name, first[name], want)
+		}
+	}
+	if found[1]["finished"] != "" {
+		t.Errorf("a pending request is finished: %v", found[1])
+	}
+}
+
+func TestFiltersChooseByWhatWasSoAtTheCheckpoint(t *testing.T) {
+	m := requests(8)
+	for name, tc := range map[string]struct {
+		filters v1alpha1.ExportFilters
+		want    []string
+	}{
+		"none":           {v1alpha1.ExportFilters{}, []string{"h00000", "h00001", "h00002", "h00003", "h00004", "h00005", "h00006", "h00007"}},
+		"Processed":      {v1alpha1.ExportFilters{Statuses: []v1alpha1.ExportStatusWord{v1alpha1.StatusProcessed}}, []string{"h00000", "h00004"}},
+		"two statuses":   {v1alpha1.ExportFilters{Statuses: []v1alpha1.ExportStatusWord{v1alpha1.StatusPending, v1alpha1.StatusFailed}}, []string{"h00001", "h00003", "h00005", "h00007"}},
+		"source":         {v1alpha1.ExportFilters{Sources: []v1alpha1.Source{v1alpha1.SourceAdmin}}, []string{"h00001", "h00004", "h00007"}},
+		"reason":         {v1alpha1.ExportFilters{Reasons: []string{"StoreRefused"}}, []string{"h00003", "h00007"}},
+		"category":       {v1alpha1.ExportFilters{Categories: []string{"contact"}}, []string{"h00000", "h00004"}},
+		"actor":          {v1alpha1.ExportFilters{Actors: []string{"nobody"}}, nil},
+		"all must agree": {v1alpha1.ExportFilters{Statuses: []v1alpha1.ExportStatusWord{v1alpha1.StatusFailed}, Sources: []v1alpha1.Source{v1alpha1.SourceAdmin}}, []string{"h00007"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			h := m.head(v1alpha1.LogDeletions, v1alpha1.FormatCSV, func(h *Head) { h.Filters = tc.filters })
+			if got := column1(rows(t, m.write(t, h)), "request"); !slices.Equal(got, tc.want) {
+				t.Errorf("%v, want %v", got, tc.want)
+			}
+		})
+	}
+	h := m.head(v1alpha1.LogDeletions, v1alpha1.FormatCSV, func(h *Head) { h.Period = projection.Period{From: begin.AddDate(0, 0, 1), To: begin.AddDate(0, 0, 3)} })
+	if got := column1(rows(t, m.write(t, h)), "request"); !slices.Equal(got, []string{"h00001", "h00002"}) {
+		t.Errorf("the period has its first moment and not its last: %v", got)
+	}
+}
+
+// Whatever is recorded after the checkpoint changes nothing: the bytes are the same.
+func TestTheSameCheckpointMakesTheSameBytes(t *testing.T) {
+	for _, format := range []v1alpha1.ExportFormat{v1alpha1.FormatCSV, v1alpha1.FormatJSON, v1alpha1.FormatPDF} {
+		for log := range logs {
+			t.Run(fmt.Sprint(log, format), func(t *testing.T) {
+				m := requests(250)
+				h := m.head(log, format)
+				before := m.write(t, h)
+				m.append(ledger.Entry{Time: begin, Kind: ledger.KindErasureCompleted, Handle: "h00001"}, ledger.Entry{Time: begin, Kind: ledger.KindErasureReceived, Handle: "later"},
+					ledger.Entry{Time: begin, Kind: ledger.KindAccessDecided, Reason: "Granted"}, ledger.Entry{Time: begin, Kind: ledger.KindHoldPlaced},
+					ledger.Entry{Time: begin, Kind: ledger.KindExportStarted}, ledger.Entry{Time: begin, Kind: ledger.KindCertificateIssued, Handle: "h00001"})
+				if after := m.write(t, h); !bytes.Equal(before, after) {
+					t.Error("the file changed with what was recorded later")
+				}
+			})
+		}
+	}
+}
+
+func TestJSONIsOneDocumentThatSaysWhatItIs(t *testing.T) {
+	m := requests(5)
+	file := m.write(t, m.head(v1alpha1.LogDeletions, v1alpha1.FormatJSON, func(h *Head) {
+		h.Filters.Statuses = []v1alpha1.ExportStatusWord{v1alpha1.StatusProcessed}
+		h.Period.From = begin
+	}))
+	var d struct {
+		Format, Title, Log, Namespace, RequestedBy string
+		Period                                     struct{ From, To *time.Time }
+		Filters                                    map[string][]string
+		Checkpoint                                 struct {
+			Ledger, Root string
+			Size         uint64
+		}
+		Records []struct {
+			Request, Status string
+			Finished        *time.Time
+			Deleted         int64
+			History         []struct{ Kind string }
+			Counts          []ledger.Count
+		}
+		Summary struct {
+			Records  int64
+			ByStatus map[string]int64
+			Days     []struct {
+				Date    string
+				Records int64
+			}
+		}
+	}
+	if err := json.Unmarshal(file, &d); err != nil {
+		t.Fatalf("%v\n%s", err, file)
+	}
+	if len(d.Records) != 2 || d.Records[0].Status != "Completed" || d.Records[0].Deleted != 3 || len(d.Records[0].History) != 4 || len(d.Records[0].Counts) != 2 {
+		t.Errorf("records: %+v", d.Records)
+	}
+	if d.Format != Format || d.Title != "Deletion log" || d.RequestedBy != "dora" || d.Period.From == nil || d.Period.To != nil || d.Checkpoint.Size != uint64(len(m.records)) ||
+		!slices.Equal(d.Filters["statuses"], []string{"Processed"}) {
+		t.Errorf("head: %+v", d)
+	}
+	if d.Summary.Records != 2 || d.Summary.ByStatus["Completed"] != 2 || len(d.Summary.Days) != 2 {
+		t.Errorf("summary: %+v", d.Summary)
+	}
+	empty := (&memory{}).write(t, (&memory{}).head(v1alpha1.LogAudit, v1alpha1.FormatJSON))
+	if !json.Valid(empty) {
+		t.Errorf("an empty log makes no JSON: %s", empty)
+	}
+}
+
+func TestLogsHaveTheProductsColumns(t *testing.T) {
+	m := &memory{}
+	m.append(ledger.Entry{Time: begin, Kind: ledger.KindAccessDecided, Reason: ledger.ReasonDenied, Actor: "eve", Attributes: map[string]string{"permission": "approve",
+		"resource": "erasurerequests", "groups": "hr,staff", "operation": "UPDATE"}},
+		ledger.Entry{Time: begin, Kind: ledger.KindAccessDecided, Reason: ledger.ReasonGranted, Actor: "dora", Attributes: map[string]string{"permission": "get",
+			"resource": "complianceexports/download", "endpoint": "/exports/hr/quarter"}},
+		ledger.Entry{Time: begin, Kind: ledger.KindGovernanceChanged, Actor: "dora", Attributes: map[string]string{"kind": "RetentionPolicy", "name": "requests", "fields": "spec.requests.gracePeriod", "generation": "2"}},
+		ledger.Entry{Time: begin, Kind: ledger.KindExportCompleted, Actor: "dora", Attributes: map[string]string{"export": "u", "log": "Deletions", "format": "PDF", "records": "12", "size": "345"}})
+	find := func(log v1alpha1.ExportLog, filters v1alpha1.ExportFilters) []map[string]string {
+		return rows(t, m.write(t, m.head(log, v1alpha1.FormatCSV, func(h *Head) { h.Filters = filters })))
+	}
+	if got := find(v1alpha1.LogAccess, v1alpha1.ExportFilters{Statuses: []v1alpha1.ExportStatusWord{v1alpha1.StatusDenied}}); len(got) != 1 ||
+		got[0]["permission"] != "approve" || got[0]["status"] != "Denied" || got[0]["resource"] != "erasurerequests" || got[0]["user"] != "eve" || got[0]["endpoint"] != "admission" {
+		t.Errorf("access: %v", got)
+	}
+	if got := find(v1alpha1.LogAccess, v1alpha1.ExportFilters{Permissions: []string{"get"}}); len(got) != 1 || got[0]["endpoint"] != "/exports/hr/quarter" {
+		t.Errorf("access by permission: %v", got)
+	}
+	if got := find(v1alpha1.LogAudit, v1alpha1.ExportFilters{}); len(got) != 1 || got[0]["fields"] != "spec.requests.gracePeriod" || got[0]["user"] != "dora" {
+		t.Errorf("audit: %v", got)
+	}
+	if got := find(v1alpha1.LogExports, v1alpha1.ExportFilters{Logs: []v1alpha1.ExportLog{v1alpha1.LogDeletions}}); len(got) != 1 || got[0]["status"] != "Completed" || got[0]["size"] != "345" {
+		t.Errorf("exports: %v", got)
+	}
+	if got := find(v1alpha1.LogExports, v1alpha1.ExportFilters{Logs: []v1alpha1.ExportLog{v1alpha1.LogAccess}}); len(got) != 0 {
+		t.Errorf("exports of another log: %v", got)
+	}
+}
+
+// No cell begins with what a spreadsheet takes for a formula, and nothing else is changed.
+func TestNoCellIsAFormula(t *testing.T) {
+	rapid.Check(t, func(r *rapid.T) {
+		value := rapid.OneOf(rapid.String(), rapid.StringMatching(`[=+\-@\t\r\n＝＋－＠][a-zA-Z0-9(),"'!|=\r\n ]*`)).Draw(r, "value")
+		m := &memory{}
+		m.append(ledger.Entry{Time: begin, Kind: ledger.KindAccessDecided, Reason: ledger.ReasonGranted, Actor: value, Attributes: map[string]string{"permission": value}})
+		var out bytes.Buffer
+		if _, err := Write(context.Background(), Scan{m}, m.head(v1alpha1.LogAccess, v1alpha1.FormatCSV), &out, func(uint64) error { return nil }); err != nil {
+			r.Fatal(err)
+		}
+		lines, err := csv.NewReader(&out).ReadAll()
+		if err != nil || len(lines) != 2 {
+			r.Fatalf("%v, %d lines", err, len(lines))
+		}
+		for i, c := range lines[1] {
+			if c != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", []rune(c)[0]) {
+				r.Fatalf("column %s begins like a formula: %q", lines[0][i], c)
+			}
+		}
+		got := lines[1][slices.Index(lines[0], "permission")]
+		if norm := strings.ReplaceAll(value, "\r\n", "\n"); strings.TrimPrefix(got, "'") != strings.TrimPrefix(norm, "'") {
+			r.Fatalf("%q became %q", value, got)
+		}
+	})
+}
+
+func TestWhatALogDoesNotHaveIsRefused(t *testing.T) {
+	day := func(d int) *metav1.Time { return &metav1.Time{Time: begin.AddDate(0, 0, d)} }
+	for want, spec := range map[string]v1alpha1.ComplianceExportSpec{
+		"":                          {Log: v1alpha1.LogDeletions, Period: v1alpha1.ExportPeriod{From: day(0), To: day(1)}},
+		"period is reversed":        {Log: v1alpha1.LogDeletions, Period: v1alpha1.ExportPeriod{From: day(1), To: day(0)}},
+		"period is reversed or emp": {Log: v1alpha1.LogDeletions, Period: v1alpha1.ExportPeriod{From: day(1), To: day(1)}},
+		"spec.log must be":          {Log: "Everything"},
+		"spec.format must be":       {Log: v1alpha1.LogAudit, Format: "XLS"},
+		"sources is not for":        {Log: v1alpha1.LogAudit, Filters: v1alpha1.ExportFilters{Sources: []v1alpha1.Source{"Admin"}}},
+		"statuses has a word":       {Log: v1alpha1.LogAccess, Filters: v1alpha1.ExportFilters{Statuses: []v1alpha1.ExportStatusWord{"Pending"}}},
+		"actors is not for":         {Log: v1alpha1.LogCertificates, Filters: v1alpha1.ExportFilters{Actors: []string{"a"}}},
+		"kinds has a kind":          {Log: v1alpha1.LogAudit, Filters: v1alpha1.ExportFilters{Kinds: []string{"erasure."}}},
+	} {
+		_, err := NewQuery(&spec)
+		if (err == nil) != (want == "") || (err != nil && !strings.Contains(err.Error(), want)) {
+			t.Errorf("%v, want %q", err, want)
+		}
+	}
+}
