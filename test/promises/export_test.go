@@ -1,0 +1,189 @@
+package promises
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	. "github.com/onsi/ginkgo/v2"
+	. "github.com/onsi/gomega"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/test/harness"
+)
+
+func complianceExport(ns, name string, spec v1alpha1.ComplianceExportSpec) *v1alpha1.ComplianceExport {
+	return &v1alpha1.ComplianceExport{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: ns}, Spec: spec}
+}
+
+func (w *world) export(name string) *v1alpha1.ComplianceExport {
+	GinkgoHelper()
+	return w.get(&v1alpha1.ComplianceExport{}, name).(*v1alpha1.ComplianceExport)
+}
+
+// exportState is phase and reason of Ready, for example "Completed/Exported".
+func (w *world) exportState(name string) func() string {
+	return func() string {
+		var x v1alpha1.ComplianceExport
+		if err := cluster.Client.Get(w, client.ObjectKey{Namespace: w.ns, Name: name}, &x); err != nil {
+			return "NotFound"
+		}
+		_, reason, _ := strings.Cut(w.conditionOf(&v1alpha1.ComplianceExport{}, name, v1alpha1.ConditionReady)(), "/")
+		return string(x.Status.Phase) + "/" + reason
+	}
+}
+
+func (w *world) exportMessage(name string) string {
+	GinkgoHelper()
+	for _, c := range w.export(name).Status.Conditions {
+		if c.Type == v1alpha1.ConditionReady {
+			return c.Message
+		}
+	}
+	return ""
+}
+
+// exportFiles are the files that the operator keeps of this namespace, by name.
+func (w *world) exportFiles() map[string]string {
+	GinkgoHelper()
+	files := map[string]string{}
+	found, err := filepath.Glob(filepath.Join(w.options.ExportPath, w.ns, "*", "*"))
+	Expect(err).NotTo(HaveOccurred())
+	for _, path := range found {
+		text, err := os.ReadFile(path)
+		Expect(err).NotTo(HaveOccurred())
+		files[filepath.Base(path)] = string(text)
+	}
+	return files
+}
+
+// exporting gives the operator a folder for exports.
+func (w *world) exporting(change ...func(*harness.OperatorOptions)) {
+	GinkgoHelper()
+	w.restartWith(func(o *harness.OperatorOptions) {
+		o.ExportPath = GinkgoT().TempDir()
+		for _, f := range change {
+			f(o)
+		}
+	})
+}
+
+func digestOf(text string) string {
+	sum := sha256.Sum256([]byte(text))
+	return hex.EncodeToString(sum[:])
+}
+
+var _ = onEachVault("An export", func() {
+	It("shows one state of the ledger, is the same file again after a loss, and is purged when its time has come", func() {
+		w := newWorld(ada, bob)
+		w.exporting()
+		w.create(harness.Request(w.ns, "gone", ada, harness.Immediate)...)
+		Eventually(w.stage("gone")).Should(Equal("Completed/Erased"))
+		w.create(harness.Request(w.ns, "waiting", bob)...)
+		Eventually(w.stage("waiting")).Should(Equal("Pending/GracePeriod"))
+
+		w.create(complianceExport(w.ns, "deletions", v1alpha1.ComplianceExportSpec{Log: v1alpha1.LogDeletions, Format: v1alpha1.FormatCSV}),
+			complianceExport(w.ns, "processed", v1alpha1.ComplianceExportSpec{Log: v1alpha1.LogDeletions, Format: v1alpha1.FormatJSON,
+				Filters: v1alpha1.ExportFilters{Statuses: []v1alpha1.ExportStatusWord{v1alpha1.StatusProcessed}}}))
+		Eventually(w.exportState("deletions")).Should(Equal("Completed/Exported"))
+		Eventually(w.exportState("processed")).Should(Equal("Completed/Exported"))
+		st := w.export("deletions").Status
+		file := w.exportFiles()["deletions.csv"]
+		Expect(st.Records).To(BeEquivalentTo(2))
+		Expect(st.Size).To(BeEquivalentTo(len(file)))
+		Expect(st.SHA256).To(Equal(digestOf(file)))
+		Expect(st.Progress).To(BeEquivalentTo(100))
+		Expect(st.RequestedBy).To(Equal(v1alpha1.ActorUnknown))
+		Expect(st.ExpiresAt.UTC()).To(Equal(st.CompletedAt.AddDate(0, 0, 30).UTC()), "the default archive retention")
+		Expect(st.Location).To(Equal("/exports/" + w.ns + "/deletions"))
+		Expect(file).To(ContainSubstring(w.request("gone").Status.Handle + ",Completed,Subject,"))
+		Expect(file).To(ContainSubstring(w.request("waiting").Status.Handle + ",Pending,Subject,"))
+		Expect(w.export("processed").Status.Records).To(BeEquivalentTo(1))
+		for name, text := range w.exportFiles() {
+			for _, canary := range []string{"canary", ada.Email, ada.ID, bob.ID, ada.Phone} {
+				Expect(strings.ToLower(text)).NotTo(ContainSubstring(strings.ToLower(canary)), name)
+			}
+		}
+
+		// What comes later is not in it, and a file that is lost comes back as it was.
+		w.ats.Add(carol)
+		w.create(harness.Request(w.ns, "later", carol, harness.Immediate)...)
+		Eventually(w.stage("later")).Should(Equal("Completed/Erased"))
+		Expect(w.operator.Stop()).To(Succeed())
+		Expect(os.RemoveAll(filepath.Join(w.options.ExportPath, w.ns))).To(Succeed())
+		w.startOperator()
+		Eventually(func() string { return w.exportFiles()["deletions.csv"] }).Should(Equal(file))
+		Expect(w.exportState("deletions")()).To(Equal("Completed/Exported"))
+
+		w.step(29 * day)
+		w.pokeExport("deletions")
+		Consistently(w.exportState("deletions")).Should(Equal("Completed/Exported"))
+		w.step(2 * day)
+		w.pokeExport("deletions")
+		Eventually(w.exportState("deletions")).Should(Equal("Completed/Purged"))
+		Expect(w.exportFiles()).NotTo(HaveKey("deletions.csv"))
+		Expect(w.export("deletions").Status.Location).To(BeEmpty())
+
+		w.pokeExport("processed")
+		Eventually(w.exportState("processed")).Should(Equal("Completed/Purged"))
+		w.create(complianceExport(w.ns, "short", v1alpha1.ComplianceExportSpec{Log: v1alpha1.LogExports}))
+		Eventually(w.exportState("short")).Should(Equal("Completed/Exported"))
+		Expect(w.exportFiles()["short.csv"]).To(ContainSubstring(",Deletions,CSV,Purged,Expired,"))
+		Expect(cluster.Client.Delete(w, w.export("short"))).To(Succeed())
+		Eventually(w.exportState("short")).Should(Equal("NotFound"))
+		Expect(w.exportFiles()).To(BeEmpty(), "the file goes with its object")
+		w.exported() // every entry is of the published schema
+		Expect(w.operator.Stop()).To(Succeed())
+		Expect(w.ledgerReasons()).To(ContainElements(ledger.KindExportStarted+"/", ledger.KindExportCompleted+"/", ledger.KindExportPurged+"/Expired", ledger.KindExportPurged+"/Deleted"))
+	})
+})
+
+var _ = Describe("A bad export", func() {
+	It("is refused, or fails for good with its reason, and leaves nothing behind", func() {
+		w := newWorld(ada)
+		w.exporting(func(o *harness.OperatorOptions) { o.ExportMaxBytes = 100 })
+		from, to := metav1.NewTime(start), metav1.NewTime(start.Add(-time.Hour))
+		for want, spec := range map[string]v1alpha1.ComplianceExportSpec{
+			"period is reversed":                   {Log: v1alpha1.LogDeletions, Period: v1alpha1.ExportPeriod{From: &from, To: &to}},
+			"filters.sources is for the log":       {Log: v1alpha1.LogAccess, Filters: v1alpha1.ExportFilters{Sources: []v1alpha1.Source{v1alpha1.SourceAdmin}}},
+			"filters.statuses: Deletions has":      {Log: v1alpha1.LogDeletions, Filters: v1alpha1.ExportFilters{Statuses: []v1alpha1.ExportStatusWord{v1alpha1.StatusGranted}}},
+			"supported values":                     {Log: "Everything"},
+			"archiveRetention must be between":     {Log: v1alpha1.LogAudit, ArchiveRetention: "P7D"},
+			"spec.destination.path":                {Log: v1alpha1.LogAudit, Destination: &v1alpha1.ExportDestination{DataStoreRef: v1alpha1.LocalReference{Name: "documents"}, Path: "../elsewhere"}},
+			"filters.kinds":                        {Log: v1alpha1.LogAudit, Filters: v1alpha1.ExportFilters{Kinds: []string{"erasure.received"}}},
+			"filters.actors is for all logs but C": {Log: v1alpha1.LogCertificates, Filters: v1alpha1.ExportFilters{Actors: []string{"a"}}},
+		} {
+			Expect(cluster.Client.Create(w, complianceExport(w.ns, "bad", spec))).To(MatchError(ContainSubstring(want)), want)
+		}
+		w.create(complianceExport(w.ns, "big", v1alpha1.ComplianceExportSpec{Log: v1alpha1.LogAudit}))
+		Eventually(w.exportState("big")).Should(Equal("Failed/QuotaExceeded"))
+		Expect(w.exportMessage("big")).To(ContainSubstring("--export-max-bytes"))
+		w.create(complianceExport(w.ns, "access", v1alpha1.ComplianceExportSpec{Log: v1alpha1.LogAccess}))
+		Eventually(w.exportState("access")).Should(Equal("Failed/RequesterUnknown"))
+		Expect(w.exportFiles()).To(BeEmpty())
+		changed := w.export("big")
+		changed.Spec.Format = v1alpha1.FormatJSON
+		Expect(cluster.Client.Update(w, changed)).To(MatchError(ContainSubstring("an export is never changed")))
+
+		w.restartWith(func(o *harness.OperatorOptions) { o.ExportMaxBytes = 0 })
+		Consistently(w.exportState("big")).Should(Equal("Failed/QuotaExceeded"), "what failed stays so")
+		Expect(w.exportMessage("big")).To(ContainSubstring("--export-max-bytes"))
+		Expect(w.operator.Stop()).To(Succeed())
+		Expect(w.ledgerReasons()).To(ContainElements(ledger.KindExportFailed+"/QuotaExceeded", ledger.KindExportFailed+"/RequesterUnknown"))
+	})
+})
+
+// pokeExport makes the operator look at an export now; its own timers run on real time.
+func (w *world) pokeExport(name string) {
+	GinkgoHelper()
+	x := w.export(name)
+	read := x.DeepCopy()
+	x.Annotations = map[string]string{v1alpha1.AnnotationRecheck: time.Now().String()}
+	Expect(cluster.Client.Patch(w, x, client.MergeFrom(read))).To(Succeed())
+}
