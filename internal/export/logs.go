@@ -113,17 +113,17 @@ var logs = map[v1alpha1.ExportLog]*log{
 	v1alpha1.LogAudit: {
 		title: "Audit log", kinds: []string{"governance.", "hold.", "key."}, filters: []string{"reasons", "actors", "kinds"},
 		columns: []column{
-			{"time", "Time", at, 2.6}, {"entry", "Entry", index, 0}, {"action", "Action", kind, 3}, {"result", "Result", reason, 1.6},
+			{"time", "Time", at, 3.6}, {"entry", "Entry", index, 0}, {"action", "Action", kind, 3.6}, {"result", "Result", reason, 2},
 			{"user", "User", actor, 2.8}, {"groups", "Groups", attribute(ledger.AttributeGroups), 0},
-			{"objectKind", "Object", attribute("kind"), 2.4}, {"objectName", "Name", attribute("name"), 2.6}, {"objectUID", "UID", attribute("uid"), 0},
-			{"generation", "Generation", number("generation"), 0}, {"fields", "Changed fields", attribute("fields"), 3}, {"details", "Details", rest, 0},
+			{"objectKind", "Object", attribute("kind"), 3}, {"objectName", "Name", attribute("name"), 2.6}, {"objectUID", "UID", attribute("uid"), 0},
+			{"generation", "Generation", number("generation"), 0}, {"fields", "Changed fields", attribute("fields"), 3.8}, {"details", "Details", rest, 0},
 		},
 	},
 	v1alpha1.LogAccess: {
 		title: "Access log", kinds: []string{ledger.KindAccessDecided}, filters: []string{"statuses", "actors", "permissions"},
 		statuses: []v1alpha1.ExportStatusWord{v1alpha1.StatusGranted, v1alpha1.StatusDenied},
 		columns: []column{
-			{"time", "Time", at, 2.6}, {"entry", "Entry", index, 0}, {"permission", "Permission", attribute("permission"), 2}, {"status", "Status", status, 1.6},
+			{"time", "Time", at, 3.4}, {"entry", "Entry", index, 0}, {"permission", "Permission", attribute("permission"), 2}, {"status", "Status", status, 1.6},
 			{"resource", "Resource", attribute("resource"), 3}, {"user", "User", actor, 3}, {"groups", "Groups", attribute(ledger.AttributeGroups), 2.4},
 			{"endpoint", "Endpoint", endpoint, 3}, {"objectUID", "UID", attribute("uid"), 0}, {"operation", "Operation", attribute("operation"), 0},
 		},
@@ -132,7 +132,7 @@ var logs = map[v1alpha1.ExportLog]*log{
 		title: "Export log", kinds: []string{"export."}, filters: []string{"statuses", "actors", "logs"},
 		statuses: []v1alpha1.ExportStatusWord{v1alpha1.StatusProcessing, v1alpha1.StatusCompleted, v1alpha1.StatusFailed, v1alpha1.StatusDownloaded, v1alpha1.StatusPurged},
 		columns: []column{
-			{"time", "Time", at, 2.6}, {"entry", "Entry", index, 0}, {"export", "Export", attribute("export"), 3.2}, {"type", "Type", attribute("log"), 2},
+			{"time", "Time", at, 3.4}, {"entry", "Entry", index, 0}, {"export", "Export", attribute("export"), 3.2}, {"type", "Type", attribute("log"), 2},
 			{"format", "Format", attribute("format"), 1.3}, {"status", "Status", status, 2}, {"reason", "Reason", reason, 0},
 			{"records", "Records", number("records"), 1.5}, {"size", "Size", number("size"), 1.8}, {"sha256", "SHA-256", attribute("sha256"), 0},
 			{"user", "User", actor, 2.8},

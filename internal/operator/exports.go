@@ -1,14 +1,20 @@
 package operator
 
 import (
+	"context"
 	"fmt"
 	"path/filepath"
 
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/internal/controller"
 	"github.com/lethe-dev/lethe/internal/export"
 	"github.com/lethe-dev/lethe/internal/journal"
+	"github.com/lethe-dev/lethe/internal/keys"
+	"github.com/lethe-dev/lethe/internal/selfsigned"
+	endpoint "github.com/lethe-dev/lethe/internal/serve"
 	"github.com/lethe-dev/lethe/internal/stamp"
 	"github.com/lethe-dev/lethe/internal/stores"
 )
@@ -27,6 +33,8 @@ func openStorage(o Options) (*export.Storage, error) {
 
 // exportParts are what exports are made with.
 type exportParts struct {
+	direct     client.Client
+	keys       keys.Store
 	storage    *export.Storage
 	pool       *stores.Pool
 	sealer     *stamp.Sealer
@@ -42,5 +50,33 @@ func setupExports(mgr ctrl.Manager, o Options, vault *Vault, p exportParts) erro
 	if err != nil {
 		return fmt.Errorf("exports: %w", err)
 	}
-	return nil
+	return setupEndpoint(mgr, o, p)
+}
+
+// servingCertificate is the ConfigMap in the operator's namespace with what clients of the endpoint are to trust, and
+// servingName the Service that the certificate is for.
+const (
+	servingCertificate    = "lethe-serving-certificate"
+	servingCertificateKey = "ca.crt"
+	servingName           = "lethe-exports"
+)
+
+// setupEndpoint adds the endpoint that hands out exports, if it is wanted.
+func setupEndpoint(mgr ctrl.Manager, o Options, p exportParts) error {
+	if o.ServeAddress == "" {
+		return nil
+	}
+	// Certificates and time-outs go by the time of day, whatever the operator's clock is told to say.
+	server, err := endpoint.New(endpoint.Options{Address: o.ServeAddress, CertificateFolder: o.ServeCertificates, Clock: clock.RealClock{},
+		Names: selfsigned.Names{DNS: []string{servingName + "." + o.Namespace + ".svc", "localhost"}}, Client: mgr.GetClient(), Reader: mgr.GetClient(),
+		Journal: p.entries, Keys: p.keys, Storage: p.storage, Log: o.Log.WithName("exports"),
+		Publish: func(ctx context.Context, bundle []byte) error {
+			return publish(ctx, p.direct, o.Namespace, servingCertificate, map[string]string{servingCertificateKey: string(bundle)},
+				func(map[string]string) error { return nil })
+		}})
+	if err != nil {
+		return err
+	}
+	server.Listening = o.ServeListening
+	return mgr.Add(server)
 }

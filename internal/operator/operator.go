@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"net/http"
 	"time"
 
@@ -82,6 +83,11 @@ type Options struct {
 	// none beside one in PostgreSQL. ExportMaxBytes bounds what is in it; 0 does not.
 	ExportPath     string
 	ExportMaxBytes int64
+	// ServeAddress of the endpoint that hands out exports; empty for none. ServeCertificates is a folder with tls.crt and
+	// tls.key; by default the operator makes a certificate and shows it in a ConfigMap.
+	ServeAddress, ServeCertificates string
+	// ServeListening, if set, is told the address that is listened on.
+	ServeListening func(net.Addr)
 
 	// Clock of the process. Default: the real one.
 	Clock clock.PassiveClock
@@ -191,7 +197,7 @@ func serve(ctx context.Context, restConfig *rest.Config, direct client.Client, o
 	if err := register(ctx, mgr, o, vault, keyStore, pool, sealer, entries); err != nil {
 		return err
 	}
-	if err := setupExports(mgr, o, vault, exportParts{storage: storage, pool: pool, sealer: sealer, entries: entries, ledgerName: signer.Name()}); err != nil {
+	if err := setupExports(mgr, o, vault, exportParts{direct: direct, keys: keyStore, storage: storage, pool: pool, sealer: sealer, entries: entries, ledgerName: signer.Name()}); err != nil {
 		return err
 	}
 	if err := setupAdmission(ctx, mgr, o, webhookv1alpha1.Options{Keys: keyStore, Sealer: sealer, Journal: entries}); err != nil {

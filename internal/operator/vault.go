@@ -177,26 +177,36 @@ func bindState(ctx context.Context, c client.Client, namespace, id string, adopt
 // publishKey shows the public keys of the ledger to those who verify: they keep them, with checkpoints, where this cluster's
 // administrators cannot reach. What is shown of a key that was rotated is not lost: the new one must follow it.
 func publishKey(ctx context.Context, c client.Client, namespace string, opts VaultOptions) error {
-	shown := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: publishedKey, Namespace: namespace}, Data: map[string]string{publishedKeyKey: opts.Signer.VerifierKey() + "\n"}}
+	data := map[string]string{publishedKeyKey: opts.Signer.VerifierKey() + "\n"}
 	for _, r := range opts.Rotations {
-		shown.Data[publishedFormer] += r.From.String() + "\n"
-		shown.Data[publishedChain] += string(r.Note) + "\n"
+		data[publishedFormer] += r.From.String() + "\n"
+		data[publishedChain] += string(r.Note) + "\n"
 	}
+	return publish(ctx, c, namespace, publishedKey, data, func(before map[string]string) error {
+		key := before[publishedKeyKey]
+		if len(opts.Rotations) > 0 && key != "" && !strings.Contains(data[publishedKeyKey]+data[publishedFormer], key) {
+			return fmt.Errorf("it shows a key that none of the Secrets of the ledger's generations 1 to %d has: restore the right Secrets before the key is rotated",
+				len(opts.Rotations)+1)
+		}
+		return nil
+	})
+}
+
+// publish shows something in a ConfigMap of the operator's namespace, if what was shown before may be replaced.
+func publish(ctx context.Context, c client.Client, namespace, name string, data map[string]string, replaces func(before map[string]string) error) error {
+	shown := &corev1.ConfigMap{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: namespace}, Data: data}
 	err := c.Create(ctx, shown)
 	if apierrors.IsAlreadyExists(err) {
 		before := &corev1.ConfigMap{}
-		if err = c.Get(ctx, client.ObjectKeyFromObject(shown), before); err == nil && !maps.Equal(before.Data, shown.Data) {
-			key := before.Data[publishedKeyKey]
-			if len(opts.Rotations) > 0 && key != "" && !strings.Contains(shown.Data[publishedKeyKey]+shown.Data[publishedFormer], key) {
-				return fmt.Errorf("the ConfigMap %s in namespace %s shows a key that none of the Secrets of the ledger's generations 1 to %d has: restore the right Secrets before the key is rotated",
-					publishedKey, namespace, len(opts.Rotations)+1)
+		if err = c.Get(ctx, client.ObjectKeyFromObject(shown), before); err == nil && !maps.Equal(before.Data, data) {
+			if err = replaces(before.Data); err == nil {
+				before.Data = data
+				err = c.Update(ctx, before)
 			}
-			before.Data = shown.Data
-			err = c.Update(ctx, before)
 		}
 	}
 	if err != nil {
-		return fmt.Errorf("the ConfigMap %s in namespace %s: %w", publishedKey, namespace, err)
+		return fmt.Errorf("the ConfigMap %s in namespace %s: %w", name, namespace, err)
 	}
 	return nil
 }

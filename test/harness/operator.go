@@ -2,6 +2,7 @@ package harness
 
 import (
 	"context"
+	"net"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -26,6 +27,21 @@ type Operator struct {
 	once   sync.Once
 	err    error
 	Logs   *Buffer
+
+	endpoint chan net.Addr
+}
+
+// Endpoint waits for the address of the endpoint that hands out exports.
+func (o *Operator) Endpoint(t testing.TB) string {
+	t.Helper()
+	select {
+	case a := <-o.endpoint:
+		o.endpoint <- a
+		return "https://" + a.String()
+	case <-time.After(30 * time.Second):
+		t.Fatal("the endpoint does not listen")
+		return ""
+	}
 }
 
 // OperatorOptions say how an operator runs; zero values are the real thing.
@@ -54,6 +70,8 @@ type OperatorOptions struct {
 	ExportMaxBytes int64
 	// ExportPath is where they are. Default: beside the ledger.
 	ExportPath string
+	// Serve makes the endpoint that hands out exports listen on a loopback address, which Operator.Endpoint tells.
+	Serve bool
 	// Admission serves the webhooks on a loopback address. The configuration of the client must be allowed to install them.
 	Admission bool
 }
@@ -78,6 +96,10 @@ func StartOperator(t testing.TB, config *rest.Config, o OperatorOptions) *Operat
 	}
 	if o.Admission {
 		options.Admission, options.AdmissionAddress = operator.AdmissionLoopback, "127.0.0.1:0"
+	}
+	if o.Serve {
+		op.endpoint = make(chan net.Addr, 1)
+		options.ServeAddress, options.ServeListening = "127.0.0.1:0", func(a net.Addr) { op.endpoint <- a }
 	}
 	go func() { op.done <- operator.Run(ctx, rest.CopyConfig(config), options) }()
 	t.Cleanup(func() {

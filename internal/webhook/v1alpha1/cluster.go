@@ -11,6 +11,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/yaml"
+
+	"github.com/lethe-dev/lethe/internal/selfsigned"
 )
 
 const (
@@ -44,7 +46,7 @@ func SetupCluster(ctx context.Context, mgr ctrl.Manager, c ClusterOptions, o Opt
 		return err
 	}
 	l := &Server{cluster: true, address: c.Address, clock: o.Clock, log: d.log, reader: mgr.GetAPIReader(), writer: mgr.GetClient(),
-		handler: d.mux(mgr.GetScheme()), certificates: certificates{names: names{dns: c.DNSNames}}}
+		handler: d.mux(mgr.GetScheme()), certificates: selfsigned.Certificates{Names: selfsigned.Names{DNS: c.DNSNames}}}
 	if c.CertificateFolder != "" {
 		l.mounted, err = certwatcher.New(filepath.Join(c.CertificateFolder, "tls.crt"), filepath.Join(c.CertificateFolder, "tls.key"))
 		if err != nil {
@@ -59,7 +61,7 @@ func SetupCluster(ctx context.Context, mgr ctrl.Manager, c ClusterOptions, o Opt
 
 // inject tells the configurations which certificate to trust. Everything else in them is the installation's.
 func (l *Server) inject(ctx context.Context) error {
-	bundle := l.certificates.bundle()
+	bundle := l.certificates.Bundle()
 	key := client.ObjectKey{Name: ClusterConfigurationName}
 	var mutating admissionregistrationv1.MutatingWebhookConfiguration
 	if err := l.reader.Get(ctx, key, &mutating); err != nil {

@@ -136,7 +136,7 @@ func loopbackAt(baseURL string, bundle []byte) func(path string) admissionregist
 // install creates the configurations, or brings those that differ to what they should be: those of a process which was
 // killed, or that somebody changed. Stamping comes first: nothing is to be judged without it.
 func (l *Server) install(ctx context.Context) error {
-	bundle := l.certificates.bundle()
+	bundle := l.certificates.Bundle()
 	mutating, validating := configurations(ConfigurationName, loopbackAt(l.url, bundle))
 	var foundMutating admissionregistrationv1.MutatingWebhookConfiguration
 	err := l.mend(ctx, mutating, &foundMutating, func() bool {

@@ -31,6 +31,7 @@ import (
 	keysmemory "github.com/lethe-dev/lethe/internal/keys/memory"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
+	"github.com/lethe-dev/lethe/internal/selfsigned"
 	"github.com/lethe-dev/lethe/internal/stamp"
 	vaultsqlite "github.com/lethe-dev/lethe/internal/vault/sqlite"
 )
@@ -218,9 +219,9 @@ func (d *testDoor) orderlyStop(t *testing.T) {
 // killed: what a killed process leaves refuses new specs and lets everything else pass.
 func (d *testDoor) killed(t *testing.T) {
 	g, ctx := NewWithT(t), context.Background()
-	certificate, err := selfSigned(names{ip: netip.MustParseAddr("127.0.0.1")}, time.Now())
-	g.Expect(err).NotTo(HaveOccurred())
-	mutating, validating := configurations(ConfigurationName, loopbackAt("https://127.0.0.1:1", (&certificates{serving: certificate}).bundle()))
+	certificates := selfsigned.Certificates{Names: selfsigned.Names{IP: netip.MustParseAddr("127.0.0.1")}}
+	g.Expect(certificates.Renew(time.Now())).To(Succeed())
+	mutating, validating := configurations(ConfigurationName, loopbackAt("https://127.0.0.1:1", certificates.Bundle()))
 	g.Expect(d.operator.Create(ctx, mutating)).To(Succeed())
 	g.Expect(d.operator.Create(ctx, validating)).To(Succeed())
 	g.Eventually(func() error { return d.alice.Create(ctx, request("blocked", "A-19"), client.DryRunAll) }, patience, 50*time.Millisecond).

@@ -14,6 +14,8 @@ import (
 	clocktesting "k8s.io/utils/clock/testing"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/client/fake"
+
+	"github.com/lethe-dev/lethe/internal/selfsigned"
 )
 
 func TestOnlyLoopbackAddressesAreServed(t *testing.T) {
@@ -34,35 +36,35 @@ func TestOnlyLoopbackAddressesAreServed(t *testing.T) {
 func TestCertificateIsAnnouncedBeforeItIsServed(t *testing.T) {
 	g := NewWithT(t)
 	now := time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)
-	c := certificates{names: names{ip: netip.MustParseAddr("127.0.0.1")}}
-	serial := func() string { served, _ := c.get(nil); return served.Leaf.SerialNumber.String() }
+	c := selfsigned.Certificates{Names: selfsigned.Names{IP: netip.MustParseAddr("127.0.0.1")}}
+	serial := func() string { served, _ := c.Get(nil); return served.Leaf.SerialNumber.String() }
 	trusted := func(at time.Time) bool {
 		pool := x509.NewCertPool()
-		g.Expect(pool.AppendCertsFromPEM(c.bundle())).To(BeTrue())
-		served, _ := c.get(nil)
+		g.Expect(pool.AppendCertsFromPEM(c.Bundle())).To(BeTrue())
+		served, _ := c.Get(nil)
 		_, err := served.Leaf.Verify(x509.VerifyOptions{Roots: pool, DNSName: "127.0.0.1", CurrentTime: at})
 		return err == nil
 	}
-	g.Expect(c.renew(now)).To(Succeed())
-	first, bundle := serial(), c.bundle()
+	g.Expect(c.Renew(now)).To(Succeed())
+	first, bundle := serial(), c.Bundle()
 	g.Expect(trusted(now)).To(BeTrue())
 
-	now = now.Add(certificateLifetime - renewBefore - time.Minute)
-	g.Expect(c.renew(now)).To(Succeed())
-	g.Expect(c.bundle()).To(Equal(bundle), "it is not renewed while it is good")
+	now = now.Add(selfsigned.Lifetime - selfsigned.RenewBefore - time.Minute)
+	g.Expect(c.Renew(now)).To(Succeed())
+	g.Expect(c.Bundle()).To(Equal(bundle), "it is not renewed while it is good")
 
 	now = now.Add(2 * time.Minute)
-	g.Expect(c.renew(now)).To(Succeed())
+	g.Expect(c.Renew(now)).To(Succeed())
 	g.Expect(serial()).To(Equal(first))
-	g.Expect(len(c.bundle())).To(BeNumerically(">", len(bundle)+len(bundle)/2), "both are trusted")
+	g.Expect(len(c.Bundle())).To(BeNumerically(">", len(bundle)+len(bundle)/2), "both are trusted")
 	g.Expect(trusted(now)).To(BeTrue())
 
-	g.Expect(c.renew(now.Add(time.Minute))).To(Succeed())
+	g.Expect(c.Renew(now.Add(time.Minute))).To(Succeed())
 	g.Expect(serial()).NotTo(Equal(first))
 	g.Expect(trusted(now)).To(BeTrue())
 
-	g.Expect(c.renew(now.AddDate(-1, 0, 0))).To(Succeed())
-	g.Expect(c.renew(now.AddDate(-1, 0, 0))).To(Succeed())
+	g.Expect(c.Renew(now.AddDate(-1, 0, 0))).To(Succeed())
+	g.Expect(c.Renew(now.AddDate(-1, 0, 0))).To(Succeed())
 	g.Expect(trusted(now.AddDate(-1, 0, 0))).To(BeTrue(), "a clock that was set back gets a new one too")
 }
 
@@ -72,7 +74,7 @@ func TestConfigurationIsMendedAndRemovedByItsOwnerAlone(t *testing.T) {
 	g.Expect(admissionregistrationv1.AddToScheme(s)).To(Succeed())
 	c := fake.NewClientBuilder().WithScheme(s).Build()
 	newLoopback := func() *Server {
-		return &Server{reader: c, writer: c, url: "https://127.0.0.1:9443", certificates: certificates{names: names{ip: netip.MustParseAddr("127.0.0.1")}},
+		return &Server{reader: c, writer: c, url: "https://127.0.0.1:9443", certificates: selfsigned.Certificates{Names: selfsigned.Names{IP: netip.MustParseAddr("127.0.0.1")}},
 			clock: clocktesting.NewFakeClock(time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC))}
 	}
 	stored := func() *admissionregistrationv1.ValidatingWebhookConfiguration {
@@ -83,7 +85,7 @@ func TestConfigurationIsMendedAndRemovedByItsOwnerAlone(t *testing.T) {
 	killed, l := newLoopback(), newLoopback()
 	g.Expect(killed.tend(ctx)).To(Succeed())
 	g.Expect(l.tend(ctx)).To(Succeed())
-	g.Expect(stored().Webhooks[0].ClientConfig.CABundle).To(Equal(l.certificates.bundle()), "what a killed process left is taken over")
+	g.Expect(stored().Webhooks[0].ClientConfig.CABundle).To(Equal(l.certificates.Bundle()), "what a killed process left is taken over")
 	for _, w := range stored().Webhooks {
 		if w.Name == "legalholds-create.privacy.lethe.dev" || strings.HasSuffix(w.Name, "-delete.privacy.lethe.dev") {
 			g.Expect(*w.FailurePolicy).To(Equal(admissionregistrationv1.Ignore), w.Name)

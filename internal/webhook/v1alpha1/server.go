@@ -17,6 +17,8 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lethe-dev/lethe/internal/selfsigned"
 )
 
 const (
@@ -39,7 +41,7 @@ type Server struct {
 	reader       client.Reader
 	writer       client.Writer
 	handler      http.Handler
-	certificates certificates
+	certificates selfsigned.Certificates
 	url          string
 	written      []byte // the bundle that the API server was told last
 	installed    atomic.Bool
@@ -66,7 +68,7 @@ func SetupLoopback(ctx context.Context, mgr ctrl.Manager, address string, o Opti
 		reader:       mgr.GetAPIReader(),
 		writer:       mgr.GetClient(),
 		handler:      d.mux(mgr.GetScheme()),
-		certificates: certificates{names: names{ip: addr.Addr()}},
+		certificates: selfsigned.Certificates{Names: selfsigned.Names{IP: addr.Addr()}},
 	}
 	if err := mgr.AddReadyzCheck("admission", l.ready); err != nil {
 		return err
@@ -154,7 +156,7 @@ func (l *Server) tend(ctx context.Context) error {
 	if l.mounted != nil {
 		return l.mounted.ReadCertificate()
 	}
-	if err := l.certificates.renew(l.clock.Now()); err != nil {
+	if err := l.certificates.Renew(l.clock.Now()); err != nil {
 		return err
 	}
 	if l.cluster {
@@ -168,7 +170,7 @@ func (l *Server) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, erro
 	if l.mounted != nil {
 		return l.mounted.GetCertificate(hello)
 	}
-	return l.certificates.get(hello)
+	return l.certificates.Get(hello)
 }
 
 // stop is orderly: first the API server stops asking, then the server goes.
