@@ -307,7 +307,7 @@ func (s *Server) file(w http.ResponseWriter, q *request) error {
 	h := w.Header()
 	h.Set("Content-Type", export.ContentType(x.Spec.Format))
 	h.Set("Content-Disposition", `attachment; filename="`+x.Namespace+"-"+name+`"`) // names of objects need no quoting
-	h.Set("Repr-Digest", "sha-256=:"+digest+":")                                   // RFC 9530
+	h.Set("Repr-Digest", "sha-256=:"+digest+":")                                    // RFC 9530
 	h.Set("ETag", `"`+known.entry.Attributes[export.AttributeSHA256]+`"`)
 	http.ServeContent(w, q.Request, name, time.Time{}, content)
 	return nil

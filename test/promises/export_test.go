@@ -187,3 +187,49 @@ func (w *world) pokeExport(name string) {
 	x.Annotations = map[string]string{v1alpha1.AnnotationRecheck: time.Now().String()}
 	Expect(cluster.Client.Patch(w, x, client.MergeFrom(read))).To(Succeed())
 }
+
+var _ = Describe("An export to a data store", func() {
+	It("is written once, over nothing of others, and removed when its time has come", func() {
+		w := newWorld(ada)
+		w.exporting()
+		folder := filepath.Join(w.ats.Root, "documents")
+		to := func(path string) *v1alpha1.ExportDestination {
+			return &v1alpha1.ExportDestination{DataStoreRef: v1alpha1.LocalReference{Name: "documents"}, Path: path}
+		}
+		w.create(harness.Request(w.ns, "gone", ada, harness.Immediate)...)
+		Eventually(w.stage("gone")).Should(Equal("Completed/Erased"))
+		w.create(complianceExport(w.ns, "quarter", v1alpha1.ComplianceExportSpec{Log: v1alpha1.LogDeletions, Format: v1alpha1.FormatPDF, Destination: to("compliance/2026")}))
+		Eventually(w.exportState("quarter")).Should(Equal("Completed/Exported"))
+		st := w.export("quarter").Status
+		Expect(st.Location).To(HavePrefix("compliance/2026/" + w.ns + "-quarter-"))
+		text, err := os.ReadFile(filepath.Join(folder, st.Location))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(string(text)).To(HavePrefix("%PDF-"))
+		Expect(digestOf(string(text))).To(Equal(st.SHA256))
+		Expect(w.exportFiles()).To(BeEmpty())
+
+		// Somebody else's file in its place stays, whatever becomes of the export.
+		Expect(os.WriteFile(filepath.Join(folder, st.Location), []byte("changed"), 0o600)).To(Succeed())
+		Expect(cluster.Client.Delete(w, w.export("quarter"))).To(Succeed())
+		Eventually(w.exportState("quarter")).Should(Equal("NotFound"))
+		Expect(os.ReadFile(filepath.Join(folder, st.Location))).To(BeEquivalentTo("changed"))
+
+		w.create(complianceExport(w.ns, "again", v1alpha1.ComplianceExportSpec{Log: v1alpha1.LogDeletions, Destination: to("")}))
+		Eventually(w.exportState("again")).Should(Equal("Completed/Exported"))
+		path := filepath.Join(folder, w.export("again").Status.Location)
+		Expect(path).To(BeAnExistingFile())
+		w.step(31 * day)
+		w.pokeExport("again")
+		Eventually(w.exportState("again")).Should(Equal("Completed/Purged"))
+		Expect(path).NotTo(BeAnExistingFile())
+
+		w.create(complianceExport(w.ns, "table", v1alpha1.ComplianceExportSpec{Log: v1alpha1.LogAudit, Destination: &v1alpha1.ExportDestination{DataStoreRef: v1alpha1.LocalReference{Name: "ats"}}}),
+			complianceExport(w.ns, "nowhere", v1alpha1.ComplianceExportSpec{Log: v1alpha1.LogAudit, Destination: &v1alpha1.ExportDestination{DataStoreRef: v1alpha1.LocalReference{Name: "no-such-store"}}}),
+			complianceExport(w.ns, "blocked", v1alpha1.ComplianceExportSpec{Log: v1alpha1.LogAudit, Destination: to("compliance/2026/" + filepath.Base(st.Location))}))
+		Eventually(w.exportState("table")).Should(Equal("Failed/InvalidSpec"))
+		Eventually(w.exportState("nowhere")).Should(Equal("Processing/StoreNotFound"))
+		Eventually(w.exportState("blocked")).Should(Or(Equal("Failed/StoreRefused"), Equal("Processing/StoreUnreachable")))
+		Expect(cluster.Client.Delete(w, w.export("nowhere"))).To(Succeed())
+		Eventually(w.exportState("nowhere")).Should(Equal("NotFound"))
+	})
+})

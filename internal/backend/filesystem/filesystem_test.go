@@ -125,3 +125,38 @@ func TestMissingRights(t *testing.T) {
 		t.Errorf("%v, %v", res, err)
 	}
 }
+
+func TestTakesFiles(t *testing.T) {
+	root := t.TempDir()
+	if err := os.Mkdir(filepath.Join(root, "store"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	b, err := filesystem.Open(filesystem.Config{Root: root, Path: "store"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	backendtest.RunWriter(t, b, func(t *testing.T) []string {
+		var names []string
+		if err := filepath.WalkDir(root, func(name string, d os.DirEntry, err error) error {
+			if err == nil && !d.IsDir() {
+				names = append(names, name)
+			}
+			return err
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return names
+	})
+	writer := b.(backend.ObjectWriter)
+	for _, path := range []string{"../out.csv", "/out.csv", "a/../../out.csv", ""} {
+		if err := writer.PutNew(context.Background(), path, nil, 0); err == nil {
+			t.Errorf("%q was written", path)
+		}
+	}
+	if err := os.Symlink(t.TempDir(), filepath.Join(root, "store", "out")); err != nil {
+		t.Fatal(err)
+	}
+	if err := writer.PutNew(context.Background(), "out/x.csv", nil, 0); !errors.Is(err, backend.ErrPathOutsideRoot) {
+		t.Errorf("through a link that leads out: %v", err)
+	}
+}
