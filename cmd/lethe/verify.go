@@ -48,13 +48,14 @@ func newVerifyCommand() *cobra.Command {
 	f := &verifyFlags{}
 	cmd := &cobra.Command{
 		Use:   "verify CERTIFICATE --key FILE",
-		Short: "Verify certificates of erasure and ledgers, offline, from the public key alone",
+		Short: "Verify certificates of erasure, exports and ledgers, offline, from the public key alone",
 		Long: `Verify a certificate of erasure: that the ledger recorded exactly this certificate. It needs no cluster and no network.
 With --ledger the whole ledger is verified too, and what it says of the request is compared.
 
 ` + verifyExit,
 		Example: `  lethe verify erase-now.json --key lethe.vkey
   lethe verify erase-now.json --key lethe.vkey --ledger recruiting.jsonl --earlier kept-in-january.checkpoint
+  lethe verify export deletions.pdf --proof deletions.proof.json --key lethe.vkey
   lethe verify ledger recruiting.jsonl --key lethe.vkey --earlier kept-in-january.checkpoint
   lethe verify consistency kept-in-january.checkpoint recruiting.consistency --key lethe.vkey`,
 		Args: files(1, 1),
@@ -67,7 +68,44 @@ With --ledger the whole ledger is verified too, and what it says of the request 
 	f.register(cmd.Flags())
 	f.registerLedger(cmd.Flags())
 	f.registerEarlier(cmd.Flags())
-	cmd.AddCommand(newVerifyLedgerCommand(), newVerifyConsistencyCommand())
+	cmd.AddCommand(newVerifyExportCommand(), newVerifyLedgerCommand(), newVerifyConsistencyCommand())
+	return usage(cmd)
+}
+
+func newVerifyExportCommand() *cobra.Command {
+	f := &verifyFlags{}
+	var proof string
+	cmd := &cobra.Command{
+		Use:   "export FILE --proof PROOF --key FILE",
+		Short: "Verify a compliance export: that the ledger recorded exactly this file",
+		Long: `Verify the file of a compliance export against its proof, which status.proof of the ComplianceExport holds. It needs no cluster
+and no network. With --ledger the whole ledger is verified too, and that it was in the state that the file shows.
+
+` + verifyExit,
+		Args: files(1, 1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return f.run(cmd, func(in *verifyInput) (*verify.Report, error) {
+				path := proof
+				if path == "" {
+					path = args[0] + ".proof.json"
+				}
+				text, log := in.read(path), in.log(f.ledger)
+				file, err := os.Open(args[0])
+				if err != nil {
+					return nil, fmt.Errorf("%s cannot be read: %w", args[0], cause(err))
+				}
+				in.open = append(in.open, file)
+				if in.err != nil {
+					return nil, in.err
+				}
+				return verify.Export(in.keys, file, text, log, in.earlier)
+			})
+		},
+	}
+	f.register(cmd.Flags())
+	f.registerLedger(cmd.Flags())
+	f.registerEarlier(cmd.Flags())
+	cmd.Flags().StringVar(&proof, "proof", "", "proof of the export; default: the export's file with the suffix .proof.json")
 	return usage(cmd)
 }
 

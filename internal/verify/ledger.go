@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/lethe-dev/lethe/internal/certificate"
+	"github.com/lethe-dev/lethe/internal/export"
 	"github.com/lethe-dev/lethe/internal/ledger"
 )
 
@@ -202,7 +203,7 @@ func openEarlier(r *Report, keys ledger.VerifierKeys, earlier [][]byte, originLi
 	return known, true
 }
 
-// OpenKept reads a checkpoint that was kept: by itself, in a certificate, or in a consistency proof.
+// OpenKept reads a checkpoint that was kept: by itself, in a certificate, in the proof of an export, or in a consistency proof.
 func OpenKept(keys ledger.VerifierKeys, text []byte) (ledger.Checkpoint, error) {
 	text, err := checkpointIn(text)
 	if err != nil {
@@ -216,6 +217,10 @@ func OpenKept(keys ledger.VerifierKeys, text []byte) (ledger.Checkpoint, error) 
 func checkpointIn(text []byte) ([]byte, error) {
 	switch trimmed := strings.TrimSpace(string(text)); {
 	case strings.HasPrefix(trimmed, "{"):
+		if p, err := export.ParseProof(text); err == nil {
+			_, _, _, note, err := p.Read()
+			return note, err
+		}
 		d, err := certificate.Parse(text)
 		if err != nil {
 			return nil, err

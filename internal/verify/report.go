@@ -1,4 +1,4 @@
-// Package verify checks what Lethe hands out to be checked: certificates of erasure, whole ledgers, and whether one
+// Package verify checks what Lethe hands out to be checked: certificates of erasure, exports, whole ledgers, and whether one
 // checkpoint continues another. It needs files and the ledger's public key, nothing else.
 package verify
 
@@ -17,7 +17,7 @@ const (
 
 // Report is what was checked and what came of it.
 type Report struct {
-	// Kind is Certificate, Ledger or Consistency.
+	// Kind is Certificate, Export, Ledger or Consistency.
 	Kind     string `json:"kind"`
 	Verified bool   `json:"verified"`
 	// Problem says why it was refused.
@@ -70,7 +70,7 @@ func (r *Report) fact(name, value string) {
 	}
 }
 
-var titles = map[string]string{"Certificate": "Certificate of erasure", "Ledger": "Ledger", "Consistency": "Consistency of two checkpoints"}
+var titles = map[string]string{"Certificate": "Certificate of erasure", "Export": "Compliance export", "Ledger": "Ledger", "Consistency": "Consistency of two checkpoints"}
 
 var marks = map[string]string{Passed: "[passed]     ", Failed: "[FAILED]     ", NotChecked: "[not checked]"}
 

@@ -1,11 +1,14 @@
 package crash_test
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
 	"iter"
+	"os"
+	"path/filepath"
 	"sort"
 	"strings"
 
@@ -42,6 +45,8 @@ type end struct {
 	Holds        map[string][]string
 	// Certificates that were published, with what the verifier says of them.
 	Certificates []string
+	// Exports that are left, with what the verifier says of their files, and ExportFiles all that the operator keeps of exports.
+	Exports, ExportFiles []string
 	// Ledger counts entries by request, kind, step and reason.
 	Ledger map[string]int
 	// Sealed counts what is sealed in the state store by kind, Keys the operator's keys by purpose.
@@ -89,6 +94,7 @@ func (w *world) end() *end {
 	handles := w.endOfObjects(e)
 	w.endOfLedger(e, handles)
 	w.endOfCertificates(e, handles)
+	w.endOfExports(e)
 	w.endOfState(e)
 	for _, log := range w.logs {
 		for line := range strings.Lines(log.String()) {
@@ -143,10 +149,7 @@ func (w *world) endOfObjects(e *end) map[string]string {
 // endOfCertificates verifies what was published, with the key that was published.
 func (w *world) endOfCertificates(e *end, handles map[string]string) {
 	w.t.Helper()
-	var shown corev1.ConfigMap
-	w.must(w.cluster.Client.Get(w.ctx, client.ObjectKey{Namespace: w.operator, Name: "lethe-ledger-key"}, &shown))
-	keys, err := ledger.ParseVerifierKeys(shown.Data["key"])
-	w.must(err)
+	keys := w.verifierKeys()
 	for _, o := range w.list(w.ctx, &v1alpha1.ErasureCertificateList{}, w.namespace) {
 		spec := o.(*v1alpha1.ErasureCertificate).Spec
 		report, err := verify.Certificate(keys, []byte(spec.Document), nil, nil)
@@ -158,6 +161,36 @@ func (w *world) endOfCertificates(e *end, handles map[string]string) {
 			report.Verified, b.Categories, len(b.Retained), len(b.Timeline)))
 	}
 	sort.Strings(e.Certificates)
+}
+
+func (w *world) verifierKeys() ledger.VerifierKeys {
+	w.t.Helper()
+	var shown corev1.ConfigMap
+	w.must(w.cluster.Client.Get(w.ctx, client.ObjectKey{Namespace: w.operator, Name: "lethe-ledger-key"}, &shown))
+	keys, err := ledger.ParseVerifierKeys(shown.Data["key"])
+	w.must(err)
+	return keys
+}
+
+// endOfExports verifies the files that are left, with the key that was published.
+func (w *world) endOfExports(e *end) {
+	w.t.Helper()
+	for _, o := range w.list(w.ctx, &v1alpha1.ComplianceExportList{}, w.namespace) {
+		x := o.(*v1alpha1.ComplianceExport)
+		file, err := os.ReadFile(w.path("vault", "exports", w.namespace, string(x.UID), x.Name+".json"))
+		w.must(err)
+		report, err := verify.Export(w.verifierKeys(), bytes.NewReader(file), []byte(x.Status.Proof), nil, nil)
+		w.must(err)
+		e.Exports = append(e.Exports, fmt.Sprintf("%s %s %v, %d records, verified: %t", x.Name, x.Status.Phase, words(x.Status.Conditions), x.Status.Records, report.Verified))
+		if canary(string(file)) {
+			e.Canaries++
+		}
+	}
+	found, err := filepath.Glob(w.path("vault", "exports", "*", "*", "*"))
+	w.must(err)
+	for _, path := range found {
+		e.ExportFiles = append(e.ExportFiles, filepath.Base(path))
+	}
 }
 
 func words(conditions []metav1.Condition) []string {

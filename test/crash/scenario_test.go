@@ -54,6 +54,8 @@ func scenarios() []scenario {
 		{name: "duplicate", script: duplicate, deleted: 19, updated: 1, files: 11, effects: map[string]int{"UPDATE persons/p-02": 1},
 			also: []kill{{Point: "request/received", Nth: 2}, {Point: "request/end-recorded", Nth: 1}, {Point: "request/ended", Nth: 1},
 				{Point: "request/processing-saved", Nth: 1}, {Point: "run/finished", Nth: 1}}},
+		{name: "exported", script: exported, deleted: 19, updated: 2, files: 11,
+			also: []kill{{Point: "export/started", Nth: 2}, {Point: "export/written", Nth: 2}, {Point: "export/recorded", Nth: 2}, {Point: "export/purged", Nth: 2}}},
 		{name: "orphaned", script: orphaned, effects: map[string]int{"UPDATE persons/p-01": 4}},
 		{name: "immediate with the vault in PostgreSQL", script: immediate, deleted: 19, updated: 2, files: 11, postgres: true},
 	}
@@ -128,6 +130,36 @@ func duplicate(w *world) {
 	w.stage("second", v1alpha1.ReasonDuplicate)
 	w.must(change(w, "first", &v1alpha1.ErasureRequest{}, func(er *v1alpha1.ErasureRequest) { er.Spec.Timing = v1alpha1.TimingImmediate }))
 	w.stage("first", v1alpha1.ReasonErased)
+	w.atRest()
+}
+
+// exported: what happened is exported, into the operator's folder and into a store; one of each is deleted again.
+func exported(w *world) {
+	complete := func(name string, destination *v1alpha1.ExportDestination) {
+		w.create(&v1alpha1.ComplianceExport{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: w.namespace},
+			Spec: v1alpha1.ComplianceExportSpec{Log: v1alpha1.LogDeletions, Format: v1alpha1.FormatJSON, Destination: destination}})
+		w.await("export "+name+" is complete", func() bool {
+			x := &v1alpha1.ComplianceExport{}
+			w.get(name, x)
+			return hasReason(x.Status.Conditions, v1alpha1.ReasonExported)
+		})
+	}
+	gone := func(name string) {
+		x := &v1alpha1.ComplianceExport{}
+		w.get(name, x)
+		w.must(w.cluster.Client.Delete(w.ctx, x))
+		w.await("export "+name+" is gone", func() bool {
+			return apierrors.IsNotFound(w.cluster.Client.Get(w.ctx, client.ObjectKeyFromObject(x), x))
+		})
+	}
+	w.mapReady()
+	w.create(request(w.namespace, "erase", 3, v1alpha1.TimingImmediate)...)
+	w.stage("erase", v1alpha1.ReasonErased)
+	complete("kept", nil)
+	complete("stored", &v1alpha1.ExportDestination{DataStoreRef: v1alpha1.LocalReference{Name: "storage"}})
+	complete("dropped", nil)
+	gone("stored")
+	gone("dropped")
 	w.atRest()
 }
 

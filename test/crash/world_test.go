@@ -285,7 +285,7 @@ func (w *world) removeObjects() {
 	}
 	ctx := context.Background()
 	for _, list := range []client.ObjectList{&v1alpha1.ErasureRequestList{}, &v1alpha1.DeletionRunList{}, &v1alpha1.LegalHoldList{},
-		&v1alpha1.PersonalDataMapList{}, &v1alpha1.DataStoreList{}, &v1alpha1.RetentionPolicyList{}, &corev1.SecretList{}} {
+		&v1alpha1.PersonalDataMapList{}, &v1alpha1.DataStoreList{}, &v1alpha1.RetentionPolicyList{}, &v1alpha1.ComplianceExportList{}, &corev1.SecretList{}} {
 		for _, o := range w.list(ctx, list, w.namespace) {
 			if controllerutil.RemoveFinalizer(o, v1alpha1.Finalizer) {
 				w.must(client.IgnoreNotFound(w.cluster.Client.Update(ctx, o)))

@@ -15,6 +15,7 @@ import (
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/verify"
 	"github.com/lethe-dev/lethe/test/harness"
 )
 
@@ -109,6 +110,24 @@ var _ = onEachVault("An export", func() {
 			for _, canary := range []string{"canary", ada.Email, ada.ID, bob.ID, ada.Phone} {
 				Expect(strings.ToLower(text)).NotTo(ContainSubstring(strings.ToLower(canary)), name)
 			}
+		}
+
+		// Anybody with the public key verifies it offline, and one changed digit is found.
+		keys := w.verifierKeys()
+		for _, log := range []*verify.Log{nil, w.exported()} {
+			report, err := verify.Export(keys, strings.NewReader(file), []byte(st.Proof), log, nil)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(report.Problem).To(BeEmpty())
+			Expect(report.Verified).To(BeTrue())
+		}
+		for what, changed := range map[string][2]string{"digit": {strings.Replace(file, "2026-", "2027-", 1), st.Proof}, "cut": {file[:len(file)-1], st.Proof},
+			"entry": {file, strings.Replace(st.Proof, `records\":\"2`, `records\":\"3`, 1)}, "other": {file, w.export("processed").Status.Proof},
+			"cut proof": {file, st.Proof[:len(st.Proof)/2]}, "added": {file, strings.Replace(st.Proof, "{", `{"more": 1,`, 1)}} {
+			Expect(changed[0]+changed[1]).NotTo(Equal(file+st.Proof), what)
+			report, err := verify.Export(keys, strings.NewReader(changed[0]), []byte(changed[1]), nil, nil)
+			Expect(err).NotTo(HaveOccurred())
+			Expect(report.Verified).To(BeFalse(), what)
+			Expect(report.Problem).NotTo(BeEmpty(), what)
 		}
 
 		// What comes later is not in it, and a file that is lost comes back as it was.

@@ -21,7 +21,9 @@ func RunWriter(t *testing.T, b backend.Backend, names func(t *testing.T) []strin
 	if _, err := writer.OpenObject(ctx, "exports/2026/a.csv"); !errors.Is(err, backend.ErrNoObject) {
 		t.Errorf("nothing is there, and opening says %v", err)
 	}
-	put := func(path, text string, size int64) error { return writer.PutNew(ctx, path, strings.NewReader(text), size) }
+	put := func(path, text string, size int64) error {
+		return writer.PutNew(ctx, path, strings.NewReader(text), size)
+	}
 	if err := put("exports/2026/a.csv", "first", 5); err != nil {
 		t.Fatal(err)
 	}
