@@ -50,6 +50,11 @@ func setupExports(mgr ctrl.Manager, o Options, vault *Vault, p exportParts) erro
 	if err != nil {
 		return fmt.Errorf("exports: %w", err)
 	}
+	if p.storage != nil {
+		if err := mgr.Add(&controller.ExportSweep{Reader: mgr.GetAPIReader(), Storage: p.storage, Log: o.Log.WithName("exports")}); err != nil {
+			return err
+		}
+	}
 	return setupEndpoint(mgr, o, p)
 }
 

@@ -157,6 +157,15 @@ var _ = onEachVault("An export", func() {
 		Expect(cluster.Client.Delete(w, w.export("short"))).To(Succeed())
 		Eventually(w.exportState("short")).Should(Equal("NotFound"))
 		Expect(w.exportFiles()).To(BeEmpty(), "the file goes with its object")
+		w.create(complianceExport(w.ns, "forced", v1alpha1.ComplianceExportSpec{Log: v1alpha1.LogAudit}))
+		Eventually(w.exportState("forced")).Should(Equal("Completed/Exported"))
+		Expect(w.operator.Stop()).To(Succeed())
+		forced := w.export("forced")
+		forced.Finalizers = nil
+		Expect(cluster.Client.Update(w, forced)).To(Succeed())
+		Expect(cluster.Client.Delete(w, forced)).To(Succeed())
+		w.startOperator()
+		Eventually(w.exportFiles).Should(BeEmpty(), "what nobody asked the operator for goes at its next start")
 		w.exported() // every entry is of the published schema
 		Expect(w.operator.Stop()).To(Succeed())
 		Expect(w.ledgerReasons()).To(ContainElements(ledger.KindExportStarted+"/", ledger.KindExportCompleted+"/", ledger.KindExportPurged+"/Expired", ledger.KindExportPurged+"/Deleted"))
