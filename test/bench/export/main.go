@@ -20,6 +20,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/export"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/projection"
+	projectionsqlite "github.com/lethe-dev/lethe/internal/projection/sqlite"
 	vaultsqlite "github.com/lethe-dev/lethe/internal/vault/sqlite"
 
 	"github.com/lethe-dev/lethe/internal/ledger/treelog"
@@ -59,7 +60,8 @@ func run(ctx context.Context, entries int) (err error) {
 	if err := fill(ctx, vault.Ledger, entries); err != nil {
 		return err
 	}
-	access := export.Scan{Log: vault.Ledger}
+	access := projectionsqlite.New(vault.Ledger, projectionsqlite.Options{Path: filepath.Join(folder, "index")})
+	defer func() { err = errors.Join(err, access.Close()) }()
 	for _, format := range []v1alpha1.ExportFormat{v1alpha1.FormatCSV, v1alpha1.FormatJSON} {
 		if err := measure(ctx, "access", folder, access, v1alpha1.LogAccess, format, uint64(entries)); err != nil {
 			return err

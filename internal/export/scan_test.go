@@ -11,15 +11,11 @@ import (
 	"github.com/lethe-dev/lethe/internal/projection"
 )
 
-// Scan answers what exports ask of a projection by reading the whole log each time: right, and slow for a great log. It is for
-// a ledger without an index.
+// Scan answers what exports ask of a projection by reading the whole log each time.
 type Scan struct{ Log ledger.Log }
 
 // Entries are those that match.
 func (s Scan) Entries(ctx context.Context, origin string, f projection.EntryFilter, from uint64, limit int) ([]ledger.Record, error) {
-	if len(f.Subjects) > 0 {
-		return nil, errors.New("a scan knows no subjects")
-	}
 	var out []ledger.Record
 	err := s.each(ctx, origin, from, func(r ledger.Record) bool {
 		if matchesEntry(f, r.Entry) {
@@ -39,7 +35,7 @@ func matchesEntry(f projection.EntryFilter, e ledger.Entry) bool {
 
 // Requests are those that match in what never changes; what they are now, it does not tell.
 func (s Scan) Requests(ctx context.Context, origin string, f projection.RequestFilter, from uint64, limit int) ([]projection.Request, error) {
-	if len(f.Statuses)+len(f.Reasons)+len(f.Categories)+len(f.Subjects) > 0 {
+	if len(f.Statuses)+len(f.Reasons)+len(f.Categories) > 0 {
 		return nil, errors.New("a scan knows only what never changes of a request")
 	}
 	var out []projection.Request
