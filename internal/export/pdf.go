@@ -61,7 +61,7 @@ func (w *pdfWriter) close(s *Summary) error {
 	if err != nil {
 		return err
 	}
-	w.Document.Title(w.head.Title(), fmt.Sprintf("Workspace %s, %s", w.head.Namespace, period(w.head)))
+	w.Title(w.head.Title(), fmt.Sprintf("Workspace %s, %s", w.head.Namespace, period(w.head)))
 	w.about()
 	w.statistics(s)
 	w.table()

@@ -164,7 +164,7 @@ func (keys VerifierKeys) Extend(rotations ...Rotation) VerifierKeys {
 
 // WhichOpens is the first of the keys that a checkpoint is signed with.
 func (keys VerifierKeys) WhichOpens(text []byte) (VerifierKey, error) {
-	err := error(ErrBadKey)
+	err := ErrBadKey
 	for _, k := range keys {
 		if _, _, err = (VerifierKeys{k}).OpenCheckpoint(text); err == nil {
 			return k, nil

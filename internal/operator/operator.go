@@ -168,20 +168,9 @@ func serve(ctx context.Context, restConfig *rest.Config, direct client.Client, o
 	if err != nil {
 		return err
 	}
-	anchors := &controller.Anchors{Client: direct, Reader: direct, Namespace: o.Namespace, Ledger: vault.Ledger, Signer: opened.Signer, Rotations: opened.Rotations,
-		Clock: clock.RealClock{}, Log: o.Log.WithName("anchors"), Interval: o.AnchorInterval, Places: o.AnchorPlaces}
-	if o.AdoptState {
-		if err := anchors.Supersede(ctx); err != nil {
-			return err
-		}
-	}
-	if err := anchors.Load(ctx); err != nil {
+	anchors, err := setupAnchors(ctx, mgr, direct, o, vault, opened)
+	if err != nil {
 		return err
-	}
-	if o.AnchorInterval > 0 {
-		if err := mgr.Add(anchors); err != nil {
-			return err
-		}
 	}
 	pool := stores.NewPool(mgr.GetClient(), mgr.GetAPIReader(), o.Openers, o.LocalRoots, o.Clock, o.Log.WithName("stores"))
 	defer func() { _ = pool.Close() }()
@@ -197,13 +186,33 @@ func serve(ctx context.Context, restConfig *rest.Config, direct client.Client, o
 	if err := register(ctx, mgr, o, vault, keyStore, pool, sealer, entries); err != nil {
 		return err
 	}
-	if err := setupExports(mgr, o, vault, exportParts{direct: direct, keys: keyStore, storage: storage, pool: pool, sealer: sealer, entries: entries, ledgerName: signer.Name()}); err != nil {
+	if err := setupExports(mgr, o, vault, exportParts{direct: direct, keys: keyStore, storage: storage, pool: pool, sealer: sealer, entries: entries, ledgerName: opened.Signer.Name()}); err != nil {
 		return err
 	}
 	if err := setupAdmission(ctx, mgr, o, webhookv1alpha1.Options{Keys: keyStore, Sealer: sealer, Journal: entries}); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)
+}
+
+// setupAnchors holds the ledger against what was kept of it outside, and has that kept up.
+func setupAnchors(ctx context.Context, mgr ctrl.Manager, direct client.Client, o Options, vault *Vault, opened VaultOptions) (*controller.Anchors, error) {
+	anchors := &controller.Anchors{Client: direct, Reader: direct, Namespace: o.Namespace, Ledger: vault.Ledger, Signer: opened.Signer, Rotations: opened.Rotations,
+		Clock: clock.RealClock{}, Log: o.Log.WithName("anchors"), Interval: o.AnchorInterval, Places: o.AnchorPlaces}
+	if o.AdoptState {
+		if err := anchors.Supersede(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if err := anchors.Load(ctx); err != nil {
+		return nil, err
+	}
+	if o.AnchorInterval > 0 {
+		if err := mgr.Add(anchors); err != nil {
+			return nil, err
+		}
+	}
+	return anchors, nil
 }
 
 func newManager(restConfig *rest.Config, o Options) (ctrl.Manager, error) {
