@@ -76,7 +76,7 @@ type ExportPeriod struct {
 // ExportFilters choose records. Of a list any word may be met; a list that is not set asks nothing. Each list is for the
 // logs that have what it asks for.
 type ExportFilters struct {
-	// statuses of Deletions are Pending, Completed (or Processed, which means the same), Cancelled, Failed; of Access Granted,
+	// statuses of records: of Deletions Pending, Completed (or Processed, which means the same), Cancelled, Failed; of Access Granted,
 	// Denied; of Exports Processing, Completed, Failed, Downloaded, Purged.
 	// +optional
 	// +listType=set
