@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"k8s.io/client-go/tools/events"
@@ -60,6 +61,8 @@ type ComplianceExportReconciler struct {
 	Stamps     *stamp.Sealer
 	// Admission is true where admission asks who may export the access log.
 	Admission bool
+	// layout is held by whoever lays out a PDF, which takes memory.
+	layout sync.Mutex
 }
 
 // +kubebuilder:rbac:groups=privacy.lethe.dev,resources=complianceexports,verbs=get;list;watch;update;patch

@@ -146,6 +146,10 @@ func (w *exportWork) write(ctx context.Context, head *export.Head) (made, error)
 	if err := w.Journal.Ledger.Check(ctx, w.x.Namespace, head.Checkpoint.Size, head.Checkpoint.Root); err != nil && head.Checkpoint.Size > 0 {
 		return made{}, &fault.Waiting{Reason: v1alpha1.ReasonLedgerUnavailable, After: time.Minute, Err: err, Message: "the ledger is away or does not continue the checkpoint of this export"}
 	}
+	if head.Format == v1alpha1.FormatPDF {
+		w.layout.Lock()
+		defer w.layout.Unlock()
+	}
 	if w.x.Spec.Destination != nil {
 		return w.writeToStore(ctx, head)
 	}

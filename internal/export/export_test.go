@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -273,6 +274,28 @@ func TestNoCellIsAFormula(t *testing.T) {
 			r.Fatalf("%q became %q", value, got)
 		}
 	})
+}
+
+// A PDF is laid out in memory: what is too great for that ends with the remedy, long before the memory does.
+func TestPDFIsBounded(t *testing.T) {
+	few, many := &memory{}, &memory{}
+	for i := range MaxPDFRecords + 1 {
+		many.append(ledger.Entry{Time: begin, Kind: ledger.KindAccessDecided, Reason: ledger.ReasonGranted, Actor: fmt.Sprint(i)})
+	}
+	for i := range maxPDFLines/maxEvents + 1 {
+		for range maxEvents {
+			few.append(ledger.Entry{Time: begin, Kind: ledger.KindErasureReceived, Handle: fmt.Sprint(i)})
+		}
+	}
+	for name, tc := range map[string]struct {
+		m   *memory
+		log v1alpha1.ExportLog
+	}{"records": {many, v1alpha1.LogAccess}, "entries": {few, v1alpha1.LogDeletions}} {
+		_, err := Write(context.Background(), Scan{tc.m}, tc.m.head(tc.log, v1alpha1.FormatPDF), &bytes.Buffer{}, func(uint64) error { return nil })
+		if !errors.Is(err, ErrTooLarge) || !strings.Contains(err.Error(), "take CSV or JSON") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
 }
 
 func TestWhatALogDoesNotHaveIsRefused(t *testing.T) {

@@ -27,6 +27,7 @@ type pdfWriter struct {
 	head    *Head
 	log     *log
 	records []*Record
+	size    int // records and their entries
 	// lines are the records' JSON, which the digest is of.
 	lines  *jsonWriter
 	buffer bytes.Buffer
@@ -40,7 +41,11 @@ func newPDF(to io.Writer, head *Head) (*pdfWriter, error) {
 }
 
 func (w *pdfWriter) record(r *Record) error {
-	if len(w.records) == MaxPDFRecords {
+	w.size++
+	if r.Deletion != nil {
+		w.size += len(r.Deletion.Events) + len(r.Deletion.Counts)
+	}
+	if len(w.records) == MaxPDFRecords || w.size > maxPDFLines {
 		return ErrTooLarge
 	}
 	w.records = append(w.records, r)

@@ -15,14 +15,18 @@ import (
 	"github.com/lethe-dev/lethe/internal/projection"
 )
 
-// MaxPDFRecords bounds a PDF, which is laid out in memory.
-const MaxPDFRecords = 5000
+// MaxPDFRecords and maxPDFLines, which are records with all their entries, bound a PDF, which is laid out in memory: 5,000 requests
+// of ten entries each need 200 MiB.
+const (
+	MaxPDFRecords = 5000
+	maxPDFLines   = 60_000
+)
 
 var (
 	// ErrInvalid means that a query asks for what its log does not have.
 	ErrInvalid = errors.New("invalid export")
 	// ErrTooLarge means that a PDF would have too many records.
-	ErrTooLarge = fmt.Errorf("a PDF has at most %d records, and there are more: narrow the period or the filters, or take CSV or JSON", MaxPDFRecords)
+	ErrTooLarge = fmt.Errorf("a PDF has at most %d records with %d lines, and there are more: narrow the period or the filters, or take CSV or JSON", MaxPDFRecords, maxPDFLines)
 )
 
 // Query says what is exported.
