@@ -162,8 +162,3 @@ func verdict(e *auditv1.Event) string {
 	}
 	return ledger.ReasonGranted
 }
-
-// ServiceAccount is the user of a service account.
-func ServiceAccount(namespace, name string) string {
-	return "system:serviceaccount:" + namespace + ":" + name
-}

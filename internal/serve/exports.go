@@ -48,12 +48,23 @@ func refuse(status int, format string, args ...any) error {
 	return &refusal{status, fmt.Sprintf(format, args...)}
 }
 
-// Handler answers GET and HEAD of /exports/{namespace}/{name} and of its proof.
+// Handler answers GET and HEAD of /exports/{namespace}/{name} and of its proof, and takes the API server's audit events.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /exports/{namespace}/{name}", s.answer(s.file))
-	mux.HandleFunc("GET /exports/{namespace}/{name}/proof", s.answer(s.proof))
+	mux.HandleFunc("GET /exports/{namespace}/{name}", s.answer(s.limited(s.file)))
+	mux.HandleFunc("GET /exports/{namespace}/{name}/proof", s.answer(s.limited(s.proof)))
+	mux.HandleFunc("POST "+auditPath, s.answer(s.audit))
 	return mux
+}
+
+// limited bounds the requests of one user.
+func (s *Server) limited(give giver) giver {
+	return func(w http.ResponseWriter, q *request) error {
+		if !s.users.allow(q.user.Username, s.Clock.Now()) {
+			return refuse(http.StatusTooManyRequests, "too many requests; try again in a few seconds")
+		}
+		return give(w, q)
+	}
 }
 
 // request is one request of an authenticated user.
@@ -63,7 +74,10 @@ type request struct {
 	namespace, name string
 }
 
-func (s *Server) answer(give func(http.ResponseWriter, *request) error) http.HandlerFunc {
+// giver answers a request of somebody who is known.
+type giver func(http.ResponseWriter, *request) error
+
+func (s *Server) answer(give giver) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		w.Header().Set("Cache-Control", "no-store")
 		w.Header().Set("X-Content-Type-Options", "nosniff")
@@ -114,9 +128,6 @@ func (s *Server) identify(r *http.Request) (*request, error) {
 	if !review.Status.Authenticated || review.Status.User.Username == "" {
 		return nil, refuse(http.StatusUnauthorized, "the cluster does not accept this token; it may have expired")
 	}
-	if !s.users.allow(review.Status.User.Username, s.Clock.Now()) {
-		return nil, refuse(http.StatusTooManyRequests, "too many requests; try again in a few seconds")
-	}
 	return &request{Request: r, user: review.Status.User, namespace: r.PathValue("namespace"), name: r.PathValue("name")}, nil
 }
 
@@ -127,13 +138,17 @@ func withoutToken(err error) error {
 
 // may asks the API server's authorizers.
 func (s *Server) may(ctx context.Context, q *request, a authorizationv1.ResourceAttributes) (bool, error) {
+	a.Namespace, a.Verb, a.Group, a.Version = q.namespace, "get", v1alpha1.GroupVersion.Group, v1alpha1.GroupVersion.Version
+	return s.review(ctx, q, authorizationv1.SubjectAccessReviewSpec{ResourceAttributes: &a})
+}
+
+func (s *Server) review(ctx context.Context, q *request, spec authorizationv1.SubjectAccessReviewSpec) (bool, error) {
 	extra := map[string]authorizationv1.ExtraValue{}
 	for k, v := range q.user.Extra {
 		extra[k] = authorizationv1.ExtraValue(v)
 	}
-	a.Namespace, a.Verb, a.Group, a.Version = q.namespace, "get", v1alpha1.GroupVersion.Group, v1alpha1.GroupVersion.Version
-	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{User: q.user.Username, UID: q.user.UID, Groups: q.user.Groups,
-		Extra: extra, ResourceAttributes: &a}}
+	spec.User, spec.UID, spec.Groups, spec.Extra = q.user.Username, q.user.UID, q.user.Groups, extra
+	review := &authorizationv1.SubjectAccessReview{Spec: spec}
 	if err := s.Client.Create(ctx, review); err != nil {
 		return false, fmt.Errorf("SubjectAccessReview: %w", err)
 	}
@@ -180,7 +195,7 @@ func (s *Server) permit(ctx context.Context, q *request) (*v1alpha1.ComplianceEx
 
 // record puts a decision on record, and is durable when it returns.
 func (s *Server) record(ctx context.Context, q *request, x *v1alpha1.ComplianceExport, reason, needed string, more ...ledger.Entry) error {
-	actor, err := s.actor(ctx, q)
+	actor, err := s.actor(ctx, q.namespace, q.user.Username, q.user.Groups)
 	if err != nil {
 		return err
 	}
@@ -196,21 +211,21 @@ func (s *Server) record(ctx context.Context, q *request, x *v1alpha1.ComplianceE
 	return s.Journal.Append(ctx, q.namespace, entries...)
 }
 
-// actor is the user in the form that the namespace's policy allows.
-func (s *Server) actor(ctx context.Context, q *request) (stamp.Actor, error) {
-	key, err := s.Keys.Ensure(ctx, keys.ID{Purpose: keys.Pseudonym, Namespace: q.namespace})
+// actor is a user in the form that a namespace's policy allows.
+func (s *Server) actor(ctx context.Context, namespace, user string, groups []string) (stamp.Actor, error) {
+	key, err := s.Keys.Ensure(ctx, keys.ID{Purpose: keys.Pseudonym, Namespace: namespace})
 	if err != nil {
 		return stamp.Actor{}, err
 	}
 	var policies v1alpha1.RetentionPolicyList
-	if err := s.Reader.List(ctx, &policies, client.InNamespace(q.namespace)); err != nil {
+	if err := s.Reader.List(ctx, &policies, client.InNamespace(namespace)); err != nil {
 		return stamp.Actor{}, err
 	}
 	pseudonymous := false
 	for _, p := range policies.Items {
 		pseudonymous = pseudonymous || (p.Spec.Requests != nil && p.Spec.Requests.Actors == v1alpha1.ActorsPseudonymous)
 	}
-	return stamp.NewActor(key, q.user.Username, q.user.Groups, pseudonymous), nil
+	return stamp.NewActor(key, user, groups, pseudonymous), nil
 }
 
 // recorded is what the ledger says of an export that is complete.

@@ -54,6 +54,9 @@ type Options struct {
 	// Publish shows clients what to trust.
 	Publish func(ctx context.Context, bundle []byte) error
 
+	// Namespace of the operator: its log has what was done in all namespaces at once.
+	Namespace string
+
 	// Client asks the API server who somebody is and what they may.
 	Client client.Client
 	// Reader reads exports and policies.
@@ -72,9 +75,11 @@ type Server struct {
 	certificates selfsigned.Certificates
 	mounted      *certwatcher.CertWatcher
 	published    string
-	all          *rate.Limiter
-	users        *limiters
-	downloads    chan struct{}
+	// self is the operator's own user.
+	self      string
+	all       *rate.Limiter
+	users     *limiters
+	downloads chan struct{}
 	// Listening, if set, is told the address that is listened on.
 	Listening func(net.Addr)
 }
@@ -107,6 +112,9 @@ func (*Server) NeedLeaderElection() bool { return true }
 func (s *Server) Start(ctx context.Context) error {
 	if err := s.tend(ctx); err != nil {
 		return fmt.Errorf("the endpoint's certificate: %w", err)
+	}
+	if err := s.askSelf(ctx); err != nil {
+		return err
 	}
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.Address)
 	if err != nil {

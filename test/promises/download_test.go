@@ -7,19 +7,14 @@ import (
 	"encoding/base64"
 	"io"
 	"net/http"
-	"os"
-	"path/filepath"
 	"strings"
 
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
-	authenticationv1 "k8s.io/api/authentication/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
-	"sigs.k8s.io/yaml"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/ledger"
@@ -29,23 +24,9 @@ import (
 // token of a service account that a persona's real role is bound to; without a persona it has no rights.
 func (w *world) token(account, persona string) string {
 	GinkgoHelper()
-	sa := &corev1.ServiceAccount{ObjectMeta: metav1.ObjectMeta{Name: account, Namespace: w.ns}}
-	w.create(sa)
-	if persona != "" {
-		var role rbacv1.ClusterRole
-		text, err := os.ReadFile(filepath.Join(harness.Root(), "config", "rbac", "persona_"+persona+".yaml"))
-		Expect(err).NotTo(HaveOccurred())
-		Expect(yaml.UnmarshalStrict(text, &role)).To(Succeed())
-		if err := cluster.Client.Create(w, role.DeepCopy()); !apierrors.IsAlreadyExists(err) {
-			Expect(err).NotTo(HaveOccurred())
-		}
-		w.create(&rbacv1.RoleBinding{ObjectMeta: metav1.ObjectMeta{Name: account, Namespace: w.ns},
-			Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: account, Namespace: w.ns}},
-			RoleRef:  rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role.Name}})
-	}
-	request := &authenticationv1.TokenRequest{}
-	Expect(cluster.Client.SubResource("token").Create(w, sa, request)).To(Succeed())
-	return request.Status.Token
+	config, _, err := cluster.Persona(w, w.ns, account, persona)
+	Expect(err).NotTo(HaveOccurred())
+	return config.BearerToken
 }
 
 // asToken is a client of the API server with a token.
@@ -64,8 +45,14 @@ type answer struct {
 	Text string
 }
 
-// ask the endpoint, with what the ConfigMap says to trust and nothing else.
+// ask the endpoint.
 func (w *world) ask(method, path, token string, headers ...string) answer {
+	GinkgoHelper()
+	return w.send(method, path, token, "", headers...)
+}
+
+// send a body to the endpoint, with what the ConfigMap says to trust and nothing else.
+func (w *world) send(method, path, token, body string, headers ...string) answer {
 	GinkgoHelper()
 	endpoint := w.operator.Endpoint(GinkgoTB()) // the certificate is shown before it listens
 	var shown corev1.ConfigMap
@@ -74,7 +61,7 @@ func (w *world) ask(method, path, token string, headers ...string) answer {
 	Expect(pool.AppendCertsFromPEM([]byte(shown.Data["ca.crt"]))).To(BeTrue())
 	transport := &http.Transport{TLSClientConfig: &tls.Config{RootCAs: pool, ServerName: "localhost"}}
 	defer transport.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(w, method, endpoint+path, nil)
+	req, err := http.NewRequestWithContext(w, method, endpoint+path, strings.NewReader(body))
 	Expect(err).NotTo(HaveOccurred())
 	if token != "" {
 		req.Header.Set("Authorization", "Bearer "+token)
@@ -85,9 +72,9 @@ func (w *world) ask(method, path, token string, headers ...string) answer {
 	resp, err := (&http.Client{Transport: transport}).Do(req)
 	Expect(err).NotTo(HaveOccurred())
 	defer func() { _ = resp.Body.Close() }()
-	body, err := io.ReadAll(resp.Body)
+	text, err := io.ReadAll(resp.Body)
 	Expect(err).NotTo(HaveOccurred())
-	return answer{resp, string(body)}
+	return answer{resp, string(text)}
 }
 
 var _ = Describe("Downloading an export", func() {
@@ -197,5 +184,30 @@ var _ = Describe("Downloading an export", func() {
 		got := w.ask(http.MethodGet, "/exports/"+w.ns+"/audit", admin)
 		Expect(got.StatusCode).NotTo(Equal(200))
 		Expect(got.Text).NotTo(ContainSubstring("time,entry"))
+	})
+})
+
+var _ = Describe("The API server's audit events", func() {
+	It("are taken from who may send them, and are in the log of accesses", func() {
+		w := newWorld()
+		w.exporting(func(o *harness.OperatorOptions) { o.Serve = true })
+		sender, stranger := w.token("api-server", ""), w.token("stranger", "")
+		name := "lethe-audit-" + w.ns
+		w.create(&rbacv1.ClusterRole{ObjectMeta: metav1.ObjectMeta{Name: name}, Rules: []rbacv1.PolicyRule{{NonResourceURLs: []string{"/audit"}, Verbs: []string{"post"}}}},
+			&rbacv1.ClusterRoleBinding{ObjectMeta: metav1.ObjectMeta{Name: name}, Subjects: []rbacv1.Subject{{Kind: rbacv1.ServiceAccountKind, Name: "api-server", Namespace: w.ns}},
+				RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: name}})
+		events := `{"kind":"EventList","apiVersion":"audit.k8s.io/v1","items":[{"auditID":"a1","stage":"ResponseComplete","verb":"list","user":{"username":"carla"},` +
+			`"objectRef":{"resource":"erasurerequests","namespace":"` + w.ns + `","apiGroup":"privacy.lethe.dev"},"responseStatus":{"code":200},` +
+			`"stageTimestamp":"2026-11-25T12:00:00.000000Z","requestReceivedTimestamp":"2026-11-25T12:00:00.000000Z"}]}`
+		Eventually(func() int { return w.send(http.MethodPost, "/audit", sender, events).StatusCode }).Should(Equal(200), "once the authorizer knows the role")
+		Expect(w.send(http.MethodPost, "/audit", sender, events).StatusCode).To(Equal(200), "sent again")
+		Expect(w.send(http.MethodPost, "/audit", stranger, events).StatusCode).To(Equal(403))
+		Expect(w.send(http.MethodPost, "/audit", "", events).StatusCode).To(Equal(401))
+		Expect(w.send(http.MethodPost, "/audit", sender, "{").StatusCode).To(Equal(400))
+		Expect(w.operator.Stop()).To(Succeed())
+		seen := w.ledgerEntries(ledger.KindAccessObserved)
+		Expect(seen).To(HaveLen(1))
+		Expect(seen[0].Actor).To(Equal("carla"))
+		Expect(seen[0].Reason).To(Equal(ledger.ReasonGranted))
 	})
 })
