@@ -219,6 +219,27 @@ func testConcurrentAppends(t *testing.T, e Engine) {
 	Verify(t, l, "hr", nil)
 }
 
+// Entries stand in the order in which they came, whatever their times say, also after the ledger was opened anew with a clock
+// that was set back.
+func testClockBackwards(t *testing.T, e Engine) {
+	g := NewWithT(t)
+	place := e.New(t)
+	var known []ledger.Checkpoint
+	for i, at := range []time.Time{start, start.AddDate(-30, 0, 0), start.Add(time.Hour), time.Unix(0, 0), start} {
+		l := open(t, place)
+		for j := range 3 {
+			entry := Entry(fmt.Sprint(i, "-", j))
+			entry.Time = at.Add(-time.Duration(j) * time.Minute)
+			r, err := l.Append(ctx, "hr", entry)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(r.Indexes).To(Equal([]uint64{uint64(3*i + j)}))
+			known = append(known, r.Checkpoint.Checkpoint)
+		}
+		Verify(t, l, "hr", known)
+		g.Expect(l.Close()).To(Succeed())
+	}
+}
+
 func testCancelled(t *testing.T, e Engine) {
 	g := NewWithT(t)
 	l := open(t, e.New(t))

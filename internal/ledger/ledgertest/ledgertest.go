@@ -80,6 +80,7 @@ func Run(t *testing.T, e Engine) {
 		{"tampering with the store is found", testTampering},
 		{"entries cannot be changed by mistake", testEntriesStay},
 		{"another key is refused", testAnotherKey},
+		{"a clock that goes backwards changes no order", testClockBackwards},
 		{"a cancelled context appends nothing", testCancelled},
 		{"a killed process loses nothing acknowledged", testKilled},
 		{"another key goes on with what both have signed", testRotation},

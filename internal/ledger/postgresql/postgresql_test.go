@@ -12,6 +12,7 @@ import (
 
 	"github.com/jackc/pgx/v5"
 	"golang.org/x/mod/sumdb/note"
+	"golang.org/x/sys/unix"
 
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/ledger/ledgertest"
@@ -184,4 +185,80 @@ func TestEntriesAreReadablePerSQL(t *testing.T) {
 	if err := p.conn.QueryRow(ctx, `SELECT convert_from(leaf, 'UTF8')::jsonb ->> 'kind' FROM entries`).Scan(&kind); err != nil || !strings.HasPrefix(kind, "erasure.") {
 		t.Fatal(kind, err)
 	}
+}
+
+// limitFiles bounds the files of the processes that are started from here on, until it is called with another bound.
+func limitFiles(t *testing.T, size uint64) {
+	t.Helper()
+	var limit unix.Rlimit
+	err := unix.Getrlimit(unix.RLIMIT_FSIZE, &limit)
+	if err == nil {
+		limit.Cur = min(size, limit.Max)
+		err = unix.Setrlimit(unix.RLIMIT_FSIZE, &limit)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The file of the table cannot grow any more: the limit is on the server, so that it is the server's own error.
+func TestFullDiskLosesNothingAcknowledged(t *testing.T) {
+	limitFiles(t, 16<<20) // the size of a file of the write-ahead log, which must go on
+	small, err := pgtest.Start(ctx, pgtest.Options{})
+	limitFiles(t, unix.RLIM_INFINITY)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = small.Stop() }()
+	url := fmt.Sprintf("postgres://%s@/postgres?host=%s&port=%d&sslmode=disable", small.User, small.Host, small.Port)
+	l, err := open(url, ledgertest.Signer(1))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	n := 0
+	page := func() []ledger.Entry {
+		entries := make([]ledger.Entry, ledger.MaxPage)
+		for i := range entries {
+			entries[i] = ledgertest.Entry(fmt.Sprint(n + i))
+		}
+		return entries
+	}
+	var last ledger.Receipt
+	for ; ; n += ledger.MaxPage {
+		r, err := l.Append(ctx, "hr", page()...)
+		if err != nil {
+			if !strings.Contains(err.Error(), "append to the ledger") {
+				t.Fatal(err)
+			}
+			break
+		}
+		if last = r; n > 100_000 {
+			t.Fatal("the file grew on")
+		}
+	}
+	if n == 0 {
+		t.Fatal("nothing was acknowledged before")
+	}
+	for range 3 { // and nothing forks
+		if _, err := l.Append(ctx, "hr", page()...); err == nil {
+			t.Fatal("the file grew on")
+		}
+	}
+	c, err := l.Checkpoint(ctx, "hr")
+	if err != nil || c.Size != uint64(n) || c.Size != last.Checkpoint.Size {
+		t.Fatalf("%d of %d acknowledged entries are there: %v", c.Size, n, err)
+	}
+	_ = l.Close()
+	if err := errors.Join(small.Kill(), small.Restart(ctx)); err != nil { // with room, and by way of its recovery
+		t.Fatal(err)
+	}
+	if l, err = open(url, ledgertest.Signer(1)); err != nil {
+		t.Fatal(err)
+	}
+	r, err := l.Append(ctx, "hr", page()...)
+	if err != nil || r.Indexes[0] != uint64(n) {
+		t.Fatalf("%v %v", r.Indexes, err)
+	}
+	ledgertest.Verify(t, l, "hr", []ledger.Checkpoint{last.Checkpoint.Checkpoint, r.Checkpoint.Checkpoint})
 }
