@@ -2,6 +2,7 @@ package ledgertest
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"sync"
@@ -216,6 +217,42 @@ func testConcurrentAppends(t *testing.T, e Engine) {
 	}
 	group.Wait()
 	g.Expect(seen).To(HaveLen(320))
+	Verify(t, l, "hr", nil)
+}
+
+// A ledger that began when keys were hashed in another way goes on, and knows all of them.
+func testFormerHashes(t *testing.T, e Engine) {
+	g := NewWithT(t)
+	place := e.New(t)
+	l := open(t, place)
+	_, err := l.Append(ctx, "hr", Entry("h/1"), Entry("h/2"), Entry("x"))
+	g.Expect(err).NotTo(HaveOccurred())
+	_, err = l.Append(ctx, "it", Entry("h/1"))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(l.Close()).To(Succeed())
+	place.Tamper(t, "DELETE FROM entries WHERE id < 0") // which lets them be changed
+	for i, key := range []string{"h/1", "h/2", "x"} {
+		sum := sha256.Sum256(append([]byte{0, 0, 0, 0, 0, 0, 0, 1}, key...))
+		place.Rehash(t, int64(i), sum[:16])
+	}
+	l = open(t, place)
+	r, err := l.Append(ctx, "hr", Entry("h/2"))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(r.Indexes).To(Equal([]uint64{1}))
+	r, err = l.Append(ctx, "hr", Entry("x"), Entry("h/3"), Entry("h/1"))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(r.Indexes).To(Equal([]uint64{2, 3, 0}))
+	r, err = l.Append(ctx, "hr", Entry("h/3"), Entry("h/4"))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(r.Indexes).To(Equal([]uint64{3, 4}))
+	for i, key := range []string{"h/1", "h/2", "x", "h/3", "h/4"} {
+		found, err := l.Find(ctx, "hr", key)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(found.Index).To(Equal(uint64(i)))
+	}
+	r, err = l.Append(ctx, "it", Entry("h/1"), Entry("h/2"))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(r.Indexes).To(Equal([]uint64{0, 1}))
 	Verify(t, l, "hr", nil)
 }
 

@@ -48,6 +48,8 @@ type Place interface {
 	Tamper(t testing.TB, statement string)
 	// Retouch is Tamper for the checkpoint of the first origin's entry at an index.
 	Retouch(t testing.TB, index int64, checkpoint []byte)
+	// Rehash is Tamper for the hash of the key of the first origin's entry at an index.
+	Rehash(t testing.TB, index int64, hash []byte)
 	// Address leads another process to the ledger, by Engine.OpenAt.
 	Address() string
 }
@@ -80,6 +82,7 @@ func Run(t *testing.T, e Engine) {
 		{"tampering with the store is found", testTampering},
 		{"entries cannot be changed by mistake", testEntriesStay},
 		{"another key is refused", testAnotherKey},
+		{"keys that a former release hashed are known", testFormerHashes},
 		{"a clock that goes backwards changes no order", testClockBackwards},
 		{"a cancelled context appends nothing", testCancelled},
 		{"a killed process loses nothing acknowledged", testKilled},

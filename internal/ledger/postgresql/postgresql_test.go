@@ -134,7 +134,17 @@ func (p *place) Tamper(t testing.TB, statement string) {
 
 func (p *place) Retouch(t testing.TB, index int64, checkpoint []byte) {
 	t.Helper()
-	if _, err := p.conn.Exec(ctx, "UPDATE entries SET checkpoint = $1 WHERE id = $2", checkpoint, int64(1)<<40+index); err != nil {
+	p.set(t, "checkpoint", index, checkpoint)
+}
+
+func (p *place) Rehash(t testing.TB, index int64, hash []byte) {
+	t.Helper()
+	p.set(t, "key_hash", index, hash)
+}
+
+func (p *place) set(t testing.TB, column string, index int64, value []byte) {
+	t.Helper()
+	if _, err := p.conn.Exec(ctx, "UPDATE entries SET "+column+" = $1 WHERE id = $2", value, int64(1)<<40+index); err != nil {
 		t.Fatal(err)
 	}
 }

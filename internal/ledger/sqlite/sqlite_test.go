@@ -87,8 +87,18 @@ func (p place) Tamper(t testing.TB, statement string) {
 
 func (p place) Retouch(t testing.TB, index int64, checkpoint []byte) {
 	t.Helper()
+	p.set(t, "checkpoint", index, checkpoint)
+}
+
+func (p place) Rehash(t testing.TB, index int64, hash []byte) {
+	t.Helper()
+	p.set(t, "key_hash", index, hash)
+}
+
+func (p place) set(t testing.TB, column string, index int64, value []byte) {
+	t.Helper()
 	err := p.raw(func(raw *sql.DB) error {
-		_, err := raw.Exec("UPDATE entries SET checkpoint = ? WHERE id = ?", checkpoint, 1<<40+index)
+		_, err := raw.Exec("UPDATE entries SET "+column+" = ? WHERE id = ?", value, 1<<40+index)
 		return err
 	})
 	if err != nil {

@@ -6,6 +6,7 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/lethe-dev/lethe/internal/ledger"
@@ -61,11 +62,46 @@ func (o *origin) keys(entries []ledger.Entry) []KeyHash {
 	return keys
 }
 
+// hashKey puts the keys of one request, which begin with its handle, beside each other: a random place for each would touch as
+// many pages of the index as an append has entries.
 func hashKey(origin int64, key string) (hash KeyHash) {
-	text := binary.BigEndian.AppendUint64(make([]byte, 0, 8+256), uint64(origin))
-	sum := sha256.Sum256(append(text, key...))
+	text := append(binary.BigEndian.AppendUint64(make([]byte, 0, 8+256), uint64(origin)), key...)
+	sum := sha256.Sum256(text)
+	copy(hash[placeSize:], sum[:])
+	if first := strings.IndexByte(key, '/'); first >= 0 {
+		sum = sha256.Sum256(text[:8+first])
+	}
+	copy(hash[:placeSize], sum[:])
+	return hash
+}
+
+// hashKeyBefore is how the first entries of a legacy origin were hashed.
+func hashKeyBefore(origin int64, key string) (hash KeyHash) {
+	sum := sha256.Sum256(append(binary.BigEndian.AppendUint64(make([]byte, 0, 8+256), uint64(origin)), key...))
 	copy(hash[:], sum[:])
 	return hash
+}
+
+// known tells the ids of the keys that an origin has.
+func (l *Log[T]) known(ctx context.Context, tx T, o *origin, entries []ledger.Entry, keys []KeyHash) (map[KeyHash]int64, error) {
+	known, err := l.db.Known(ctx, tx, keys)
+	if err != nil || !o.legacy {
+		return known, err
+	}
+	before := make([]KeyHash, len(keys))
+	for i := range entries {
+		before[i] = hashKeyBefore(o.number, entries[i].Key)
+	}
+	old, err := l.db.Known(ctx, tx, before)
+	if err != nil {
+		return nil, err
+	}
+	for i, key := range keys {
+		if id, ok := old[before[i]]; ok {
+			known[key] = id
+		}
+	}
+	return known, nil
 }
 
 // place puts an entry behind a tree.
@@ -82,7 +118,7 @@ func (o *origin) seal(tree ledger.Tree) (*tip, error) {
 // appendAlone tries the short way: nobody else writes. It returns false if the statement added nothing.
 func (l *Log[T]) appendAlone(ctx context.Context, receipt *ledger.Receipt, name string, entries []ledger.Entry, leaves [][]byte) (bool, error) {
 	o, err := l.origin(ctx, name)
-	if o == nil || err != nil {
+	if o == nil || o.legacy || err != nil {
 		return false, err
 	}
 	keys := o.keys(entries)
@@ -206,7 +242,7 @@ func (l *Log[T]) appendTo(ctx context.Context, tx T, receipt *ledger.Receipt, na
 		return err
 	}
 	keys := o.keys(entries)
-	known, err := l.db.Known(ctx, tx, keys)
+	known, err := l.known(ctx, tx, o.origin, entries, keys)
 	if err != nil {
 		return err
 	}

@@ -68,7 +68,7 @@ func (l *Log[T]) Find(ctx context.Context, name, key string) (ledger.Record, err
 	if o == nil {
 		return ledger.Record{}, ledger.ErrNotFound
 	}
-	stored, err := l.db.Find(ctx, hashKey(o.number, key))
+	stored, err := l.find(ctx, o, key)
 	if err != nil {
 		return ledger.Record{}, l.failed("find a ledger entry", err)
 	}
@@ -76,6 +76,14 @@ func (l *Log[T]) Find(ctx context.Context, name, key string) (ledger.Record, err
 		return ledger.Record{}, ledger.ErrNotFound
 	}
 	return stored.record()
+}
+
+func (l *Log[T]) find(ctx context.Context, o *origin, key string) (*Stored, error) {
+	stored, err := l.db.Find(ctx, hashKey(o.number, key))
+	if stored == nil && err == nil && o.legacy {
+		stored, err = l.db.Find(ctx, hashKeyBefore(o.number, key))
+	}
+	return stored, err
 }
 
 // Entries implements ledger.Log.

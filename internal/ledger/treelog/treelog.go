@@ -22,8 +22,11 @@ const IndexMask = 1<<indexBits - 1
 // KeySize is the length of the hash of an idempotency key.
 const KeySize = 16
 
-// KeyHash is the first 128 bits of SHA-256 of an origin's number and a key: keys are short and made by Lethe, and the index
-// stays small.
+// placeSize is how much of it says where in the index a key is.
+const placeSize = 4
+
+// KeyHash is 32 bits of SHA-256 of an origin's number and the first part of a key, up to a slash, and 96 bits of that of number and
+// whole key: keys are short and made by Lethe, and the index stays small.
 type KeyHash [KeySize]byte
 
 // Row is an entry at its place. Whoever writes it keeps none of its slices.
@@ -126,6 +129,8 @@ type origin struct {
 	number int64
 	line   string
 	signer note.Signer
+	// legacy tells that the first entries have hashes of another kind.
+	legacy bool
 	tip    *tip   // nil after a write whose outcome is not known
 	least  uint64 // the size that the tree is known to have had
 }
@@ -176,7 +181,24 @@ func (l *Log[T]) origin(ctx context.Context, name string) (*origin, error) {
 	if o, err = l.newOrigin(name, number); err != nil {
 		return nil, err
 	}
+	if o.legacy, err = l.isLegacy(ctx, o); err != nil {
+		return nil, l.failed("look for origin", err)
+	}
 	return l.remember(name, o), nil
+}
+
+// isLegacy tells whether an origin began with hashes of the former kind.
+func (l *Log[T]) isLegacy(ctx context.Context, o *origin) (bool, error) {
+	first, err := l.db.Page(ctx, o.id(0), o.id(0), 1)
+	if err != nil || len(first) == 0 {
+		return false, err
+	}
+	entry, err := ledger.DecodeLeaf(first[0].Leaf)
+	if err != nil {
+		return false, nil //nolint:nilerr // whoever reads it finds that out
+	}
+	found, err := l.db.Find(ctx, hashKeyBefore(o.number, entry.Key))
+	return found != nil, err
 }
 
 func (l *Log[T]) newOrigin(name string, number int64) (*origin, error) {
@@ -284,7 +306,7 @@ func (l *Log[T]) rotationsSince(ctx context.Context, o *origin, checkpoint []byt
 		if _, err := (ledger.VerifierKeys{r.From}).WhichOpens(checkpoint); err != nil {
 			continue
 		}
-		entry, err := l.db.Find(ctx, hashKey(o.number, r.EntryKey()))
+		entry, err := l.find(ctx, o, r.EntryKey())
 		if err != nil {
 			return nil, err
 		}

@@ -8,7 +8,7 @@ CREATE TABLE origins (
 CREATE TABLE entries (
     -- The origin's number times 2^40, plus the index in its tree.
     id         bigint PRIMARY KEY,
-    -- The first 16 bytes of SHA-256 of origin number and idempotency key.
+    -- A hash of origin number and idempotency key; see treelog.KeyHash.
     key_hash   bytea NOT NULL UNIQUE,
     -- Canonical JSON: convert_from(leaf, 'UTF8')::jsonb reads it.
     leaf       bytea NOT NULL,

@@ -9,7 +9,7 @@ CREATE TABLE origins (
 CREATE TABLE entries (
     -- The origin's number times 2^40, plus the index in its tree.
     id         INTEGER PRIMARY KEY,
-    -- The first 16 bytes of SHA-256 of origin number and idempotency key.
+    -- A hash of origin number and idempotency key; see treelog.KeyHash.
     key_hash   BLOB NOT NULL UNIQUE,
     -- Canonical JSON.
     leaf       BLOB NOT NULL,
