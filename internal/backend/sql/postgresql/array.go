@@ -19,12 +19,12 @@ func (dialect) ElementColumn(c *core.Column) *core.Column {
 	if !ok || c.Category != categoryArray {
 		return nil
 	}
-	return &core.Column{Name: c.Name, Type: element, Stored: element}
+	return &core.Column{Name: c.Name, Type: element, Stored: element, Collation: c.Collation}
 }
 
 // HasElement casts the column, which an array of a domain needs, and for any other type is nothing.
 func (dialect) HasElement(b *core.Builder, expr string, c *core.Column, values []string) string {
-	return fmt.Sprintf("(%s::%s && $%d::text[]::%s)", expr, c.Type, b.Bind(values), c.Type)
+	return fmt.Sprintf("(%s::%s && $%d::text[]::%s)", exactly(expr, c), c.Type, b.Bind(values), c.Type)
 }
 
 func (dialect) AnyElement(expr, element, test string) string {

@@ -32,7 +32,16 @@ func (d dialect) Table(schema, name string) string {
 
 func (dialect) Read(expr string, _ *core.Column) string { return expr + "::text" }
 
+// exactly is a column as it is compared: not with a collation that takes accents or cases for the same.
+func exactly(expr string, c *core.Column) string {
+	if c.Collation == "" {
+		return expr
+	}
+	return "(" + expr + " COLLATE " + c.Collation + ")"
+}
+
 func (dialect) TextOf(expr string, c *core.Column) string {
+	expr = exactly(expr, c)
 	if c.Type == "text" || c.Type == "character varying" {
 		return expr // without a cast an index on lower(column) serves
 	}
@@ -195,7 +204,16 @@ func (d dialect) InKeys(b *core.Builder, exprs []string, cols []*core.Column, ke
 
 func in(b *core.Builder, exprs []string, cols []*core.Column, lists [][]string) string {
 	if len(exprs) == 1 && cols[0].Category != categoryArray {
-		return fmt.Sprintf("%s = ANY($%d::text[]::%s[])", exprs[0], b.Bind(lists[0]), cols[0].Type)
+		n := b.Bind(lists[0])
+		equal := fmt.Sprintf("%s = ANY($%d::text[]::%s[])", exprs[0], n, cols[0].Type)
+		if cols[0].Collation != "" { // an index of the column's collation serves, and finds more
+			equal = fmt.Sprintf("(%s AND %s = ANY($%d::text[]::%s[]))", equal, exactly(exprs[0], cols[0]), n, cols[0].Type)
+		}
+		return equal
+	}
+	exprs = slices.Clone(exprs)
+	for i, c := range cols {
+		exprs[i] = exactly(exprs[i], c)
 	}
 	read, args, names := make([]string, len(cols)), make([]string, len(cols)), make([]string, len(cols))
 	for i, c := range cols {
@@ -250,7 +268,11 @@ func (dialect) Values(b *core.Builder, rows [][]backend.Value, _ []*core.Column)
 }
 
 func (dialect) KeyEqual(expr, v string, c *core.Column) string {
-	return expr + " = " + v + "::" + c.Type
+	equal := expr + " = " + v + "::" + c.Type
+	if c.Collation != "" {
+		equal += " AND " + exactly(expr, c) + " = " + v + "::" + c.Type
+	}
+	return equal
 }
 
 func (dialect) Assign(v string, c *core.Column) string { return v + "::" + c.Type }

@@ -26,9 +26,11 @@ CROSS JOIN LATERAL (
 	WHERE y.typtype <> 'd' AND (up.element OR y.typcategory <> 'A' OR y.typelem = 0)
 ) AS b(name, category)`
 
+// factsQuery: a collation is one to compare with where the column's own takes texts for the same that differ.
 const factsQuery = `
 SELECT n.schema, n.name, a.attname, b.name, format_type(a.atttypid, a.atttypmod),
-       b.category, a.attnotnull
+       b.category, a.attnotnull,
+       CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_collation l WHERE l.oid = a.attcollation AND NOT l.collisdeterministic) THEN 'pg_catalog."default"' ELSE '' END
 FROM unnest($1::text[], $2::text[], $3::text[]) AS n(schema, actual, name)
 JOIN pg_catalog.pg_namespace s ON s.nspname = n.actual
 JOIN pg_catalog.pg_class c ON c.relnamespace = s.oid AND c.relname = n.name AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
@@ -115,7 +117,7 @@ func (b *Backend) loadFacts(ctx context.Context, conn *pgx.Conn, tables []backen
 func (f facts) readColumns(rows pgx.Rows) error {
 	var t backend.Table
 	var c core.Column
-	_, err := pgx.ForEachRow(rows, []any{&t.Schema, &t.Name, &c.Name, &c.Type, &c.Stored, &c.Category, &c.NotNull},
+	_, err := pgx.ForEachRow(rows, []any{&t.Schema, &t.Name, &c.Name, &c.Type, &c.Stored, &c.Category, &c.NotNull, &c.Collation},
 		func() error {
 			if f.tables[t] == nil {
 				f.tables[t] = core.Facts{}
