@@ -350,6 +350,12 @@ func testCancel(t *testing.T, e *env) {
 	_, err = e.b.Verify(c, ops)
 	wantError[*backend.UnavailableError](t, err)
 	resolve(t, e.b, req)
+	// Between the permission and the effect.
+	c, cancel = context.WithCancel(ctx)
+	_, err = e.b.Execute(c, backend.Batch{Operations: ops[:2], BeforeEffect: func(context.Context) error { cancel(); return nil }})
+	wantError[*backend.UnavailableError](t, err)
+	e.unchanged(t, before)
+	wantEqual(t, "affected afterwards", execute(t, e.b, ops[:2]), []int64{2, 3})
 }
 
 func testBreak(t *testing.T, e *env) {
@@ -391,6 +397,13 @@ func testStop(t *testing.T, e *env) {
 	_, err = e.b.Describe(ctx)
 	wantError[*backend.UnavailableError](t, err)
 	start()
+	// It goes with all changes made and none committed.
+	before := e.dump(t)
+	_, err = e.b.Execute(ctx, backend.Batch{Operations: ops, BeforeEffect: func(context.Context) error { start = e.Stop(t); return nil }})
+	wantError[*backend.UnavailableError](t, err)
+	start()
+	e.unchanged(t, before)
+	wantLeft(t, e.b, ops, 2, 3, 2, 1)
 	wantEqual(t, "affected afterwards", execute(t, e.b, ops), []int64{2, 3, 2, 1})
 }
 
