@@ -436,3 +436,19 @@ func TestCollations(t *testing.T) {
 		})
 	}
 }
+
+// TestCitext: a type of its own compares as it does.
+func TestCitext(t *testing.T) {
+	d := newDatabase(t)
+	d.Exec(t, `CREATE EXTENSION citext`)
+	d.Exec(t, `CREATE TABLE e (id int PRIMARY KEY, v citext)`)
+	d.Exec(t, `INSERT INTO e VALUES (1, 'ann'), (2, 'ANN'), (3, 'änn')`)
+	b := d.Open(t, backendtest.Limits{})
+	for _, n := range []backend.Normalization{backend.None, backend.LowerCase} {
+		res, err := b.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{{Entity: "e", Table: backend.Table{Name: "e"}, KeyColumns: []string{"id"},
+			AnyOf: []backend.Match{{Identity: &backend.IdentityMatch{Column: "v", Values: []string{"Ann"}, Normalize: n}}}}}})
+		if err != nil || len(res.Rows["e"]) != 2 {
+			t.Errorf("%s: %+v, %v", n, res, err)
+		}
+	}
+}

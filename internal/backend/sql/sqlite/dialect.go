@@ -120,8 +120,21 @@ func (dialect) InText(b *core.Builder, exprs []string, cols []*core.Column, rows
 	for i, e := range exprs {
 		left[i], right[i] = comparable(e, cols[i]), fmt.Sprintf("json_extract(x.value, '$[%d]')", i)
 	}
-	return fmt.Sprintf("%s IN (SELECT %s FROM json_each(%s) AS x)", core.Tuple(left), strings.Join(right, ", "),
-		bindJSON(b, rows))
+	return exactly(left, cols, fmt.Sprintf("SELECT %s FROM json_each(%s) AS x", strings.Join(right, ", "), bindJSON(b, rows)))
+}
+
+// exactly tests whether columns are among the rows that the text of a statement gives: first as an index serves, and then
+// without the columns' collations, which may take cases and blanks at the end for nothing.
+func exactly(exprs []string, cols []*core.Column, rows string) string {
+	term := core.Tuple(exprs) + " IN (" + rows + ")"
+	exact := make([]string, len(exprs))
+	for i, e := range exprs {
+		exact[i] = e + " COLLATE BINARY"
+	}
+	if slices.ContainsFunc(cols, collates) {
+		term = "(" + term + " AND " + core.Tuple(exact) + " IN (" + rows + "))"
+	}
+	return term
 }
 
 // InLoose needs care for blobs alone, of which the text is their digits: text that is no number does not become one.
@@ -202,17 +215,7 @@ func (dialect) InKeys(b *core.Builder, exprs []string, cols []*core.Column, keys
 	} else {
 		values = bindRows(b, rows)
 	}
-	term := core.Tuple(exprs) + " IN (" + values + ")"
-	exact := make([]string, len(exprs))
-	needed := false
-	for i, e := range exprs {
-		exact[i] = e + " COLLATE BINARY"
-		needed = needed || collates(cols[i])
-	}
-	if needed {
-		term = "(" + term + " AND " + core.Tuple(exact) + " IN (" + values + "))"
-	}
-	return term
+	return exactly(exprs, cols, values)
 }
 
 func collates(c *core.Column) bool { return c.Category == text || c.Category == none }

@@ -427,3 +427,51 @@ func TestFileTakenAwayAndReplaced(t *testing.T) {
 		t.Errorf("left %v", got)
 	}
 }
+
+// TestCollations: whatever a column's collation takes for the same, only the very text is found.
+func TestCollations(t *testing.T) {
+	alike := []string{"ann", "Ann", "ANN", "ann ", "ann  ", "1", "1 ", "01", "änn", "ÄNN"}
+	for _, declared := range []string{"TEXT COLLATE NOCASE", "TEXT COLLATE RTRIM", "VARCHAR(20) COLLATE nocase", "COLLATE NOCASE", "BLOB COLLATE RTRIM", "TEXT"} {
+		t.Run(declared, func(t *testing.T) {
+			d := newDatabase(t, "delete")
+			d.Exec(t, `CREATE TABLE e (id INTEGER PRIMARY KEY, v `+declared+`, note TEXT)`)
+			d.Exec(t, `CREATE INDEX e_v ON e (v)`)
+			for i, v := range alike {
+				d.Exec(t, `INSERT INTO e VALUES ($1, $2, 'n')`, i, v)
+			}
+			b := d.Open(t, backendtest.Limits{})
+			find := func(m backend.Match, scope ...backend.Condition) []string {
+				t.Helper()
+				res, err := b.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{{Entity: "e", Table: backend.Table{Name: "e"}, KeyColumns: []string{"id"},
+					AnyOf: []backend.Match{m}, Scope: scope}}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				var keys []string
+				for _, r := range res.Rows["e"] {
+					keys = append(keys, r.Key[0])
+				}
+				return keys
+			}
+			all := backend.Match{Values: &backend.ValuesMatch{Columns: []string{"note"}, Rows: [][]string{{"n"}}}}
+			for i, v := range alike {
+				for what, got := range map[string][]string{
+					"identity": find(backend.Match{Identity: &backend.IdentityMatch{Column: "v", Values: []string{v}}}),
+					"values":   find(backend.Match{Values: &backend.ValuesMatch{Columns: []string{"v", "note"}, Rows: [][]string{{v, "n"}, {v, "N"}}}}),
+					"loose":    find(backend.Match{Values: &backend.ValuesMatch{Columns: []string{"v"}, Rows: [][]string{{v}}, Loose: true}}),
+					"a scope":  find(all, backend.Condition{Column: "v", Operator: backend.In, Values: []string{v}}),
+				} {
+					if !slices.Equal(got, []string{fmt.Sprint(i)}) {
+						t.Errorf("%s %q: found %q", what, v, got)
+					}
+				}
+				if others := find(all, backend.Condition{Column: "v", Operator: backend.NotIn, Values: []string{v}}); len(others) != len(alike)-1 {
+					t.Errorf("all but %q: %q", v, others)
+				}
+			}
+			if got := find(backend.Match{Identity: &backend.IdentityMatch{Column: "v", Values: []string{"aNn"}, Normalize: backend.LowerCase}}); !slices.Equal(got, []string{"0", "1", "2"}) {
+				t.Errorf("in lower case: %q", got)
+			}
+		})
+	}
+}
