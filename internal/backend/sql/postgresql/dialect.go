@@ -242,6 +242,7 @@ func (dialect) Operand(expr string, _ *core.Column) string { return expr }
 // Pair casts the parent's side where that cannot fail, so that an index on the reference serves.
 func (dialect) Pair(child string, cc *core.Column, parent string, pc *core.Column) (children, parents []string) {
 	const text, user, enum = "S", "U", "E"
+	child, parent = exactly(child, cc), exactly(parent, pc)
 	switch {
 	case cc.Type == pc.Type:
 		return []string{child}, []string{parent}

@@ -369,10 +369,11 @@ func TestCollations(t *testing.T) {
 		t.Run(c, func(t *testing.T) {
 			d := newDatabase(t)
 			for _, s := range []string{`CREATE COLLATION ci (provider = icu, locale = '` + c + `', deterministic = false)`, `CREATE DOMAIN mail AS text COLLATE ci`,
-				`CREATE TABLE e (v text COLLATE "C" PRIMARY KEY, ci text COLLATE ci, m mail, a text[] COLLATE ci, note text)`, `CREATE INDEX ON e (ci)`} {
+				`CREATE TABLE e (v text COLLATE "C" PRIMARY KEY, ci text COLLATE ci, m mail, a text[] COLLATE ci, note text)`, `CREATE INDEX ON e (ci)`, `CREATE TABLE p (id text COLLATE "C" PRIMARY KEY)`} {
 				d.Exec(t, s)
 			}
 			for _, v := range alike {
+				d.Exec(t, `INSERT INTO p VALUES ($1)`, v)
 				d.Exec(t, `INSERT INTO e VALUES ($1::text, $1::text, $1::text, ARRAY[$1::text], 'n')`, v)
 			}
 			b := d.Open(t, backendtest.Limits{})
@@ -407,6 +408,15 @@ func TestCollations(t *testing.T) {
 				if others := find(backend.Match{Values: &backend.ValuesMatch{Columns: []string{"note"}, Rows: [][]string{{"n"}}}},
 					backend.Condition{Column: "ci", Operator: backend.NotIn, Values: []string{v}}); len(others) != len(alike)-1 {
 					t.Errorf("all but %q: %q", v, others)
+				}
+			}
+			for _, v := range alike {
+				parent := backend.Query{Entity: "p", Table: backend.Table{Name: "p"}, KeyColumns: []string{"id"}, AnyOf: []backend.Match{{Identity: &backend.IdentityMatch{Column: "id", Values: []string{v}}}}}
+				child := backend.Query{Entity: "e", Table: backend.Table{Name: "e"}, KeyColumns: []string{"v"},
+					AnyOf: []backend.Match{{Parent: &backend.ParentMatch{Entity: "p", Columns: []string{"ci"}, ParentColumns: []string{"id"}}}}}
+				res, err := b.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{parent, child}})
+				if err != nil || len(res.Rows["p"]) != 1 || len(res.Rows["e"]) != 1 || res.Rows["e"][0].Key[0] != v {
+					t.Errorf("references to %q: %+v, %v", v, res, err)
 				}
 			}
 			for _, m := range []backend.IdentityMatch{{Column: "ci"}, {Column: "m"}, {Column: "a", Element: true}} {

@@ -167,8 +167,11 @@ func (dialect) Constant(b *core.Builder, _ *core.Column, text string) string {
 
 func (dialect) Operand(expr string, c *core.Column) string { return comparable(expr, c) }
 
-// Pair leaves it to the columns' affinities.
-func (dialect) Pair(child string, _ *core.Column, parent string, _ *core.Column) (children, parents []string) {
+// Pair leaves it to the columns' affinities, and compares once more without the child's collation.
+func (dialect) Pair(child string, cc *core.Column, parent string, _ *core.Column) (children, parents []string) {
+	if collates(cc) {
+		return []string{child, child + " COLLATE BINARY"}, []string{parent, parent}
+	}
 	return []string{child}, []string{parent}
 }
 

@@ -436,7 +436,9 @@ func TestCollations(t *testing.T) {
 			d := newDatabase(t, "delete")
 			d.Exec(t, `CREATE TABLE e (id INTEGER PRIMARY KEY, v `+declared+`, note TEXT)`)
 			d.Exec(t, `CREATE INDEX e_v ON e (v)`)
+			d.Exec(t, `CREATE TABLE p (id TEXT PRIMARY KEY NOT NULL)`)
 			for i, v := range alike {
+				d.Exec(t, `INSERT INTO p VALUES ($1)`, v)
 				d.Exec(t, `INSERT INTO e VALUES ($1, $2, 'n')`, i, v)
 			}
 			b := d.Open(t, backendtest.Limits{})
@@ -467,6 +469,15 @@ func TestCollations(t *testing.T) {
 				}
 				if others := find(all, backend.Condition{Column: "v", Operator: backend.NotIn, Values: []string{v}}); len(others) != len(alike)-1 {
 					t.Errorf("all but %q: %q", v, others)
+				}
+			}
+			for i, v := range alike {
+				parent := backend.Query{Entity: "p", Table: backend.Table{Name: "p"}, KeyColumns: []string{"id"}, AnyOf: []backend.Match{{Identity: &backend.IdentityMatch{Column: "id", Values: []string{v}}}}}
+				child := backend.Query{Entity: "e", Table: backend.Table{Name: "e"}, KeyColumns: []string{"id"},
+					AnyOf: []backend.Match{{Parent: &backend.ParentMatch{Entity: "p", Columns: []string{"v"}, ParentColumns: []string{"id"}}}}}
+				res, err := b.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{parent, child}})
+				if err != nil || len(res.Rows["p"]) != 1 || len(res.Rows["e"]) != 1 || res.Rows["e"][0].Key[0] != fmt.Sprint(i) {
+					t.Errorf("references to %q: %+v, %v", v, res, err)
 				}
 			}
 			if got := find(backend.Match{Identity: &backend.IdentityMatch{Column: "v", Values: []string{"aNn"}, Normalize: backend.LowerCase}}); !slices.Equal(got, []string{"0", "1", "2"}) {
