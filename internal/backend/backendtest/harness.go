@@ -64,6 +64,8 @@ type Dialect struct {
 	// Partial, Expressions and SetDefault are true where there are partial indexes, indexes on expressions and
 	// ON DELETE SET DEFAULT.
 	Partial, Expressions, SetDefault bool
+	// Folding are types of short text that take different texts for the same when they compare, once Prepare was run.
+	Folding, Prepare []string
 }
 
 // PrimaryKey is a LongKey of databases that have any text in keys.
@@ -105,6 +107,7 @@ func Run(t *testing.T, fresh func(t *testing.T) Database) {
 		{"a table that refers to itself loses what is planned alone", testGuardSelf},
 		{"a foreign key that is gone is no obstacle", testGuardChanged},
 		{"keys are compared exactly", testNastyKeys},
+		{"texts that a collation takes for the same are told apart", testCollations},
 		{"values come back without loss", testLossless},
 		{"no value is executed", testInjection},
 		{"no name is executed", testNames},

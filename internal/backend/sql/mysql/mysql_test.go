@@ -206,7 +206,7 @@ func (*database) Dialect() backendtest.Dialect {
 				short = append(short, c+"(50)")
 			}
 			return "KEY (" + strings.Join(short, ", ") + ")"
-		}}
+		}, Folding: []string{"VARCHAR(50) COLLATE utf8mb4_general_ci", "VARCHAR(50) COLLATE utf8mb4_uca1400_ai_ci", "VARCHAR(50) COLLATE utf8mb4_nopad_bin"}}
 }
 
 var _ = errors.Is

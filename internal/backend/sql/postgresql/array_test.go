@@ -214,3 +214,19 @@ func TestReferencesOfDomains(t *testing.T) {
 		}
 	}
 }
+
+// TestElementsOfCollations: an element is compared exactly, too.
+func TestElementsOfCollations(t *testing.T) {
+	d := newDatabase(t)
+	d.Exec(t, `CREATE COLLATION ci (provider = icu, locale = 'und-u-ks-level1', deterministic = false)`)
+	d.Exec(t, `CREATE TABLE crew (id int PRIMARY KEY, emails text[] COLLATE ci)`)
+	d.Exec(t, `INSERT INTO crew VALUES (1, '{ann}'), (2, '{ANN,x}'), (3, '{änn}')`)
+	b := d.Open(t, backendtest.Limits{})
+	for n, want := range map[backend.Normalization]int{backend.None: 1, backend.LowerCase: 2} {
+		res, err := b.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{{Entity: "crew", Table: backend.Table{Name: "crew"}, KeyColumns: []string{"id"},
+			AnyOf: []backend.Match{{Identity: &backend.IdentityMatch{Column: "emails", Values: []string{"ann"}, Normalize: n, Element: true}}}}}})
+		if err != nil || len(res.Rows["crew"]) != want {
+			t.Errorf("%s: %+v, %v", n, res, err)
+		}
+	}
+}

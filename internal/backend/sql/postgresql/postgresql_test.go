@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"slices"
 	"strings"
 	"testing"
 
@@ -184,7 +183,10 @@ func (*database) BlobType() string { return "BYTEA" }
 
 func (*database) Dialect() backendtest.Dialect {
 	return backendtest.Dialect{KeyText: "TEXT", Text: "TEXT", Timestamp: "TIMESTAMP", Numeric: "NUMERIC", JSON: "JSONB",
-		LongKey: backendtest.PrimaryKey, Partial: true, Expressions: true, SetDefault: true}
+		LongKey: backendtest.PrimaryKey, Partial: true, Expressions: true, SetDefault: true,
+		Folding: []string{"TEXT COLLATE ci1", "VARCHAR(50) COLLATE ci2", "mail"},
+		Prepare: []string{`CREATE COLLATION ci1 (provider = icu, locale = 'und-u-ka-shifted-ks-level1', deterministic = false)`,
+			`CREATE COLLATION ci2 (provider = icu, locale = 'und-u-ks-level2', deterministic = false)`, `CREATE DOMAIN mail AS TEXT COLLATE ci1`}}
 }
 
 func (*database) Blob(hex string) string { return `'\x` + hex + `'` }
@@ -359,91 +361,6 @@ func TestExcessivePrivileges(t *testing.T) {
 	}
 	if got, err = d.open(t, config(d.name)).Describe(ctx); err != nil || fmt.Sprint(got.Excessive) != "[superuser]" {
 		t.Errorf("superuser: %+v, %v", got, err)
-	}
-}
-
-// TestCollations: whatever a column's collation takes for the same, only the very text is found, updated and deleted.
-func TestCollations(t *testing.T) {
-	alike := []string{"ann", "Ann", "ANN", "änn", "ÄNN", "a\u0308nn", "ａnn", "ann ", "an\u200bn", "straße", "strasse", "1", "１", "①"}
-	for _, c := range []string{"und-u-ks-level1", "und-u-ks-level2", "und-u-ka-shifted-ks-level1"} {
-		t.Run(c, func(t *testing.T) {
-			d := newDatabase(t)
-			for _, s := range []string{`CREATE COLLATION ci (provider = icu, locale = '` + c + `', deterministic = false)`, `CREATE DOMAIN mail AS text COLLATE ci`,
-				`CREATE TABLE e (v text COLLATE "C" PRIMARY KEY, ci text COLLATE ci, m mail, a text[] COLLATE ci, note text)`, `CREATE INDEX ON e (ci)`, `CREATE TABLE p (id text COLLATE "C" PRIMARY KEY)`} {
-				d.Exec(t, s)
-			}
-			for _, v := range alike {
-				d.Exec(t, `INSERT INTO p VALUES ($1)`, v)
-				d.Exec(t, `INSERT INTO e VALUES ($1::text, $1::text, $1::text, ARRAY[$1::text], 'n')`, v)
-			}
-			b := d.Open(t, backendtest.Limits{})
-			find := func(m backend.Match, scope ...backend.Condition) []string {
-				t.Helper()
-				res, err := b.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{{Entity: "e", Table: backend.Table{Name: "e"}, KeyColumns: []string{"v"},
-					AnyOf: []backend.Match{m}, Scope: scope}}})
-				if err != nil {
-					t.Fatal(err)
-				}
-				var keys []string
-				for _, r := range res.Rows["e"] {
-					keys = append(keys, r.Key[0])
-				}
-				slices.Sort(keys)
-				return keys
-			}
-			for _, v := range alike {
-				for what, got := range map[string][]string{
-					"identity":              find(backend.Match{Identity: &backend.IdentityMatch{Column: "ci", Values: []string{v}}}),
-					"identity of a domain":  find(backend.Match{Identity: &backend.IdentityMatch{Column: "m", Values: []string{v}}}),
-					"element":               find(backend.Match{Identity: &backend.IdentityMatch{Column: "a", Values: []string{v}, Element: true}}),
-					"values":                find(backend.Match{Values: &backend.ValuesMatch{Columns: []string{"ci", "note"}, Rows: [][]string{{v, "n"}, {v, "N"}}}}),
-					"one of several values": find(backend.Match{Values: &backend.ValuesMatch{Columns: []string{"m"}, Rows: [][]string{{v}}, Loose: true}}),
-					"a scope": find(backend.Match{Values: &backend.ValuesMatch{Columns: []string{"note"}, Rows: [][]string{{"n"}}}},
-						backend.Condition{Column: "ci", Operator: backend.In, Values: []string{v}}),
-				} {
-					if !slices.Equal(got, []string{v}) {
-						t.Errorf("%s %q: found %q", what, v, got)
-					}
-				}
-				if others := find(backend.Match{Values: &backend.ValuesMatch{Columns: []string{"note"}, Rows: [][]string{{"n"}}}},
-					backend.Condition{Column: "ci", Operator: backend.NotIn, Values: []string{v}}); len(others) != len(alike)-1 {
-					t.Errorf("all but %q: %q", v, others)
-				}
-			}
-			for _, v := range alike {
-				parent := backend.Query{Entity: "p", Table: backend.Table{Name: "p"}, KeyColumns: []string{"id"}, AnyOf: []backend.Match{{Identity: &backend.IdentityMatch{Column: "id", Values: []string{v}}}}}
-				child := backend.Query{Entity: "e", Table: backend.Table{Name: "e"}, KeyColumns: []string{"v"},
-					AnyOf: []backend.Match{{Parent: &backend.ParentMatch{Entity: "p", Columns: []string{"ci"}, ParentColumns: []string{"id"}}}}}
-				res, err := b.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{parent, child}})
-				if err != nil || len(res.Rows["p"]) != 1 || len(res.Rows["e"]) != 1 || res.Rows["e"][0].Key[0] != v {
-					t.Errorf("references to %q: %+v, %v", v, res, err)
-				}
-			}
-			for _, m := range []backend.IdentityMatch{{Column: "ci"}, {Column: "m"}, {Column: "a", Element: true}} {
-				m.Values, m.Normalize = []string{"aNn"}, backend.LowerCase
-				if got := find(backend.Match{Identity: &m}); !slices.Equal(got, []string{"ANN", "Ann", "ann"}) {
-					t.Errorf("%s in lower case: %q", m.Column, got)
-				}
-				m.Values, m.Normalize = []string{"ÄNN"}, backend.LowerCase
-				if got := find(backend.Match{Identity: &m}); !slices.Equal(got, []string{"ÄNN", "änn"}) {
-					t.Errorf("%s in lower case: %q", m.Column, got)
-				}
-			}
-			op := backend.Operation{Entity: "e", Action: backend.Update, Table: backend.Table{Name: "e"}, KeyColumns: []string{"ci"}, Columns: []string{"note"}}
-			for i, v := range alike {
-				op.Keys, op.Set = []backend.Key{{v}}, [][]backend.Value{{b.FromText(fmt.Sprint(i))}}
-				if got, err := b.Execute(ctx, backend.Batch{Operations: []backend.Operation{op}}); err != nil || got.Affected[0] != 1 {
-					t.Errorf("update %q: %v, %v", v, got, err)
-				}
-			}
-			op.Action, op.Columns, op.Set = backend.Delete, nil, nil
-			for i, v := range alike {
-				op.Keys = []backend.Key{{v}}
-				if got, err := b.Execute(ctx, backend.Batch{Operations: []backend.Operation{op}}); err != nil || got.Affected[0] != 1 || len(d.Dump(t, "SELECT * FROM e")) != len(alike)-1-i {
-					t.Errorf("delete %q: %v, %v", v, got, err)
-				}
-			}
-		})
 	}
 }
 

@@ -155,7 +155,8 @@ func (*database) BlobType() string { return "BLOB" }
 
 func (*database) Dialect() backendtest.Dialect {
 	return backendtest.Dialect{KeyText: "TEXT", Text: "TEXT", Timestamp: "TIMESTAMP", Numeric: "NUMERIC", JSON: "TEXT",
-		LongKey: backendtest.PrimaryKey, Partial: true, Expressions: true, SetDefault: true}
+		LongKey: backendtest.PrimaryKey, Partial: true, Expressions: true, SetDefault: true,
+		Folding: []string{"TEXT COLLATE NOCASE", "TEXT COLLATE RTRIM", "COLLATE NOCASE", "BLOB COLLATE RTRIM"}}
 }
 
 func (*database) Blob(hex string) string { return "x'" + hex + "'" }
@@ -425,64 +426,5 @@ func TestFileTakenAwayAndReplaced(t *testing.T) {
 	}
 	if got := openDatabase(t, d.root).Dump(t, "SELECT * FROM person"); !slices.Equal(got, []string{"2"}) {
 		t.Errorf("left %v", got)
-	}
-}
-
-// TestCollations: whatever a column's collation takes for the same, only the very text is found.
-func TestCollations(t *testing.T) {
-	alike := []string{"ann", "Ann", "ANN", "ann ", "ann  ", "1", "1 ", "01", "änn", "ÄNN"}
-	for _, declared := range []string{"TEXT COLLATE NOCASE", "TEXT COLLATE RTRIM", "VARCHAR(20) COLLATE nocase", "COLLATE NOCASE", "BLOB COLLATE RTRIM", "TEXT"} {
-		t.Run(declared, func(t *testing.T) {
-			d := newDatabase(t, "delete")
-			d.Exec(t, `CREATE TABLE e (id INTEGER PRIMARY KEY, v `+declared+`, note TEXT)`)
-			d.Exec(t, `CREATE INDEX e_v ON e (v)`)
-			d.Exec(t, `CREATE TABLE p (id TEXT PRIMARY KEY NOT NULL)`)
-			for i, v := range alike {
-				d.Exec(t, `INSERT INTO p VALUES ($1)`, v)
-				d.Exec(t, `INSERT INTO e VALUES ($1, $2, 'n')`, i, v)
-			}
-			b := d.Open(t, backendtest.Limits{})
-			find := func(m backend.Match, scope ...backend.Condition) []string {
-				t.Helper()
-				res, err := b.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{{Entity: "e", Table: backend.Table{Name: "e"}, KeyColumns: []string{"id"},
-					AnyOf: []backend.Match{m}, Scope: scope}}})
-				if err != nil {
-					t.Fatal(err)
-				}
-				var keys []string
-				for _, r := range res.Rows["e"] {
-					keys = append(keys, r.Key[0])
-				}
-				return keys
-			}
-			all := backend.Match{Values: &backend.ValuesMatch{Columns: []string{"note"}, Rows: [][]string{{"n"}}}}
-			for i, v := range alike {
-				for what, got := range map[string][]string{
-					"identity": find(backend.Match{Identity: &backend.IdentityMatch{Column: "v", Values: []string{v}}}),
-					"values":   find(backend.Match{Values: &backend.ValuesMatch{Columns: []string{"v", "note"}, Rows: [][]string{{v, "n"}, {v, "N"}}}}),
-					"loose":    find(backend.Match{Values: &backend.ValuesMatch{Columns: []string{"v"}, Rows: [][]string{{v}}, Loose: true}}),
-					"a scope":  find(all, backend.Condition{Column: "v", Operator: backend.In, Values: []string{v}}),
-				} {
-					if !slices.Equal(got, []string{fmt.Sprint(i)}) {
-						t.Errorf("%s %q: found %q", what, v, got)
-					}
-				}
-				if others := find(all, backend.Condition{Column: "v", Operator: backend.NotIn, Values: []string{v}}); len(others) != len(alike)-1 {
-					t.Errorf("all but %q: %q", v, others)
-				}
-			}
-			for i, v := range alike {
-				parent := backend.Query{Entity: "p", Table: backend.Table{Name: "p"}, KeyColumns: []string{"id"}, AnyOf: []backend.Match{{Identity: &backend.IdentityMatch{Column: "id", Values: []string{v}}}}}
-				child := backend.Query{Entity: "e", Table: backend.Table{Name: "e"}, KeyColumns: []string{"id"},
-					AnyOf: []backend.Match{{Parent: &backend.ParentMatch{Entity: "p", Columns: []string{"v"}, ParentColumns: []string{"id"}}}}}
-				res, err := b.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{parent, child}})
-				if err != nil || len(res.Rows["p"]) != 1 || len(res.Rows["e"]) != 1 || res.Rows["e"][0].Key[0] != fmt.Sprint(i) {
-					t.Errorf("references to %q: %+v, %v", v, res, err)
-				}
-			}
-			if got := find(backend.Match{Identity: &backend.IdentityMatch{Column: "v", Values: []string{"aNn"}, Normalize: backend.LowerCase}}); !slices.Equal(got, []string{"0", "1", "2"}) {
-				t.Errorf("in lower case: %q", got)
-			}
-		})
 	}
 }
