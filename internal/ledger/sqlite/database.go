@@ -28,20 +28,23 @@ var widths = []int{64, 16, 4, 3, 2, 1}
 
 const maxAlone = 4
 
-// insertNext adds entries that follow one another. It adds nothing at all if a key is there, if the epoch is over or if the
-// entry before has vanished; the general way then finds out which. Its arguments are those of insertArgs.
-func insertNext(n int) string {
+// insertNext adds entries that follow one another. It adds nothing at all if the epoch is over or if the entry before has
+// vanished and, unless the keys were looked up before, if one is there; the general way then finds out which. Its arguments are
+// those of insertArgs.
+func insertNext(n int, lookedUp bool) string {
 	rows, keys := make([]string, n), make([]string, n)
 	for i := range n {
 		at := 5*i + 2
 		rows[i] = fmt.Sprintf("(?%d, ?%d, ?%d, ?%d, ?%d)", at, at+1, at+2, at+3, at+4)
 		keys[i] = fmt.Sprintf("?%d", at+1)
 	}
-	return fmt.Sprintf(`INSERT INTO entries (id, key_hash, leaf, nodes, checkpoint) SELECT * FROM (VALUES %s)
+	insert := fmt.Sprintf(`INSERT INTO entries (id, key_hash, leaf, nodes, checkpoint) SELECT * FROM (VALUES %s)
 		WHERE (SELECT epoch FROM store_identity) = ?1
-		AND (?2 & %d = 0 OR EXISTS (SELECT 1 FROM entries WHERE id = ?2 - 1))
-		AND NOT EXISTS (SELECT 1 FROM entries WHERE key_hash IN (%s))`,
-		strings.Join(rows, ", "), treelog.IndexMask, strings.Join(keys, ", "))
+		AND (?2 & %d = 0 OR EXISTS (SELECT 1 FROM entries WHERE id = ?2 - 1))`, strings.Join(rows, ", "), treelog.IndexMask)
+	if lookedUp {
+		return insert
+	}
+	return insert + fmt.Sprintf(` AND NOT EXISTS (SELECT 1 FROM entries WHERE key_hash IN (%s))`, strings.Join(keys, ", "))
 }
 
 // insertArgs are the arguments of insertNext; the last row has the checkpoint.
@@ -63,7 +66,7 @@ func selectKnown(n int) string {
 }
 
 func (d *database) prepare(ctx context.Context) error {
-	d.insert, d.known = map[int]*sql.Stmt{}, map[int]*sql.Stmt{}
+	d.insert, d.insertAlone, d.known = map[int]*sql.Stmt{}, map[int]*sql.Stmt{}, map[int]*sql.Stmt{}
 	var err error
 	prepare := func(pool *sql.DB, query string) (stmt *sql.Stmt) {
 		if err == nil {
@@ -73,7 +76,10 @@ func (d *database) prepare(ctx context.Context) error {
 	}
 	d.node, d.page, d.find = prepare(d.Reader, selectNode), prepare(d.Reader, selectPage), prepare(d.Reader, selectKey)
 	for _, n := range widths {
-		d.insert[n], d.known[n] = prepare(d.Writer, insertNext(n)), prepare(d.Writer, selectKnown(n))
+		d.insert[n], d.known[n] = prepare(d.Writer, insertNext(n, true)), prepare(d.Writer, selectKnown(n))
+		if n <= maxAlone {
+			d.insertAlone[n] = prepare(d.Writer, insertNext(n, false))
+		}
 	}
 	return err
 }
@@ -220,7 +226,7 @@ func (d *database) InsertAlone(ctx context.Context, rows []treelog.Row, checkpoi
 	if len(rows) > maxAlone {
 		return false, nil
 	}
-	return execute(ctx, d.insert[len(rows)], insertArgs(d.Epoch(), rows, checkpoint))
+	return execute(ctx, d.insertAlone[len(rows)], insertArgs(d.Epoch(), rows, checkpoint))
 }
 
 func execute(ctx context.Context, insert *sql.Stmt, args []any) (added bool, err error) {
