@@ -30,6 +30,7 @@ func newRotated(t *testing.T) (p *proofs, generations []*ledger.Signer) {
 	where := []string{"--ledger-path", p.path("ledger.db"), "-n", "hr"}
 	p.append(t, 0, 5)
 	p.certify(t, "h3", 1, "first.json")
+	p.export(t, "first.csv")
 	p.write(t, "kept", []byte(p.run(t, 0, newLedgerCommand(), append([]string{"checkpoint"}, where...)...)))
 	for g := 1; g < 3; g++ {
 		if err := p.vault.Close(); err != nil {
@@ -44,6 +45,7 @@ func newRotated(t *testing.T) (p *proofs, generations []*ledger.Signer) {
 		p.append(t, 5*g, 5)
 	}
 	p.certify(t, "h7", 1, "last.json")
+	p.export(t, "last.csv")
 	p.run(t, 0, newLedgerCommand(), append([]string{"export", "-o", p.path("hr.jsonl")}, where...)...)
 	p.write(t, "proof", []byte(p.run(t, 0, newLedgerCommand(), append([]string{"consistency", "--earlier", p.path("kept")}, where...)...)))
 	var text []byte
@@ -67,6 +69,10 @@ func TestVerifyFollowsTheChainOfKeys(t *testing.T) {
 			"certificate of the last key":       {p.path("last.json"), "--key-chain", p.path("chain")},
 			"certificates with the ledger":      {p.path("first.json"), "--ledger", p.path("hr.jsonl"), "--earlier", p.path("kept")}, // which has the chain itself
 			"later certificate with the ledger": {p.path("last.json"), "--ledger", p.path("hr.jsonl"), "--earlier", p.path("first.json")},
+			"export of the first key":           {"export", p.path("first.csv"), "--key-chain", p.path("chain")},
+			"export of the last key":            {"export", p.path("last.csv"), "--key-chain", p.path("chain")},
+			"export with the ledger":            {"export", p.path("first.csv"), "--ledger", p.path("hr.jsonl"), "--earlier", p.path("kept")},
+			"later export with the ledger":      {"export", p.path("last.csv"), "--ledger", p.path("hr.jsonl"), "--earlier", p.path("first.csv.proof.json")},
 			"ledger":                            {"ledger", p.path("hr.jsonl"), "--earlier", p.path("kept"), "--earlier", p.path("proof")},
 			"consistency":                       {"consistency", p.path("kept"), p.path("proof"), "--key-chain", p.path("chain")},
 			"consistency by the ledger":         {"consistency", p.path("kept"), "--ledger", p.path("hr.jsonl")},
@@ -77,7 +83,7 @@ func TestVerifyFollowsTheChainOfKeys(t *testing.T) {
 		}
 	}
 	out := p.run(t, 0, newVerifyCommand(), "ledger", p.path("hr.jsonl"), "--key", p.path("old"))
-	if !strings.Contains(out, "replaced by entry 7, 13") {
+	if !strings.Contains(out, "replaced by entry 8, 14") {
 		t.Error(out)
 	}
 }
@@ -90,6 +96,7 @@ func TestVerifyRefusesWhatTheChainDoesNotLeadTo(t *testing.T) {
 		"a later certificate without the chain":  {p.path("last.json"), "--key", p.path("old")},
 		"an older certificate without the chain": {p.path("first.json"), "--key", p.path("new")},
 		"a stranger's key with the chain":        {p.path("last.json"), "--key", p.path("stranger"), "--key-chain", p.path("chain")},
+		"a stranger's key with an export":        {"export", p.path("last.csv"), "--key", p.path("stranger"), "--ledger", p.path("hr.jsonl")},
 		"a stranger's key with the ledger":       {"ledger", p.path("hr.jsonl"), "--key", p.path("stranger")},
 	} {
 		t.Run(name, func(t *testing.T) { p.run(t, 1, newVerifyCommand(), args...) })

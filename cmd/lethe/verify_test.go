@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/certificate"
+	"github.com/lethe-dev/lethe/internal/export"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
 	"github.com/lethe-dev/lethe/internal/state"
@@ -120,6 +122,43 @@ func (p *proofs) certify(t rapid.TB, handle string, number int64, file string) {
 		t.Fatal(err)
 	}
 	p.write(t, file, text)
+}
+
+// export records an export of the state of the log and writes its file and its proof.
+func (p *proofs) export(t rapid.TB, file string) {
+	t.Helper()
+	ctx := context.Background()
+	before, err := p.vault.Ledger.Checkpoint(ctx, "hr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	at, _ := time.Parse(time.RFC3339, proofTime)
+	text := []byte("request\n" + file + "\n")
+	sum := sha256.Sum256(text)
+	entry := ledger.Entry{Key: export.Key(file, "completed"), Time: at, Kind: ledger.KindExportCompleted, Attributes: map[string]string{
+		export.AttributeSHA256: export.Hex(sum[:]), export.AttributeSize: fmt.Sprint(len(text)),
+		export.AttributeCheckpointSize: fmt.Sprint(before.Size), export.AttributeCheckpointRoot: export.Hex(before.Root)}}
+	if err := p.vault.State.Update(ctx, func(tx state.Tx) error { _, err := tx.Append("hr", entry); return err }); err != nil {
+		t.Fatal(err)
+	}
+	record, err := p.vault.Ledger.Find(ctx, "hr", entry.Key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	checkpoint, err := p.vault.Ledger.Checkpoint(ctx, "hr")
+	if err != nil {
+		t.Fatal(err)
+	}
+	hashes, err := p.vault.Ledger.InclusionProof(ctx, "hr", record.Index, checkpoint.Size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	proof, err := export.Assemble(checkpoint.OriginLine, record, hashes, checkpoint.Note)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.write(t, file, text)
+	p.write(t, file+".proof.json", proof)
 }
 
 func emptyProofs(t testing.TB, signer *ledger.Signer) *proofs {

@@ -29,6 +29,9 @@ func Export(keys ledger.VerifierKeys, file io.Reader, proof []byte, log *Log, ea
 	if err != nil {
 		return nil, fmt.Errorf("%w: the file cannot be read to its end", ErrUnusable)
 	}
+	if log != nil {
+		keys = keys.Extend(log.Rotations...)
+	}
 	p, entry, checkpoint, index := exportAlone(r, keys, proof, hex.EncodeToString(digest.Sum(nil)), size)
 	if r.Problem != "" {
 		return r, nil
