@@ -4,8 +4,11 @@ package accesslog
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strconv"
@@ -83,7 +86,7 @@ func (h *Handler) take(ctx context.Context, events []auditv1.Event) error {
 		}
 		if _, err := ledger.EncodeLeaf(*entry); err != nil {
 			// One that is never taken must not keep those behind it.
-			h.Log.Error(err, "an audit event has no place in the ledger", "auditID", events[i].AuditID)
+			h.Log.Error(err, "an audit event has no place in the ledger", "key", entry.Key)
 			continue
 		}
 		entries[namespace] = append(entries[namespace], *entry)
@@ -119,7 +122,7 @@ func (h *Handler) entry(ctx context.Context, e *auditv1.Event) (namespace string
 	if ref.Subresource != "" {
 		resource += "/" + ref.Subresource
 	}
-	entry := &ledger.Entry{Key: "audit/" + string(e.AuditID), Time: e.StageTimestamp.Time, Kind: ledger.KindAccessObserved, Actor: actor.User, Reason: verdict(e),
+	entry := &ledger.Entry{Key: key(e), Time: e.StageTimestamp.Time, Kind: ledger.KindAccessObserved, Actor: actor.User, Reason: verdict(e),
 		Attributes: map[string]string{"permission": e.Verb, "resource": resource, "endpoint": "kubernetes",
 			"requestedAt": e.RequestReceivedTimestamp.UTC().Format(time.RFC3339)}}
 	if e.ResponseStatus != nil {
@@ -142,6 +145,18 @@ func (h *Handler) entry(ctx context.Context, e *auditv1.Event) (namespace string
 		entry.Attributes[ledger.AttributeImpersonator] = by.User
 	}
 	return namespace, entry, nil
+}
+
+// key is the same for an event that is sent again, and for no other. The audit ID alone is not: it is whatever the client says it is, so
+// that somebody could hide an access behind one that is on record, or behind an ID that is too long for one.
+func key(e *auditv1.Event) string {
+	ref := e.ObjectRef
+	sum := sha256.New()
+	for _, part := range []string{string(e.AuditID), string(e.Stage), e.RequestURI, e.Verb, e.User.Username, ref.Namespace, ref.Resource, ref.Subresource, ref.Name,
+		e.RequestReceivedTimestamp.UTC().Format(time.RFC3339Nano), e.StageTimestamp.UTC().Format(time.RFC3339Nano)} {
+		_, _ = fmt.Fprintf(sum, "%d:%s", len(part), part)
+	}
+	return "audit/" + hex.EncodeToString(sum.Sum(nil))
 }
 
 // concerns tells whether an event is of an access to Lethe's objects that has been answered; who was told to come again later was not.
