@@ -37,7 +37,10 @@ type Handler struct {
 	Record func(ctx context.Context, namespace string, entries []ledger.Entry) error
 	// Actor names a user as the policy of a namespace allows.
 	Actor func(ctx context.Context, namespace, user string, groups []string) (stamp.Actor, error)
-	// Operator is the namespace whose ledger has what was done in all namespaces at once.
+	// Exists tells whether a namespace is there, or has been. Anybody may ask the API server for objects of others, and is on record
+	// for it; that must not begin a ledger, and make a key, for each name that somebody thinks of.
+	Exists func(ctx context.Context, namespace string) (bool, error)
+	// Operator is the namespace whose ledger has what was done in all namespaces at once, or in none.
 	Operator string
 	// Self tells the operator itself, whose own work is not access.
 	Self func(user string) bool
@@ -101,14 +104,14 @@ func (h *Handler) take(ctx context.Context, events []auditv1.Event) error {
 
 // entry is what the ledger gets of an event, if anything. Names of objects and request URIs are left out: they may hold what names a
 // person.
-func (h *Handler) entry(ctx context.Context, e *auditv1.Event) (namespace string, _ *ledger.Entry, err error) {
+func (h *Handler) entry(ctx context.Context, e *auditv1.Event) (string, *ledger.Entry, error) {
 	if !h.concerns(e) {
 		return "", nil, nil
 	}
 	ref := e.ObjectRef
-	namespace = ref.Namespace
-	if ledger.CheckOrigin(namespace) != nil {
-		namespace = h.Operator
+	namespace, scope, err := h.place(ctx, ref.Namespace)
+	if err != nil {
+		return "", nil, err
 	}
 	who, through := e.User, ""
 	if e.ImpersonatedUser != nil {
@@ -131,8 +134,8 @@ func (h *Handler) entry(ctx context.Context, e *auditv1.Event) (namespace string
 	if ref.UID != "" {
 		entry.Attributes["uid"] = string(ref.UID)
 	}
-	if ref.Namespace == "" {
-		entry.Attributes["scope"] = "cluster"
+	if scope != "" {
+		entry.Attributes["scope"] = scope
 	}
 	if len(actor.Groups) > 0 {
 		entry.Attributes[ledger.AttributeGroups] = ledger.GroupList(actor.Groups)
@@ -145,6 +148,21 @@ func (h *Handler) entry(ctx context.Context, e *auditv1.Event) (namespace string
 		entry.Attributes[ledger.AttributeImpersonator] = by.User
 	}
 	return namespace, entry, nil
+}
+
+// place is whose ledger an access to a namespace belongs in, and what is said of it if that is the operator's.
+func (h *Handler) place(ctx context.Context, namespace string) (origin, scope string, err error) {
+	if namespace == "" {
+		return h.Operator, "cluster", nil
+	}
+	there := ledger.CheckOrigin(namespace) == nil
+	if there {
+		there, err = h.Exists(ctx, namespace)
+	}
+	if err != nil || there {
+		return namespace, "", err
+	}
+	return h.Operator, "nowhere", nil
 }
 
 // key is the same for an event that is sent again, and for no other. The audit ID alone is not: it is whatever the client says it is, so

@@ -63,7 +63,8 @@ func newHandler(t *testing.T) (*accesslog.Handler, ledger.Log) {
 	t.Cleanup(func() { _ = vault.Close() })
 	j := &journal.Journal{Ledger: vault.Ledger, State: vault.State, Clock: clock.RealClock{}}
 	return &accesslog.Handler{Operator: "lethe-system", Log: logr.Discard(),
-		Self: func(user string) bool { return user == operatorUser },
+		Self:   func(user string) bool { return user == operatorUser },
+		Exists: func(_ context.Context, namespace string) (bool, error) { return namespace == "default", nil },
 		Record: func(ctx context.Context, namespace string, entries []ledger.Entry) error {
 			return j.Record(ctx, namespace, entries)
 		},
@@ -183,5 +184,26 @@ func TestTheClientsAuditIDHidesNothing(t *testing.T) {
 	records, err := log.Entries(t.Context(), "default", 0, ledger.MaxPage)
 	if err != nil || len(records) != 6 {
 		t.Errorf("the ledger has %d entries: %v", len(records), err)
+	}
+}
+
+// Whoever asks for objects in a namespace that is none is on record, and begins no ledger of that name.
+func TestAccessToNoNamespaceBeginsNoLedger(t *testing.T) {
+	h, log := newHandler(t)
+	for i, name := range []string{"no-such", "..", "default"} {
+		w := httptest.NewRecorder()
+		body := strings.Replace(events(fmt.Sprint(i), ""), `"namespace":"default"`, `"namespace":"`+name+`"`, 1)
+		h.ServeHTTP(w, httptest.NewRequestWithContext(t.Context(), http.MethodPost, "/audit", strings.NewReader(body)))
+		if w.Code != 200 {
+			t.Fatal(w.Code)
+		}
+	}
+	origins, err := log.Origins(t.Context())
+	if err != nil || !slices.Equal(slices.Sorted(slices.Values(origins)), []string{"default", "lethe-system"}) {
+		t.Errorf("ledgers of %v: %v", origins, err)
+	}
+	records, err := log.Entries(t.Context(), "lethe-system", 0, ledger.MaxPage)
+	if err != nil || len(records) != 2 || records[0].Entry.Attributes["scope"] != "nowhere" {
+		t.Errorf("%d entries: %v", len(records), err)
 	}
 }

@@ -2,11 +2,14 @@ package serve
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net/http"
 
 	authenticationv1 "k8s.io/api/authentication/v1"
 	authorizationv1 "k8s.io/api/authorization/v1"
+	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/internal/accesslog"
 	"github.com/lethe-dev/lethe/internal/ledger"
@@ -25,13 +28,23 @@ func (s *Server) audit(w http.ResponseWriter, q *request) error {
 	if !allowed {
 		return refuse(http.StatusForbidden, "sending audit events needs the verb \"post\" on the path %s (nonResourceURLs of a ClusterRole)", auditPath)
 	}
-	events := &accesslog.Handler{Operator: s.Namespace, Actor: s.actor, Log: s.Log,
+	events := &accesslog.Handler{Operator: s.Namespace, Actor: s.actor, Log: s.Log, Exists: s.exists,
 		Self: func(user string) bool { return user == s.self },
 		Record: func(ctx context.Context, namespace string, entries []ledger.Entry) error {
 			return s.Journal.Record(ctx, namespace, entries)
 		}}
 	events.ServeHTTP(w, q.Request)
 	return nil
+}
+
+// exists tells whether a namespace is there, or has a ledger since it was.
+func (s *Server) exists(ctx context.Context, namespace string) (bool, error) {
+	_, err := s.Journal.Ledger.Checkpoint(ctx, namespace)
+	if !errors.Is(err, ledger.ErrNotFound) {
+		return err == nil, err
+	}
+	err = s.Reader.Get(ctx, client.ObjectKey{Name: namespace}, &corev1.Namespace{})
+	return err == nil, client.IgnoreNotFound(err)
 }
 
 // askSelf asks the API server as whom the operator speaks to it: its own work is no access.
