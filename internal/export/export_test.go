@@ -107,6 +107,24 @@ func column1(rows []map[string]string, name string) []string {
 	return out
 }
 
+// The access log has what the operator's doors decided and what the API server's audit log told of.
+func TestAccessHasWhatTheAPIServerSaw(t *testing.T) {
+	m := &memory{}
+	m.append(ledger.Entry{Time: begin, Kind: ledger.KindAccessDecided, Reason: ledger.ReasonGranted, Actor: "dora", Attributes: map[string]string{"permission": "approve"}},
+		ledger.Entry{Time: begin, Kind: ledger.KindAccessObserved, Reason: ledger.ReasonDenied, Actor: "carla", Attributes: map[string]string{"permission": "list",
+			"resource": "erasurerequests", "endpoint": "kubernetes", "code": "403", ledger.AttributeImpersonator: "mallory"}},
+		ledger.Entry{Time: begin, Kind: ledger.KindGovernanceChanged, Actor: "nobody"})
+	found := rows(t, m.write(t, m.head(v1alpha1.LogAccess, v1alpha1.FormatCSV)))
+	if got := column1(found, "user"); !slices.Equal(got, []string{"dora", "carla"}) {
+		t.Fatalf("users: %v", got)
+	}
+	for name, want := range map[string]string{"permission": "list", "status": "Denied", "endpoint": "kubernetes", "code": "403", "impersonatedBy": "mallory"} {
+		if found[1][name] != want {
+			t.Errorf("%s is %q, want %q", name, found[1][name], want)
+		}
+	}
+}
+
 func TestDeletionsAreOneRecordForEachRequest(t *testing.T) {
 	m := requests(4)
 	found := rows(t, m.write(t, m.head(v1alpha1.LogDeletions, v1alpha1.FormatCSV)))

@@ -120,12 +120,14 @@ var logs = map[v1alpha1.ExportLog]*log{
 		},
 	},
 	v1alpha1.LogAccess: {
-		title: "Access log", kinds: []string{ledger.KindAccessDecided}, filters: []string{"statuses", "actors", "permissions"},
+		title: "Access log", kinds: []string{ledger.KindAccessDecided, ledger.KindAccessObserved}, filters: []string{"statuses", "actors", "permissions"},
 		statuses: []v1alpha1.ExportStatusWord{v1alpha1.StatusGranted, v1alpha1.StatusDenied},
 		columns: []column{
 			{"time", "Time", at, 3.4}, {"entry", "Entry", index, 0}, {"permission", "Permission", attribute("permission"), 2}, {"status", "Status", status, 1.6},
 			{"resource", "Resource", attribute("resource"), 3}, {"user", "User", actor, 3}, {"groups", "Groups", attribute(ledger.AttributeGroups), 2.4},
 			{"endpoint", "Endpoint", endpoint, 3}, {"objectUID", "UID", attribute("uid"), 0}, {"operation", "Operation", attribute("operation"), 0},
+			{"requestedAt", "Requested at", attribute("requestedAt"), 0}, {"code", "Code", number("code"), 0}, {"scope", "Scope", attribute("scope"), 0},
+			{"impersonatedBy", "Impersonated by", attribute(ledger.AttributeImpersonator), 0},
 		},
 	},
 	v1alpha1.LogExports: {
