@@ -191,6 +191,9 @@ func (d *database) Insert(_ context.Context, tx *pgdb.Tx, rows []treelog.Row, ch
 	return nil
 }
 
+// FitsAlone implements treelog.Database.
+func (*database) FitsAlone(int) bool { return true }
+
 // InsertAlone implements treelog.Database.
 func (d *database) InsertAlone(ctx context.Context, rows []treelog.Row, checkpoint []byte) (added bool, err error) {
 	err = d.Alone(ctx, func(ctx context.Context, conn *pgx.Conn) error {

@@ -23,10 +23,8 @@ const (
 	selectKey     = `SELECT id, leaf FROM entries WHERE key_hash = ?`
 )
 
-// widths are how many entries one statement can handle, the greatest first. Up to maxAlone each number has a statement.
+// widths are how many entries one statement can handle, the greatest first.
 var widths = []int{64, 16, 4, 3, 2, 1}
-
-const maxAlone = 4
 
 // insertNext adds entries that follow one another. It adds nothing at all if the epoch is over or if the entry before has
 // vanished and, unless the keys were looked up before, if one is there; the general way then finds out which. Its arguments are
@@ -77,9 +75,7 @@ func (d *database) prepare(ctx context.Context) error {
 	d.node, d.page, d.find = prepare(d.Reader, selectNode), prepare(d.Reader, selectPage), prepare(d.Reader, selectKey)
 	for _, n := range widths {
 		d.insert[n], d.known[n] = prepare(d.Writer, insertNext(n, true)), prepare(d.Writer, selectKnown(n))
-		if n <= maxAlone {
-			d.insertAlone[n] = prepare(d.Writer, insertNext(n, false))
-		}
+		d.insertAlone[n] = prepare(d.Writer, insertNext(n, false))
 	}
 	return err
 }
@@ -221,11 +217,11 @@ func (d *database) Insert(ctx context.Context, tx *sqlitedb.Tx, rows []treelog.R
 	})
 }
 
+// FitsAlone implements treelog.Database.
+func (d *database) FitsAlone(n int) bool { return d.insertAlone[n] != nil }
+
 // InsertAlone implements treelog.Database.
 func (d *database) InsertAlone(ctx context.Context, rows []treelog.Row, checkpoint []byte) (bool, error) {
-	if len(rows) > maxAlone {
-		return false, nil
-	}
 	return execute(ctx, d.insertAlone[len(rows)], insertArgs(d.Epoch(), rows, checkpoint))
 }
 

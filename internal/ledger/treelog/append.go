@@ -117,6 +117,9 @@ func (o *origin) seal(tree ledger.Tree) (*tip, error) {
 
 // appendAlone tries the short way: nobody else writes. It returns false if the statement added nothing.
 func (l *Log[T]) appendAlone(ctx context.Context, receipt *ledger.Receipt, name string, entries []ledger.Entry, leaves [][]byte) (bool, error) {
+	if !l.db.FitsAlone(len(entries)) {
+		return false, nil
+	}
 	o, err := l.origin(ctx, name)
 	if o == nil || o.legacy || err != nil {
 		return false, err

@@ -92,9 +92,11 @@ type Database[T Tx] interface {
 	// Insert adds rows that follow one another, the last one with the checkpoint. If the row before the first is not there,
 	// the transaction does not succeed: ErrGap.
 	Insert(ctx context.Context, tx T, rows []Row, checkpoint []byte) error
+	// FitsAlone tells whether InsertAlone can handle so many rows.
+	FitsAlone(n int) bool
 	// InsertAlone is Insert in one statement that commits by itself. It returns false, and adds nothing, if the row before the
-	// first is not there, if one of the keys is, if this process was overtaken, or if the rows are too many; why is for the
-	// caller to find out in a transaction.
+	// first is not there, if one of the keys is, or if this process was overtaken; why is for the caller to find out in a
+	// transaction.
 	InsertAlone(ctx context.Context, rows []Row, checkpoint []byte) (bool, error)
 
 	// Translate gives the database's errors the names that the package ledger has for them.
