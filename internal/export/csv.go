@@ -3,6 +3,7 @@ package export
 import (
 	"encoding/csv"
 	"io"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
@@ -49,11 +50,15 @@ func cell(value any) string {
 	return ""
 }
 
-// inert makes a text that a spreadsheet would take for a formula begin with an apostrophe, which it shows as text. The last
-// four are what some of them read as the ASCII signs.
+// formula is where a spreadsheet may take a text for a formula: at the beginning of a cell, whatever does not show before it, or
+// behind a sign that separates cells where the comma does not, as it does for Excel in half of Europe, whatever quotes say. The
+// last four signs are what some read as the ASCII ones.
+var formula = regexp.MustCompile(`(^|[;\t\r\n])([\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x{9f}\p{Z}\p{Cf}\p{Co}"]*[=+\-@＝＋－＠])`)
+
+// inert puts an apostrophe before what would be a formula, which makes it text.
 func inert(s string) string {
-	if s != "" && strings.ContainsRune("=+-@\t\r\n＝＋－＠", []rune(s)[0]) {
-		return "'" + s
+	if s != "" && strings.ContainsRune("\t\r\n", rune(s[0])) {
+		s = "'" + s
 	}
-	return s
+	return formula.ReplaceAllString(s, "$1'$2")
 }
