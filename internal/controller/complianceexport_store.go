@@ -15,10 +15,9 @@ import (
 	"github.com/lethe-dev/lethe/internal/stores"
 )
 
-// storePath is where the file is in its DataStore. The UID keeps exports of one name apart.
+// storePath is where the file is in its DataStore.
 func (w *exportWork) storePath() string {
-	uid := string(w.x.UID)
-	return path.Join(w.x.Spec.Destination.Path, w.x.Namespace+"-"+w.x.Name+"-"+uid[:min(8, len(uid))]+export.FileName("", w.x.Spec.Format))
+	return path.Join(w.x.Spec.Destination.Path, export.StoreName(w.x.Namespace, w.x.Name, string(w.x.UID), w.x.Spec.Format))
 }
 
 // keeper opens the DataStore for writing.

@@ -160,12 +160,21 @@ func (q Query) FilterNames() []string {
 	return names
 }
 
+// maxName bounds what a file's name has of an object's, which may be longer than a folder takes.
+const maxName = 150
+
 // FileName of an export of the name.
 func FileName(name string, format v1alpha1.ExportFormat) string {
+	name = name[:min(len(name), maxName)]
 	if format == "" {
 		format = v1alpha1.FormatCSV
 	}
 	return name + "." + strings.ToLower(string(format))
+}
+
+// StoreName of the file where exports of many namespaces may be together. The UID keeps exports of one name apart.
+func StoreName(namespace, name, uid string, format v1alpha1.ExportFormat) string {
+	return namespace + "-" + name[:min(len(name), maxName)] + "-" + uid[:min(8, len(uid))] + FileName("", format)
 }
 
 // DownloadPath of an export at the operator's endpoint.

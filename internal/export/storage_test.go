@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 )
 
 func openStorage(t *testing.T, folder string, max int64) *Storage {
@@ -137,5 +139,27 @@ func TestStorageStaysInItsFolder(t *testing.T) {
 	}
 	if _, err := os.Stat(filepath.Join(outer, "secret")); err != nil {
 		t.Error(err)
+	}
+}
+
+// Objects may have longer names than files.
+func TestTheLongestNameHasAFile(t *testing.T) {
+	namespace, name := strings.Repeat("n", 63), strings.Repeat("x", 253)
+	const uid = "0b8e6a52-6a32-4b3c-9b8e-3f4f3b0e8a11"
+	s := openStorage(t, t.TempDir(), 0)
+	f, err := s.Create(namespace, uid, FileName(name, v1alpha1.FormatJSON))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	const beside = ".lethe-part" // as a DataStore's folder names what is unfinished
+	file := StoreName(namespace, name, uid, v1alpha1.FormatJSON)
+	if err := os.WriteFile(filepath.Join(t.TempDir(), file+beside), nil, 0o600); err != nil {
+		t.Error(err)
+	}
+	if !strings.HasSuffix(file, "-0b8e6a52.json") {
+		t.Error(file)
 	}
 }
