@@ -22,8 +22,12 @@ const (
 	suffix = ".checkpoint"
 )
 
-// ErrOther means that a place has another checkpoint of the same log and size: the log was changed or set back since.
-var ErrOther = errors.New("another checkpoint of the same size is kept there: the ledger was changed or set back since")
+var (
+	// ErrOther means that a place has another checkpoint of the same log and size: the log was changed or set back since.
+	ErrOther = errors.New("another checkpoint of the same size is kept there: the ledger was changed or set back since")
+	// ErrUnread means that a place has a checkpoint of the same log and size, and does not show it.
+	ErrUnread = errors.New("a checkpoint of the same size is kept there, and may not be read to compare it")
+)
 
 // Place keeps checkpoints. It is safe for concurrent use.
 type Place interface {

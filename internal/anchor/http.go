@@ -47,7 +47,7 @@ func (e *endpoint) Keep(ctx context.Context, origin string, size uint64, checkpo
 	case err != nil:
 		return err
 	case status != http.StatusOK:
-		return refused(http.MethodGet, status)
+		return fmt.Errorf("%w: %w", ErrUnread, refused(http.MethodGet, status))
 	}
 	return compare(there, checkpoint)
 }

@@ -87,6 +87,9 @@ func (b *bucket) Keep(ctx context.Context, origin string, size uint64, checkpoin
 	}
 	defer func() { _ = object.Close() }()
 	there, err := io.ReadAll(io.LimitReader(object, maxCheckpoint))
+	if minio.ToErrorResponse(err).StatusCode == http.StatusForbidden {
+		return fmt.Errorf("%w: %w", ErrUnread, err)
+	}
 	if err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ import (
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/lethe-dev/lethe/internal/anchor"
 	"github.com/lethe-dev/lethe/internal/ledger"
 )
 
@@ -62,8 +63,8 @@ type Anchors struct {
 	mu       sync.Mutex
 	anchored map[string]ledger.Checkpoint // by namespace
 	problems map[string]error
-	// outside is the size of each namespace's log that a place is known to have. One goroutine uses it.
-	outside map[string]map[string]uint64
+	// outside is the size of each namespace's log that each of the places is known to have. One goroutine uses it.
+	outside []map[string]uint64
 }
 
 // NeedLeaderElection makes the leader alone anchor.
@@ -169,9 +170,18 @@ func (a *Anchors) anchor(ctx context.Context) {
 		err = a.Anchor(ctx, newest)
 	}
 	a.anchoredAt("configmap", err)
-	for _, place := range a.Places {
-		a.anchoredAt(place.Name(), a.outsideAt(ctx, place, newest))
+	for i := range a.Places {
+		a.anchoredAt(a.placeName(i), a.outsideAt(ctx, i, newest))
 	}
+}
+
+// placeName tells places apart that have one host or bucket.
+func (a *Anchors) placeName(place int) string {
+	name := a.Places[place].Name()
+	if slices.ContainsFunc(a.Places[:place], func(p Place) bool { return p.Name() == name }) {
+		return fmt.Sprintf("%s (%d)", name, place+1)
+	}
+	return name
 }
 
 // anchoredAt shows how keeping checkpoints somewhere went.
@@ -198,27 +208,30 @@ func (a *Anchors) newest(ctx context.Context) (map[string]ledger.SignedCheckpoin
 	return newest, nil
 }
 
-// outsideAt keeps at a place what it is not known to have. The first that fails ends it: the place may be away.
-func (a *Anchors) outsideAt(ctx context.Context, place Place, newest map[string]ledger.SignedCheckpoint) error {
-	if a.outside == nil {
-		a.outside = map[string]map[string]uint64{}
+// outsideAt keeps at a place what it is not known to have. The first that fails ends it, for the place may be away; but not one that is
+// there already: it would keep those of other namespaces from ever getting there.
+func (a *Anchors) outsideAt(ctx context.Context, place int, newest map[string]ledger.SignedCheckpoint) error {
+	for len(a.outside) <= place {
+		a.outside = append(a.outside, map[string]uint64{})
 	}
-	known := a.outside[place.Name()]
-	if known == nil {
-		known = map[string]uint64{}
-		a.outside[place.Name()] = known
-	}
+	known := a.outside[place]
+	var problems []error
 	for _, namespace := range slices.Sorted(maps.Keys(newest)) {
 		c := newest[namespace]
 		if a.Problem(namespace) != nil || c.Size == known[namespace] {
 			continue
 		}
-		if err := place.Keep(ctx, ledger.OriginLine(a.Signer.Name(), namespace), c.Size, c.Note); err != nil {
-			return fmt.Errorf("the checkpoint of namespace %s: %w", namespace, err)
+		err := a.Places[place].Keep(ctx, ledger.OriginLine(a.Signer.Name(), namespace), c.Size, c.Note)
+		if err == nil {
+			known[namespace] = c.Size
+			continue
 		}
-		known[namespace] = c.Size
+		problems = append(problems, fmt.Errorf("the checkpoint of namespace %s: %w", namespace, err))
+		if !errors.Is(err, anchor.ErrOther) && !errors.Is(err, anchor.ErrUnread) {
+			break
+		}
 	}
-	return nil
+	return errors.Join(problems...)
 }
 
 // Anchor keeps the checkpoints of those logs that have grown.
