@@ -5,6 +5,7 @@ import (
 	"context"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lethe-dev/lethe/internal/ledger"
 	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
@@ -128,4 +129,48 @@ func TestVerifyRefusesWhatTheChainDoesNotLeadTo(t *testing.T) {
 		}
 		p.run(t, 1, newVerifyCommand(), "ledger", p.path("hr.jsonl"), "--key", p.path(key), "--earlier", p.path("forged"))
 	}
+}
+
+// Whoever got hold of a key that was replaced can name a successor of it, and put the statement of the true one into a ledger of
+// their own. Nobody who knows what followed believes it.
+func TestVerifyTakesNoOtherSuccessorOfAFormerKey(t *testing.T) {
+	p, generations := newRotated(t)
+	forged := emptyProofs(t, generations[0])
+	forged.append(t, 0, 5)
+	if err := forged.vault.Close(); err != nil {
+		t.Fatal(err)
+	}
+	forged.signer = newSigner(t, proofLog, 9)
+	var statements []ledger.Rotation
+	for _, to := range []*ledger.Signer{forged.signer, generations[1]} {
+		r, err := ledger.Rotate(generations[0], to)
+		if err != nil {
+			t.Fatal(err)
+		}
+		statements = append(statements, r)
+	}
+	later, err := ledger.Rotate(generations[1], generations[2])
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged.vault, err = vaultsqlite.Open(context.Background(), forged.path("ledger.db"), ledgersqlite.Options{LogName: proofLog, Signer: forged.signer, Rotations: statements[:1]})
+	if err != nil {
+		t.Fatal(err)
+	}
+	forged.append(t, 5, 5)
+	verifies := func(want int, how string, args ...string) {
+		t.Helper()
+		forged.run(t, 0, newLedgerCommand(), "export", "-o", forged.path(how), "--ledger-path", forged.path("ledger.db"), "-n", "hr")
+		for _, key := range []string{"middle", "new"} {
+			forged.run(t, want, newVerifyCommand(), append([]string{"ledger", forged.path(how), "--key", p.path(key)}, args...)...)
+		}
+	}
+	verifies(1, "alone.jsonl")
+	verifies(1, "chained.jsonl", "--key-chain", p.path("chain"))
+	at, _ := time.Parse(time.RFC3339, proofTime)
+	if _, err := forged.vault.Ledger.Append(context.Background(), "hr", statements[1].Entry(at), later.Entry(at)); err != nil {
+		t.Fatal(err)
+	}
+	verifies(1, "both.jsonl")
+	forged.run(t, 1, newVerifyCommand(), "ledger", forged.path("both.jsonl"), "--key", p.path("old"))
 }

@@ -143,23 +143,50 @@ func (k VerifierKey) String() string {
 func (k VerifierKey) Same(other VerifierKey) bool { return k.public.Equal(other.public) }
 
 // Extend adds the keys that follow from those that are trusted, before and after them. A key that stands for one origin
-// alone does not lead to others.
+// alone does not lead to others. Nor does one that a trusted key has followed: whoever got hold of it since could name any. If one
+// that is trusted names two, neither is believed.
 func (keys VerifierKeys) Extend(rotations ...Rotation) VerifierKeys {
 	known := slices.Clone(keys)
-	has := func(k VerifierKey) bool {
-		return slices.ContainsFunc(known, func(other VerifierKey) bool { return other.Name == k.Name && other.Same(k) })
-	}
-	for again := true; again; {
-		again = false
+	for {
+		before := len(known)
 		for _, r := range rotations {
-			for _, pair := range [][2]VerifierKey{{r.From, r.To}, {r.To, r.From}} {
-				if has(pair[0]) && !has(pair[1]) {
-					known, again = append(known, pair[1]), true
-				}
+			if known.find(r.To) < 0 {
+				continue
 			}
+			at := known.find(r.From)
+			if at < 0 {
+				at, known = len(known), append(known, r.From)
+			}
+			known[at].former = true
+		}
+		if len(known) == before {
+			known = known.next(rotations)
+		}
+		if len(known) == before {
+			return known
 		}
 	}
-	return known
+}
+
+// find is the place of the same key under the same name, or -1.
+func (keys VerifierKeys) find(k VerifierKey) int {
+	return slices.IndexFunc(keys, func(other VerifierKey) bool { return other.Name == k.Name && other.Same(k) })
+}
+
+// next adds the key that follows one of those that none has followed.
+func (keys VerifierKeys) next(rotations []Rotation) VerifierKeys {
+	for _, k := range keys {
+		var named VerifierKeys
+		for _, r := range rotations {
+			if (VerifierKeys{k}).find(r.From) == 0 && named.find(r.To) < 0 {
+				named = append(named, r.To)
+			}
+		}
+		if !k.former && len(named) == 1 {
+			return append(keys, named[0])
+		}
+	}
+	return keys
 }
 
 // WhichOpens is the first of the keys that a checkpoint is signed with.

@@ -26,6 +26,8 @@ type VerifierKeys []VerifierKey
 type VerifierKey struct {
 	Name   string
 	public ed25519.PublicKey
+	// former tells that a key that is trusted has followed it.
+	former bool
 }
 
 // ParseVerifierKeys reads keys, one on a line; empty lines and those that begin with # are passed over.
