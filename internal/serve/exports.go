@@ -292,12 +292,10 @@ func (s *Server) file(w http.ResponseWriter, q *request) error {
 	if err != nil {
 		return err
 	}
-	select {
-	case s.downloads <- struct{}{}:
-		defer func() { <-s.downloads }()
-	default:
+	if !s.users.begin(q.user.Username) {
 		return refuse(http.StatusTooManyRequests, "too many downloads are under way; try again in a few seconds")
 	}
+	defer s.users.end(q.user.Username)
 	content, err := s.open(x, known)
 	if err != nil {
 		return err

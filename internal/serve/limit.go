@@ -9,13 +9,39 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// limiters bound the requests of each user.
+// limiters bound the requests and the downloads of each user.
 type limiters struct {
-	mu    sync.Mutex
-	users map[string]*rate.Limiter
+	mu        sync.Mutex
+	users     map[string]*rate.Limiter
+	downloads map[string]int
+	all       int
 }
 
-func newLimiters() *limiters { return &limiters{users: map[string]*rate.Limiter{}} }
+func newLimiters() *limiters {
+	return &limiters{users: map[string]*rate.Limiter{}, downloads: map[string]int{}}
+}
+
+// begin tells whether the user may begin a download, which takes as long as a client likes. It has to be ended.
+func (l *limiters) begin(user string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.all == downloadsTogether || l.downloads[user] == perUserDownloads {
+		return false
+	}
+	l.all++
+	l.downloads[user]++
+	return true
+}
+
+// end ends a download.
+func (l *limiters) end(user string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.all--
+	if l.downloads[user]--; l.downloads[user] == 0 {
+		delete(l.downloads, user)
+	}
+}
 
 // allow tells whether the user may ask now.
 func (l *limiters) allow(user string, now time.Time) bool {

@@ -36,6 +36,30 @@ func TestEachUserHasABound(t *testing.T) {
 	}
 }
 
+// One user with slow clients leaves room for others, and all together have a bound.
+func TestNobodyHasAllDownloads(t *testing.T) {
+	l := newLimiters()
+	for i, users := range []int{1, 2, 3, 4} {
+		for range downloadsTogether {
+			l.begin(fmt.Sprint(i))
+		}
+		if want := users * perUserDownloads; l.all != want {
+			t.Fatalf("%d users have %d downloads, want %d", users, l.all, want)
+		}
+	}
+	if l.begin("another") {
+		t.Error("there is no bound of all together")
+	}
+	l.end("0")
+	if !l.begin("another") || l.begin("0") {
+		t.Error("the room that one left is not the next one's")
+	}
+	l.end("another")
+	if len(l.downloads) != 4 {
+		t.Errorf("%d users are kept", len(l.downloads))
+	}
+}
+
 // Who sends no token costs the API server nothing, and hears how to send one; too many of them are told to wait.
 func TestWithoutATokenNobodyIsAsked(t *testing.T) {
 	s, err := New(Options{Address: "127.0.0.1:0", Clock: testclock.NewFakeClock(time.Unix(0, 0)), Log: logr.Discard()}) // no client: asking would panic

@@ -40,6 +40,7 @@ const (
 	downloadsTogether = 32
 	perUserPerSecond  = 5
 	perUserAtOnce     = 20
+	perUserDownloads  = 8
 	usersKept         = 1000
 )
 
@@ -76,17 +77,16 @@ type Server struct {
 	mounted      *certwatcher.CertWatcher
 	published    string
 	// self is the operator's own user.
-	self      string
-	all       *rate.Limiter
-	users     *limiters
-	downloads chan struct{}
+	self  string
+	all   *rate.Limiter
+	users *limiters
 	// Listening, if set, is told the address that is listened on.
 	Listening func(net.Addr)
 }
 
 // New makes the endpoint.
 func New(o Options) (*Server, error) {
-	s := &Server{Options: o, all: rate.NewLimiter(requestsPerSecond, requestsAtOnce), users: newLimiters(), downloads: make(chan struct{}, downloadsTogether)}
+	s := &Server{Options: o, all: rate.NewLimiter(requestsPerSecond, requestsAtOnce), users: newLimiters()}
 	host, _, err := net.SplitHostPort(o.Address)
 	if err != nil {
 		return nil, fmt.Errorf("the address %q of the endpoint must be host:port or :port", o.Address)
