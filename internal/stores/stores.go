@@ -62,6 +62,8 @@ type Pool struct {
 
 	mu   sync.Mutex
 	open map[types.NamespacedName]*entry
+	// turns has a place for each DataStore that is opened: of two who find no store one opens it, and the other gets the same.
+	turns map[types.NamespacedName]chan struct{}
 }
 
 type entry struct {
@@ -75,7 +77,7 @@ type entry struct {
 // NewPool makes a pool. localRoots maps namespaces to folders.
 func NewPool(c, secrets client.Reader, openers Openers, localRoots map[string]string, clk clock.PassiveClock, log logr.Logger) *Pool {
 	return &Pool{client: c, secrets: secrets, openers: openers, localRoots: localRoots, clock: clk, log: log,
-		open: map[types.NamespacedName]*entry{}}
+		open: map[types.NamespacedName]*entry{}, turns: map[types.NamespacedName]chan struct{}{}}
 }
 
 // Get opens the store of the DataStore name in the namespace. Errors are of package fault.
@@ -93,28 +95,70 @@ func (p *Pool) Get(ctx context.Context, namespace, name string) (*Store, error) 
 // GetFor opens the store that ds describes.
 func (p *Pool) GetFor(ctx context.Context, ds *v1alpha1.DataStore) (*Store, error) {
 	key := types.NamespacedName{Namespace: ds.Namespace, Name: ds.Name}
-	p.mu.Lock()
-	e := p.open[key]
-	p.mu.Unlock()
-	if e != nil && e.uid == ds.UID && e.generation == ds.Generation && p.clock.Since(e.checked) < credentialsMaxAge {
+	if e := p.opened(key, ds); e != nil && p.clock.Since(e.checked) < credentialsMaxAge {
+		return e.store, nil
+	}
+	done, err := p.turn(ctx, key)
+	if err != nil {
+		return nil, err
+	}
+	defer done()
+	e := p.opened(key, ds)
+	if e != nil && p.clock.Since(e.checked) < credentialsMaxAge {
 		return e.store, nil
 	}
 	credentials, version, err := p.credentials(ctx, ds)
 	if err != nil {
 		return nil, err
 	}
-	if e != nil && e.uid == ds.UID && e.generation == ds.Generation && e.secretVersion == version {
-		p.mu.Lock()
-		e.checked = p.clock.Now()
-		p.mu.Unlock()
+	if e != nil && e.secretVersion == version {
+		p.put(key, &entry{uid: e.uid, generation: e.generation, secretVersion: version, checked: p.clock.Now(), store: e.store})
 		return e.store, nil
 	}
 	store, err := p.openStore(ctx, ds, credentials)
 	if err != nil {
 		return nil, err
 	}
-	p.replace(key, &entry{uid: ds.UID, generation: ds.Generation, secretVersion: version, checked: p.clock.Now(), store: store})
+	if old := p.put(key, &entry{uid: ds.UID, generation: ds.Generation, secretVersion: version, checked: p.clock.Now(), store: store}); old != nil {
+		p.release(key, old)
+	}
 	return store, nil
+}
+
+// opened is what is open of a DataStore as it is now, or nil. An entry is never changed.
+func (p *Pool) opened(key types.NamespacedName, ds *v1alpha1.DataStore) *entry {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if e := p.open[key]; e != nil && e.uid == ds.UID && e.generation == ds.Generation {
+		return e
+	}
+	return nil
+}
+
+// put returns what was there before.
+func (p *Pool) put(key types.NamespacedName, e *entry) (old *entry) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	old = p.open[key]
+	p.open[key] = e
+	return old
+}
+
+// turn waits until nobody else opens the DataStore.
+func (p *Pool) turn(ctx context.Context, key types.NamespacedName) (done func(), err error) {
+	p.mu.Lock()
+	t := p.turns[key]
+	if t == nil {
+		t = make(chan struct{}, 1)
+		p.turns[key] = t
+	}
+	p.mu.Unlock()
+	select {
+	case t <- struct{}{}:
+		return func() { <-t }, nil
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
 }
 
 func (p *Pool) openStore(ctx context.Context, ds *v1alpha1.DataStore, credentials map[string][]byte) (*Store, error) {
@@ -156,21 +200,12 @@ func (p *Pool) openStore(ctx context.Context, ds *v1alpha1.DataStore, credential
 	return s, nil
 }
 
-func (p *Pool) replace(key types.NamespacedName, e *entry) {
-	p.mu.Lock()
-	old := p.open[key]
-	p.open[key] = e
-	p.mu.Unlock()
-	if old != nil {
-		p.release(key, old)
-	}
-}
-
 // Forget closes the store of a DataStore that is gone.
 func (p *Pool) Forget(key types.NamespacedName) {
 	p.mu.Lock()
 	old := p.open[key]
 	delete(p.open, key)
+	delete(p.turns, key)
 	p.mu.Unlock()
 	if old != nil {
 		p.release(key, old)
