@@ -6,6 +6,7 @@ import (
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/fault"
 	"github.com/lethe-dev/lethe/internal/planner"
+	"github.com/lethe-dev/lethe/internal/policy"
 	"github.com/lethe-dev/lethe/internal/state"
 )
 
@@ -45,7 +46,7 @@ func (e *Executor) Preview(ctx context.Context, task Task, partial bool) (*Previ
 	if err := complete(graph, r.material.Subject); err != nil {
 		return nil, err
 	}
-	plan, err := r.previewPlan(ctx)
+	plan, err := r.previewPlan(ctx, partial)
 	if err != nil {
 		return nil, err
 	}
@@ -56,11 +57,15 @@ func (e *Executor) Preview(ctx context.Context, task Task, partial bool) (*Previ
 	return out, nil
 }
 
-// previewPlan makes the plan that an erasure would make now.
-func (r *run) previewPlan(ctx context.Context) (*planner.Plan, error) {
+// previewPlan makes the plan that an erasure would make now. Nobody is found as little as by the erasure, as far as all maps are fit.
+func (r *run) previewPlan(ctx context.Context, partial bool) (*planner.Plan, error) {
 	facts, holds, err := r.survey(ctx)
 	if err != nil {
 		return nil, err
+	}
+	if a := r.graph.Assess(facts, holds, r.Clock.Now().UTC()); a.NotFound && !partial {
+		v := policy.JudgeSubject(a)
+		return nil, &fault.Waiting{Reason: v.Reason, Message: v.Message, After: v.After}
 	}
 	r.key = make([]byte, 32) // the values of a preview are never written, so a constant seed does
 	return r.build(ctx, facts, holds)

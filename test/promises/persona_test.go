@@ -153,6 +153,8 @@ var _ = Describe("who may do what", func() {
 		}
 		Expect(granted).To(ContainElements("approve by approver", "approve by admin", "cancel by approver", "cancel by admin", "expedite by admin", "lift by admin"))
 		// The editor's role lets it write the objects; the verbs are what it lacks.
-		Expect(denied).To(ConsistOf("approve by editor", "cancel by editor", "cancel by editor", "expedite by editor", "expedite by approver", "lift by editor"))
+		// The API server asks again where an object has changed in between.
+		slices.Sort(denied)
+		Expect(slices.Compact(denied)).To(ConsistOf("approve by editor", "cancel by editor", "expedite by editor", "expedite by approver", "lift by editor"))
 	})
 })
