@@ -211,6 +211,19 @@ func (h *Hold) InUTC() {
 	inUTC(&h.LiftedAt)
 }
 
+// Replace takes the place of what is stored of the hold, which does not begin it again. ErrLifted if that is lifted, ErrConflict
+// if it is another namespace's.
+func (h *Hold) Replace(before *Hold) error {
+	switch {
+	case before.LiftedAt != nil:
+		return ErrLifted
+	case before.Namespace != h.Namespace:
+		return ErrConflict
+	}
+	h.InForceSince = before.InForceSince
+	return nil
+}
+
 func inUTC(times ...**time.Time) {
 	for _, t := range times {
 		if *t != nil {

@@ -194,16 +194,14 @@ func (t *tx) ReleaseClaims(uid string) error {
 // putHold adds a hold or changes one in force.
 func (t *tx) putHold(hold state.Hold) error {
 	hold.InUTC()
-	switch before, err := t.Hold(t.ctx, hold.UID); {
-	case errors.Is(err, state.ErrNotFound):
-	case err != nil:
+	before, err := t.Hold(t.ctx, hold.UID)
+	if err == nil {
+		err = hold.Replace(before)
+	} else if errors.Is(err, state.ErrNotFound) {
+		err = nil
+	}
+	if err != nil {
 		return err
-	case before.LiftedAt != nil:
-		return state.ErrLifted
-	case before.Namespace != hold.Namespace:
-		return state.ErrConflict
-	default:
-		hold.InForceSince = before.InForceSince // a change does not begin it again
 	}
 	body, err := json.Marshal(hold)
 	if err != nil {
