@@ -25,9 +25,94 @@ type ResidueReference struct {
 	ID string `json:"id,omitempty"`
 }
 
-// DeletionRunSpec says what the run executes. Exactly one of request and residue is set.
-// +kubebuilder:validation:ExactlyOneOf=request;residue
-// +kubebuilder:validation:XValidation:rule="self == oldSelf",message="a run cannot change; create another one"
+// RetentionReference names the rule that a run applies.
+type RetentionReference struct {
+	// policy that has the rule.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	Policy string `json:"policy,omitempty"`
+
+	// policyUID of the policy; a rule of another policy of the same name is not applied.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=64
+	PolicyUID string `json:"policyUID,omitempty"`
+
+	// rule of the policy.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=40
+	Rule string `json:"rule,omitempty"`
+
+	// until is the time up to which records that fall due are treated. It is also when the run begins, unless it is confirmed
+	// before or postponed.
+	// +required
+	Until metav1.Time `json:"until,omitzero"`
+}
+
+// RunSubject is one of the people whose data a run erases.
+type RunSubject struct {
+	// id of the person: the application's opaque id, as in an ErasureRequest.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:Pattern=`^[^@\s]+$`
+	ID string `json:"id,omitempty"`
+}
+
+// SubjectsReference names people whose data a run erases at once.
+type SubjectsReference struct {
+	// items are the people. Each gets an ErasureRequest of its own, with its certificate.
+	// +required
+	// +listType=map
+	// +listMapKey=id
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=500
+	Items []RunSubject `json:"items,omitempty"`
+
+	// reason, at most 256 characters; no personal data.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[^@[:space:]]+@[^@[:space:]]+')",message="reason must not hold an e-mail address: Kubernetes objects are kept in etcd, Git and audit logs"
+	Reason string `json:"reason,omitempty"`
+
+	// force erases although a process of a person is active. It needs the verb force on deletionruns, and is recorded. Default
+	// false.
+	// +optional
+	Force bool `json:"force,omitempty"`
+}
+
+// RunConfirmation lets a run begin at once, and beyond its limits.
+type RunConfirmation struct {
+	// records is the most that may be treated; a run that would treat more waits again. status.announced.due tells how many are due.
+	// +required
+	// +kubebuilder:validation:Minimum=0
+	Records int64 `json:"records"`
+}
+
+// RunPostponement lets a run begin later.
+type RunPostponement struct {
+	// to is when the run begins instead. It is within the bound of the policy's notice.
+	// +required
+	To metav1.Time `json:"to,omitzero"`
+
+	// reason of the postponement, at most 256 characters; no personal data.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=256
+	// +kubebuilder:validation:XValidation:rule="!self.matches('[^@[:space:]]+@[^@[:space:]]+')",message="reason must not hold an e-mail address: Kubernetes objects are kept in etcd, Git and audit logs"
+	Reason string `json:"reason,omitempty"`
+}
+
+// DeletionRunSpec says what the run executes. Exactly one of request, residue, retention and subjects is set.
+// +kubebuilder:validation:ExactlyOneOf=request;residue;retention;subjects
+// +kubebuilder:validation:XValidation:rule="has(self.request) == has(oldSelf.request) && (!has(self.request) || self.request == oldSelf.request) && has(self.residue) == has(oldSelf.residue) && (!has(self.residue) || self.residue == oldSelf.residue) && has(self.retention) == has(oldSelf.retention) && (!has(self.retention) || self.retention == oldSelf.retention) && has(self.subjects) == has(oldSelf.subjects) && (!has(self.subjects) || self.subjects == oldSelf.subjects) && has(self.dryRun) == has(oldSelf.dryRun) && (!has(self.dryRun) || self.dryRun == oldSelf.dryRun)",message="what a run executes cannot change; create another one"
+// +kubebuilder:validation:XValidation:rule="has(self.retention) || !has(self.confirmed) && !has(self.postponed)",message="only runs of retention rules are confirmed or postponed"
+// +kubebuilder:validation:XValidation:rule="has(self.retention) || !has(self.cancelled) || !self.cancelled",message="only runs of retention rules are cancelled here; cancel the ErasureRequest instead"
+// +kubebuilder:validation:XValidation:rule="!(has(oldSelf.cancelled) && oldSelf.cancelled) || has(self.cancelled) && self.cancelled",message="a cancelled run stays cancelled"
+// +kubebuilder:validation:XValidation:rule="!has(self.subjects) || !has(self.dryRun) || !self.dryRun",message="create dry runs for single requests; a run for several people has none"
 // +kubebuilder:validation:XValidation:rule="!has(self.request) || (has(self.dryRun) && self.dryRun) || has(self.request.uid)",message="request.uid is required; the operator creates the runs of requests, people create dry runs"
 // +kubebuilder:validation:XValidation:rule="!has(self.residue) || !has(self.dryRun) || !self.dryRun",message="dryRun is for requests"
 type DeletionRunSpec struct {
@@ -38,6 +123,27 @@ type DeletionRunSpec struct {
 	// residue that the run deletes.
 	// +optional
 	Residue *ResidueReference `json:"residue,omitempty"`
+
+	// retention is the rule that the run applies.
+	// +optional
+	Retention *RetentionReference `json:"retention,omitempty"`
+
+	// subjects are people whose data the run erases at once.
+	// +optional
+	Subjects *SubjectsReference `json:"subjects,omitempty"`
+
+	// confirmed lets the run of a rule begin at once. It needs the verb approve on deletionruns.
+	// +optional
+	Confirmed *RunConfirmation `json:"confirmed,omitempty"`
+
+	// postponed lets the run of a rule begin later. It needs the verb postpone on deletionruns.
+	// +optional
+	Postponed *RunPostponement `json:"postponed,omitempty"`
+
+	// cancelled ends the run of a rule before it begins: what it announced is announced anew by the next sweep. It needs the verb
+	// cancel on deletionruns. Default false.
+	// +optional
+	Cancelled bool `json:"cancelled,omitempty"`
 
 	// dryRun counts what would happen and changes nothing. Default false.
 	// +optional
@@ -80,6 +186,52 @@ type RunStep struct {
 	// done records or files.
 	// +optional
 	Done int64 `json:"done,omitempty"`
+}
+
+// RequestCounts counts erasure requests by phase.
+type RequestCounts struct {
+	// pending requests.
+	// +optional
+	Pending int32 `json:"pending"`
+	// completed requests.
+	// +optional
+	Completed int32 `json:"completed"`
+	// cancelled requests.
+	// +optional
+	Cancelled int32 `json:"cancelled"`
+	// failed requests.
+	// +optional
+	Failed int32 `json:"failed"`
+}
+
+// Announcement is what the run of a rule found when it was announced, or when it was looked at again.
+type Announcement struct {
+	// at is when it was counted.
+	// +required
+	At metav1.Time `json:"at,omitzero"`
+
+	// due records at the run's time.
+	// +required
+	Due int64 `json:"due"`
+
+	// total records of the entity.
+	// +required
+	Total int64 `json:"total"`
+}
+
+// ShardStatus tells how far one worker of a run is.
+type ShardStatus struct {
+	// index of the worker, from 0.
+	// +required
+	Index int32 `json:"index"`
+
+	// state of its part.
+	// +required
+	State StepState `json:"state,omitempty"`
+
+	// done records, dependants included.
+	// +optional
+	Done int64 `json:"done"`
 }
 
 // DeletionRunStatus tells how far the run is.
@@ -125,6 +277,33 @@ type DeletionRunStatus struct {
 	// +optional
 	Attempts int32 `json:"attempts,omitempty"`
 
+	// scheduledAt is when the run of a rule begins.
+	// +optional
+	ScheduledAt *metav1.Time `json:"scheduledAt,omitempty"`
+
+	// announced is what the run of a rule was announced with.
+	// +optional
+	Announced *Announcement `json:"announced,omitempty"`
+
+	// recordsPerSecond of a run that goes on, dependants included.
+	// +optional
+	RecordsPerSecond int64 `json:"recordsPerSecond,omitempty"`
+
+	// estimatedEnd of a run that goes on.
+	// +optional
+	EstimatedEnd *metav1.Time `json:"estimatedEnd,omitempty"`
+
+	// shards of a run with several workers.
+	// +optional
+	// +listType=map
+	// +listMapKey=index
+	// +kubebuilder:validation:MaxItems=32
+	Shards []ShardStatus `json:"shards,omitempty"`
+
+	// requests that the run of several people made, by phase.
+	// +optional
+	Requests *RequestCounts `json:"requests,omitempty"`
+
 	// startedAt is when the run began.
 	// +optional
 	StartedAt *metav1.Time `json:"startedAt,omitempty"`
@@ -155,6 +334,8 @@ type DeletionRunStatus struct {
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`
 // +kubebuilder:printcolumn:name="Stage",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`
 // +kubebuilder:printcolumn:name="Request",type=string,JSONPath=`.spec.request.name`
+// +kubebuilder:printcolumn:name="Rule",type=string,JSONPath=`.spec.retention.rule`
+// +kubebuilder:printcolumn:name="Scheduled",type=string,JSONPath=`.status.scheduledAt`
 // +kubebuilder:printcolumn:name="DryRun",type=boolean,JSONPath=`.spec.dryRun`
 // +kubebuilder:printcolumn:name="Progress",type=string,JSONPath=`.status.progress`
 // +kubebuilder:printcolumn:name="Attempts",type=integer,JSONPath=`.status.attempts`

@@ -444,6 +444,91 @@ type StatutoryHold struct {
 	Period string `json:"period,omitempty"`
 }
 
+// Clock is a point in time of a record from which retention periods count. It is a column, or the clock of a parent or of the
+// children.
+// +kubebuilder:validation:ExactlyOneOf=column;parent;children
+// +kubebuilder:validation:XValidation:rule="has(self.column) != has(self.clock)",message="clock names a clock of the entity in parent or children, and both need it"
+type Clock struct {
+	// name of the clock within the entity; the recruiting vocabulary is registration, processEnd, consentSent, lastActivity,
+	// closed, archived.
+	// +required
+	// +kubebuilder:validation:MaxLength=63
+	// +kubebuilder:validation:Pattern=`^[a-zA-Z][a-zA-Z0-9-]{0,62}$`
+	Name string `json:"name,omitempty"`
+
+	// column of this entity that holds the time. A date is its midnight in UTC.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Column string `json:"column,omitempty"`
+
+	// parent of this entity whose clock it is: an entity in parents.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=317
+	Parent string `json:"parent,omitempty"`
+
+	// children of this entity whose latest clock it is: an entity that has this one in its parents. A record with a child whose
+	// clock is empty, because its process still runs for example, or without any child has no clock and stays.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=317
+	Children string `json:"children,omitempty"`
+
+	// clock of the entity in parent or children.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=63
+	Clock string `json:"clock,omitempty"`
+
+	// minPeriod that a rule may count from this clock, ISO 8601. Default: no bound.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^P([0-9]+Y)?([0-9]+M)?([0-9]+W)?([0-9]+D)?$') && self != 'P'",message="minPeriod must be ISO 8601 in years, months, weeks and days, for example P3M"
+	MinPeriod string `json:"minPeriod,omitempty"`
+
+	// maxPeriod that a rule may count from this clock, ISO 8601. Default: no bound.
+	// +optional
+	// +kubebuilder:validation:MaxLength=32
+	// +kubebuilder:validation:XValidation:rule="self.matches('^P([0-9]+Y)?([0-9]+M)?([0-9]+W)?([0-9]+D)?$') && self != 'P'",message="maxPeriod must be ISO 8601 in years, months, weeks and days, for example P3Y"
+	MaxPeriod string `json:"maxPeriod,omitempty"`
+}
+
+// Consent says how a record tells whether its person consents. What it tells starts erasures by itself where the
+// RetentionPolicy of the namespace has consent.
+type Consent struct {
+	// sentAt is the column with the time at which the person was asked. Without it no consent expires.
+	// +optional
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	SentAt string `json:"sentAt,omitempty"`
+
+	// pending are the conditions under which the person has not answered yet. All must hold. Without any no consent expires.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Pending []Condition `json:"pending,omitempty"`
+
+	// withdrawn are the conditions under which the person has withdrawn the consent. Without any nobody has.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Withdrawn []Condition `json:"withdrawn,omitempty"`
+
+	// declined are the conditions under which the person has declined. Without any nobody has.
+	// +optional
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	Declined []Condition `json:"declined,omitempty"`
+
+	// subject is the column with the application's opaque id of the person, spec.subject.id of the erasure request that is made.
+	// It must lead to the root entity's identity id.
+	// +required
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=128
+	Subject string `json:"subject,omitempty"`
+}
+
 // Pinned says what happens to a record that should be deleted but that a retained record refers to.
 type Pinned struct {
 	// fields to overwrite, so that only what the retained record needs stays.
@@ -619,6 +704,17 @@ type Entity struct {
 	// +listMapKey=name
 	// +kubebuilder:validation:MaxItems=16
 	Holds []StatutoryHold `json:"holds,omitempty"`
+
+	// clocks from which retention periods count.
+	// +optional
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	Clocks []Clock `json:"clocks,omitempty"`
+
+	// consent that the records tell of.
+	// +optional
+	Consent *Consent `json:"consent,omitempty"`
 
 	// pinned says what happens to a record that a retained record refers to. Default: it is kept as it is, on the basis of
 	// the record that needs it.
