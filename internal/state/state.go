@@ -49,6 +49,8 @@ type Reader interface {
 	Tombstone(ctx context.Context, namespace, store, entity, mac string) (*Tombstone, error)
 	// SchemaBaseline of a map by the UID of its object.
 	SchemaBaseline(ctx context.Context, mapUID string) (*SchemaBaseline, error)
+	// Schedule of a RetentionPolicy by the UID of its object.
+	Schedule(ctx context.Context, policyUID string) (*Schedule, error)
 	// Certificate is the newest one of a request.
 	Certificate(ctx context.Context, requestUID string) (*Certificate, error)
 	// Checkpoint is the newest one known of a ledger's origin.
@@ -79,6 +81,10 @@ type Tx interface {
 	PutSchemaBaseline(b SchemaBaseline) error
 	// DeleteSchemaBaseline removes that of a map that is gone; where there is none it does nothing.
 	DeleteSchemaBaseline(mapUID string) error
+	// PutSchedule writes the schedule of a policy, a new one with Revision 0. ErrConflict unless Revision is the stored one.
+	PutSchedule(s *Schedule) error
+	// DeleteSchedule removes that of a policy that is gone; where there is none it does nothing.
+	DeleteSchedule(policyUID string) error
 	// PutCertificate adds a certificate. ErrConflict if the request has one of that number.
 	PutCertificate(c Certificate) error
 	// Append adds entries to the ledger in the same transaction, as ledger.Log.Append does, and remembers the checkpoint that

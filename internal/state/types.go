@@ -2,6 +2,7 @@ package state
 
 import (
 	"encoding/json"
+	"slices"
 	"time"
 )
 
@@ -66,6 +67,8 @@ type Run struct {
 	RequestUID string `json:"requestUID,omitempty"`
 	ResidueID  string `json:"residueID,omitempty"`
 	Handle     string `json:"handle,omitempty"`
+	// Sweep is set for the run of a retention rule.
+	Sweep *Sweep `json:"sweep,omitempty"`
 
 	PlanRevision int    `json:"planRevision,omitempty"`
 	PlanDigest   string `json:"planDigest,omitempty"`
@@ -87,6 +90,106 @@ type Run struct {
 	Outcome json.RawMessage `json:"outcome,omitempty"`
 	// AcknowledgedRetry is the nonce of the last retry that was followed.
 	AcknowledgedRetry string `json:"acknowledgedRetry,omitempty"`
+}
+
+// Sweep is the run of a retention rule.
+type Sweep struct {
+	PolicyUID string `json:"policyUID"`
+	Policy    string `json:"policy"`
+	Rule      string `json:"rule"`
+	// Until is up to when records that fall due are treated.
+	Until time.Time `json:"until"`
+	// ScheduledAt is when the run begins, AnnouncedFor when it would without a postponement.
+	ScheduledAt  time.Time `json:"scheduledAt"`
+	AnnouncedFor time.Time `json:"announcedFor"`
+	AnnouncedAt  time.Time `json:"announcedAt"`
+	// Due and Total are the records that were announced, and all of the entities.
+	Due   int64 `json:"due"`
+	Total int64 `json:"total"`
+	// Confirmed is how many records a person confirmed; nil without a confirmation.
+	Confirmed *int64 `json:"confirmed,omitempty"`
+	// Limit of the records that the run may treat, set when it begins.
+	Limit int64 `json:"limit,omitempty"`
+	// Targets in the order in which they are swept. What may hold values of records is in the run's sealed material.
+	Targets []SweepTarget `json:"targets,omitempty"`
+}
+
+// SweepTarget is how far the sweep of one entity is.
+type SweepTarget struct {
+	// Entity as map/entity.
+	Entity string       `json:"entity"`
+	Shards []SweepShard `json:"shards,omitempty"`
+	// Counts of records treated, by entity and action.
+	Counts []SweepCount `json:"counts,omitempty"`
+	State  string       `json:"state,omitempty"`
+}
+
+// SweepShard is how far one worker is.
+type SweepShard struct {
+	State string `json:"state,omitempty"`
+	// Batch counts the batches, Done the records that were due and are treated.
+	Batch int64 `json:"batch,omitempty"`
+	Done  int64 `json:"done,omitempty"`
+	// Skipped records were locked by others in this pass, Passes counts the passes.
+	Skipped int64 `json:"skipped,omitempty"`
+	Passes  int   `json:"passes,omitempty"`
+}
+
+// SweepCount counts what was done to the records of one entity.
+type SweepCount struct {
+	Entity   string `json:"entity"`
+	Category string `json:"category"`
+	Action   string `json:"action"`
+	Count    int64  `json:"count"`
+}
+
+// Schedule is what is known of the sweeps of a RetentionPolicy.
+type Schedule struct {
+	PolicyUID string `json:"-"`
+	Namespace string `json:"-"`
+	Revision  int64  `json:"-"`
+	// LastSweep is the time of the schedule that was followed last.
+	LastSweep *time.Time `json:"lastSweep,omitempty"`
+	// AcknowledgedSweep is the nonce of the last sweep that was asked for.
+	AcknowledgedSweep string         `json:"acknowledgedSweep,omitempty"`
+	Rules             []RuleSchedule `json:"rules,omitempty"`
+}
+
+// RuleSchedule is what is known of one rule.
+type RuleSchedule struct {
+	Name string `json:"name"`
+	// AnnouncedUntil is up to when what falls due was announced.
+	AnnouncedUntil *time.Time `json:"announcedUntil,omitempty"`
+	// Open are the runs that have not ended, the earliest first.
+	Open []OpenSweep `json:"open,omitempty"`
+}
+
+// OpenSweep is a run that was announced and has not ended.
+type OpenSweep struct {
+	RunUID string    `json:"runUID"`
+	Run    string    `json:"run"`
+	Until  time.Time `json:"until"`
+}
+
+// Rule finds the rule by its name, and adds it where it is not there.
+func (s *Schedule) Rule(name string) *RuleSchedule {
+	for i := range s.Rules {
+		if s.Rules[i].Name == name {
+			return &s.Rules[i]
+		}
+	}
+	s.Rules = append(s.Rules, RuleSchedule{Name: name})
+	return &s.Rules[len(s.Rules)-1]
+}
+
+// Close takes a run that has ended out of the open ones; where it is none of them nothing changes.
+func (s *Schedule) Close(runUID string) (changed bool) {
+	for i := range s.Rules {
+		before := len(s.Rules[i].Open)
+		s.Rules[i].Open = slices.DeleteFunc(s.Rules[i].Open, func(o OpenSweep) bool { return o.RunUID == runUID })
+		changed = changed || len(s.Rules[i].Open) != before
+	}
+	return changed
 }
 
 // StepRecord is how far one step is.
@@ -197,7 +300,23 @@ func (r *Request) InUTC() {
 }
 
 // InUTC puts the run's times into UTC.
-func (r *Run) InUTC() { inUTC(&r.StartedAt, &r.FinishedAt, &r.NextAttemptAt, &r.FailingSince) }
+func (r *Run) InUTC() {
+	inUTC(&r.StartedAt, &r.FinishedAt, &r.NextAttemptAt, &r.FailingSince)
+	if s := r.Sweep; s != nil {
+		s.Until, s.ScheduledAt, s.AnnouncedFor, s.AnnouncedAt = s.Until.UTC(), s.ScheduledAt.UTC(), s.AnnouncedFor.UTC(), s.AnnouncedAt.UTC()
+	}
+}
+
+// InUTC puts the schedule's times into UTC.
+func (s *Schedule) InUTC() {
+	inUTC(&s.LastSweep)
+	for i := range s.Rules {
+		inUTC(&s.Rules[i].AnnouncedUntil)
+		for k := range s.Rules[i].Open {
+			s.Rules[i].Open[k].Until = s.Rules[i].Open[k].Until.UTC()
+		}
+	}
+}
 
 // InUTC puts the residue's times into UTC.
 func (r *Residue) InUTC() {

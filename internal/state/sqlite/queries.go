@@ -65,9 +65,9 @@ const (
 )
 
 var readQueries = []string{selectRequest, selectFinished, selectRun, selectHold, selectHolds, selectResidue, selectResidues, countOpen,
-	selectDue, selectClaim, selectTombstone, selectCheckpoint, selectBaseline, selectCertificate,
+	selectDue, selectClaim, selectTombstone, selectCheckpoint, selectBaseline, selectCertificate, selectSchedule,
 	selectEpoch}
 
-var writeQueries = []string{upsertBaseline, deleteBaseline, insertCertificate, selectDigest, insertRequest, updateRequest, insertRun, updateRun, insertResidue, updateResidue,
+var writeQueries = []string{insertSchedule, updateSchedule, deleteSchedule, upsertBaseline, deleteBaseline, insertCertificate, selectDigest, insertRequest, updateRequest, insertRun, updateRun, insertResidue, updateResidue,
 	deleteResidueHolds, insertResidueHold, countResidueHolds, countHoldResidues, upsertSealed, deleteSealed, upsertHold, liftHold,
 	insertClaim, releaseClaims, upsertTombstone, upsertCheckpoint, unlinkRequest}

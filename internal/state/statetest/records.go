@@ -189,6 +189,36 @@ func testBaselines(t *testing.T, e Engine) {
 	g.Expect(err).To(MatchError(state.ErrNotFound))
 }
 
+func testSchedules(t *testing.T, e Engine) {
+	g := NewWithT(t)
+	place := e.New(t)
+	s := open(t, place)
+	_, err := s.Schedule(ctx, "p1")
+	g.Expect(err).To(MatchError(state.ErrNotFound))
+	schedule := &state.Schedule{PolicyUID: "p1", Namespace: "hr", LastSweep: At(1), AcknowledgedSweep: "n"}
+	rule := schedule.Rule("candidates")
+	rule.AnnouncedUntil, rule.Open = At(9), []state.OpenSweep{{RunUID: "r1", Run: "a", Until: *At(8)}, {RunUID: "r2", Run: "b", Until: *At(9)}}
+	put := func(s state.Store, r *state.Schedule) error {
+		return s.Update(ctx, func(tx state.Tx) error { return tx.PutSchedule(r) })
+	}
+	g.Expect(put(s, schedule)).To(Succeed())
+	g.Expect(put(s, &state.Schedule{PolicyUID: "p1", Namespace: "hr"})).To(MatchError(state.ErrConflict), "created twice")
+	stale := *schedule
+	g.Expect(schedule.Close("r1")).To(BeTrue())
+	g.Expect(schedule.Close("r1")).To(BeFalse(), "it is closed already")
+	g.Expect(put(s, schedule)).To(Succeed())
+	g.Expect(put(s, &stale)).To(MatchError(state.ErrConflict))
+	g.Expect(s.Close()).To(Succeed())
+	s = open(t, place)
+	g.Expect(s.Schedule(ctx, "p1")).To(Equal(schedule))
+	g.Expect(schedule.Rules[0].Open).To(HaveLen(1))
+	for range 2 {
+		g.Expect(s.Update(ctx, func(tx state.Tx) error { return tx.DeleteSchedule("p1") })).To(Succeed())
+	}
+	_, err = s.Schedule(ctx, "p1")
+	g.Expect(err).To(MatchError(state.ErrNotFound))
+}
+
 func testCancelled(t *testing.T, e Engine) {
 	g := NewWithT(t)
 	s := open(t, e.New(t))

@@ -65,6 +65,7 @@ func Run(t *testing.T, e Engine) {
 		{"no hold comes into force while others act", testGate},
 		{"the later of two tombstones stays", testTombstones},
 		{"baselines of schemas", testBaselines},
+		{"schedules are swapped, not overwritten", testSchedules},
 		{"certificates are counted and never replaced", testCertificates},
 		{"changes and their entries last together", testTogether},
 		{"nothing is appended to a ledger that was cut short", testCutShort},
