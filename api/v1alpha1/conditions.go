@@ -112,6 +112,19 @@ const (
 	ReasonQuotaExceeded         = "QuotaExceeded"
 	ReasonAlreadyExists         = "AlreadyExists"
 	ReasonRequesterUnknown      = "RequesterUnknown"
+	ReasonAnnounced             = "Announced"
+	ReasonPostponed             = "Postponed"
+	ReasonConfirmationNeeded    = "ConfirmationNeeded"
+	ReasonMoreThanAnnounced     = "MoreThanAnnounced"
+	ReasonShareLimit            = "ShareLimit"
+	ReasonRecordLimit           = "RecordLimit"
+	ReasonSuspended             = "Suspended"
+	ReasonReplicaLag            = "ReplicaLag"
+	ReasonRuleGone              = "RuleGone"
+	ReasonRecordsLocked         = "RecordsLocked"
+	ReasonSweepUnsupported      = "SweepUnsupported"
+	ReasonPostponementTooLong   = "PostponementTooLong"
+	ReasonSwept                 = "Swept"
 )
 
 // Annotations that repeat a command: a new value (a nonce) asks once more, status.acknowledged repeats the value when
@@ -120,7 +133,13 @@ const (
 	AnnotationRetry   = "privacy.lethe.dev/retry"
 	AnnotationAbandon = "privacy.lethe.dev/abandon"
 	AnnotationRecheck = "privacy.lethe.dev/recheck"
+	// AnnotationSweep on a RetentionPolicy follows its rules at once, beside the schedule.
+	AnnotationSweep = "privacy.lethe.dev/sweep"
 )
+
+// AnnotationSuspend with the value true on a Namespace stops every run of a retention rule there before its next batch; on the
+// operator's own namespace, everywhere.
+const AnnotationSuspend = "privacy.lethe.dev/suspend"
 
 const (
 	// IdentitiesSecretType is the type of a Secret that holds a subject's identities.

@@ -8,12 +8,15 @@ const (
 	AnnotationCancelledBy = "privacy.lethe.dev/cancelled-by" // set spec.cancelled
 	AnnotationExpeditedBy = "privacy.lethe.dev/expedited-by" // set spec.timing to Immediate
 	AnnotationLiftedBy    = "privacy.lethe.dev/lifted-by"    // set spec.lifted
+	AnnotationPostponedBy = "privacy.lethe.dev/postponed-by" // set spec.postponed
+	AnnotationForcedBy    = "privacy.lethe.dev/forced-by"    // set spec.subjects.force
 	AnnotationChangedBy   = "privacy.lethe.dev/changed-by"   // made the last change of the spec
 )
 
 // StampAnnotations are all of them.
 func StampAnnotations() []string {
-	return []string{AnnotationRequestedBy, AnnotationApprovedBy, AnnotationCancelledBy, AnnotationExpeditedBy, AnnotationLiftedBy, AnnotationChangedBy}
+	return []string{AnnotationRequestedBy, AnnotationApprovedBy, AnnotationCancelledBy, AnnotationExpeditedBy, AnnotationLiftedBy, AnnotationPostponedBy,
+		AnnotationForcedBy, AnnotationChangedBy}
 }
 
 // ActorUnknown is recorded where nobody can tell who made a change: admission was away, or its stamp is not genuine.

@@ -35,6 +35,16 @@ const (
 	KindRunFailed    = "run.failed"
 	KindRunCancelled = "run.cancelled"
 
+	// What became of a retention rule: Attributes hold policy, its uid and generation, rule and until, up to when what falls due
+	// is treated. A run's batches are intent and outcome, with counts by entity.
+	KindRetentionAnnounced = "retention.announced" // Attributes hold scheduledAt; Counts what is due then
+	KindRetentionConfirmed = "retention.confirmed" // somebody let the run begin, up to records
+	KindRetentionPostponed = "retention.postponed" // somebody moved it to scheduledAt
+	KindRetentionRefused   = "retention.refused"   // a run that was announced does not begin; Reason says why
+	KindRetentionIntent    = "retention.intent"    // a batch is about to become lasting
+	KindRetentionOutcome   = "retention.outcome"   // what the batches before have done
+	KindRetentionVerified  = "retention.verified"  // the store was asked again
+
 	KindHoldPlaced  = "hold.placed"
 	KindHoldChanged = "hold.changed"
 	KindHoldLifted  = "hold.lifted"
@@ -88,7 +98,9 @@ func Kinds() []string {
 		KindErasureNotice, KindErasureExpedited, KindErasurePlanned, KindErasureAmended, KindErasureIntent,
 		KindErasureOutcome, KindErasureVerified, KindErasureRetained, KindErasureReleased, KindErasureCompleted,
 		KindErasureFailed, KindErasureRetried, KindErasureAbandoned, KindErasureExtended, KindErasurePurged,
-		KindRunStarted, KindRunCompleted, KindRunFailed, KindRunCancelled, KindHoldPlaced,
+		KindRunStarted, KindRunCompleted, KindRunFailed, KindRunCancelled,
+		KindRetentionAnnounced, KindRetentionConfirmed, KindRetentionPostponed, KindRetentionRefused, KindRetentionIntent, KindRetentionOutcome,
+		KindRetentionVerified, KindHoldPlaced,
 		KindHoldChanged, KindHoldLifted, KindCertificateIssued, KindKeyDestroyed, KindKeyRotated, KindGovernanceChanged,
 		KindGovernanceAttempted, KindAccessDecided, KindAccessObserved,
 		KindExportStarted, KindExportCompleted, KindExportFailed, KindExportDownloaded, KindExportPurged,

@@ -69,6 +69,8 @@ type Run struct {
 	Handle     string `json:"handle,omitempty"`
 	// Sweep is set for the run of a retention rule.
 	Sweep *Sweep `json:"sweep,omitempty"`
+	// Shard is set for a part of such a run.
+	Shard *Shard `json:"shard,omitempty"`
 
 	PlanRevision int    `json:"planRevision,omitempty"`
 	PlanDigest   string `json:"planDigest,omitempty"`
@@ -110,29 +112,39 @@ type Sweep struct {
 	Confirmed *int64 `json:"confirmed,omitempty"`
 	// Limit of the records that the run may treat, set when it begins.
 	Limit int64 `json:"limit,omitempty"`
-	// Targets in the order in which they are swept. What may hold values of records is in the run's sealed material.
+	// Targets in the order in which they are swept. How far each of their shards is, is a run of its own.
 	Targets []SweepTarget `json:"targets,omitempty"`
+	// Passes over all targets so far. One that finds nothing more to do is the last.
+	Passes int `json:"passes,omitempty"`
+	// Counts of records treated in the passes before this one, by entity and action.
+	Counts []SweepCount `json:"counts,omitempty"`
+	// Done are the records that were due and are treated, in those passes.
+	Done int64 `json:"done,omitempty"`
 }
 
-// SweepTarget is how far the sweep of one entity is.
+// SweepTarget is the sweep of one entity.
 type SweepTarget struct {
 	// Entity as map/entity.
-	Entity string       `json:"entity"`
-	Shards []SweepShard `json:"shards,omitempty"`
-	// Counts of records treated, by entity and action.
-	Counts []SweepCount `json:"counts,omitempty"`
-	State  string       `json:"state,omitempty"`
+	Entity string `json:"entity"`
+	Due    int64  `json:"due"`
+	Shards int    `json:"shards"`
 }
 
-// SweepShard is how far one worker is.
-type SweepShard struct {
-	State string `json:"state,omitempty"`
-	// Batch counts the batches, Done the records that were due and are treated.
-	Batch int64 `json:"batch,omitempty"`
-	Done  int64 `json:"done,omitempty"`
-	// Skipped records were locked by others in this pass, Passes counts the passes.
-	Skipped int64 `json:"skipped,omitempty"`
-	Passes  int   `json:"passes,omitempty"`
+// Shard is how far one worker is with one target of a run, in one pass. What may hold values of records is in the sealed
+// material of its record.
+type Shard struct {
+	RunUID string `json:"runUID"`
+	Target int    `json:"target"`
+	Index  int    `json:"index"`
+	Pass   int    `json:"pass"`
+	// Batch counts the batches, Done the records that were due and are treated, Skipped those that others had locked.
+	Batch   int64        `json:"batch,omitempty"`
+	Done    int64        `json:"done,omitempty"`
+	Skipped int64        `json:"skipped,omitempty"`
+	Counts  []SweepCount `json:"counts,omitempty"`
+	// Size of the next batch.
+	Size int  `json:"size,omitempty"`
+	Over bool `json:"over,omitempty"`
 }
 
 // SweepCount counts what was done to the records of one entity.

@@ -67,7 +67,7 @@ func (d *door) handlers(scheme *runtime.Scheme) map[string]http.Handler {
 		"retentionpolicies": admission.WithValidator(scheme, &retentionPolicyValidator{policies: d.cached}).Handler,
 		"legalholds":        admission.WithValidator(scheme, legalHoldValidator{}).Handler,
 		"complianceexports": admission.WithValidator(scheme, complianceExportValidator{}).Handler,
-		"deletionruns":      admission.WithValidator(scheme, &deletionRunValidator{operator: d.operator}).Handler,
+		"deletionruns":      admission.WithValidator(scheme, &deletionRunValidator{policies: d.cached, operator: d.operator}).Handler,
 	}
 	out := map[string]http.Handler{}
 	for _, k := range kinds {

@@ -69,6 +69,13 @@ func (k kind) changes(old, obj client.Object) ([]change, error) {
 			before = &v1alpha1.ErasureRequest{}
 		}
 		out = append(out, decisions(before, o)...)
+	case *v1alpha1.DeletionRun:
+		before, ok := old.(*v1alpha1.DeletionRun)
+		if !ok || before == nil {
+			before = &v1alpha1.DeletionRun{}
+			out = append(out, byHand(o)...)
+		}
+		out = append(out, runDecisions(before, o)...)
 	case *v1alpha1.LegalHold:
 		before, ok := old.(*v1alpha1.LegalHold)
 		if o.Spec.Lifted && (!ok || before == nil || !before.Spec.Lifted) {
@@ -108,6 +115,35 @@ func decisions(before, now *v1alpha1.ErasureRequest) []change {
 	}
 	if nonce := now.Annotations[v1alpha1.AnnotationAbandon]; nonce != "" && nonce != before.Annotations[v1alpha1.AnnotationAbandon] {
 		out = append(out, change{verb: "approve", what: "the annotation " + v1alpha1.AnnotationAbandon})
+	}
+	return out
+}
+
+// byHand is what somebody answers for who erases several people at once.
+func byHand(run *v1alpha1.DeletionRun) []change {
+	if run.Spec.Subjects == nil {
+		return nil
+	}
+	out := []change{{annotation: v1alpha1.AnnotationExpeditedBy, value: string(v1alpha1.TimingImmediate), verb: "expedite", what: "an erasure at once"}}
+	if run.Spec.Subjects.Force {
+		out = append(out, change{annotation: v1alpha1.AnnotationForcedBy, value: "true", verb: "force", what: "spec.subjects.force"})
+	}
+	return out
+}
+
+// runDecisions are decisions on an announced run, which have verbs of their own.
+func runDecisions(before, now *v1alpha1.DeletionRun) []change {
+	var out []change
+	if c := now.Spec.Confirmed; c != nil && (before.Spec.Confirmed == nil || *before.Spec.Confirmed != *c) {
+		out = append(out, change{annotation: v1alpha1.AnnotationApprovedBy, value: v1alpha1.ConfirmationValue(c), verb: "approve", what: "spec.confirmed"})
+	}
+	if p := now.Spec.Postponed; p != nil && (before.Spec.Postponed == nil || !p.To.Equal(&before.Spec.Postponed.To)) {
+		out = append(out, change{annotation: v1alpha1.AnnotationPostponedBy, value: v1alpha1.PostponementValue(p), verb: "postpone", what: "spec.postponed"})
+	} else if p == nil && before.Spec.Postponed != nil {
+		out = append(out, change{verb: "postpone", what: "the end of spec.postponed"})
+	}
+	if now.Spec.Cancelled && !before.Spec.Cancelled {
+		out = append(out, change{annotation: v1alpha1.AnnotationCancelledBy, value: "true", verb: "cancel", what: "spec.cancelled"})
 	}
 	return out
 }
