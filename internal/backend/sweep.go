@@ -112,6 +112,8 @@ type Sweep struct {
 	// unreadable or after Now is not due.
 	Clock  SweepClock
 	Cutoff time.Time
+	// Since leaves records whose clock is at or before it to somebody else. Optional.
+	Since time.Time
 	// Now tells clocks in the future.
 	Now time.Time
 	// Keep are tests of which none may hold.

@@ -23,7 +23,9 @@ import (
 	"github.com/lethe-dev/lethe/internal/fault"
 	"github.com/lethe-dev/lethe/internal/planner"
 	"github.com/lethe-dev/lethe/internal/policy"
+	"github.com/lethe-dev/lethe/internal/stamp"
 	"github.com/lethe-dev/lethe/internal/state"
+	"github.com/lethe-dev/lethe/internal/sweeper"
 )
 
 // maxSteps in the status of a run.
@@ -38,6 +40,11 @@ type DeletionRunReconciler struct {
 	Pseudonyms *Pseudonyms
 	Clock      clock.PassiveClock
 	Recorder   events.EventRecorder
+	// Sweeper executes the runs of retention rules, Witness and Kill say when and whether they may.
+	Sweeper *sweeper.Sweeper
+	Witness Witness
+	Kill    *KillSwitch
+	Stamps  *stamp.Sealer
 	// Concurrency is how many runs are executed at once. Default 4.
 	Concurrency int
 }
@@ -55,9 +62,14 @@ func (r *DeletionRunReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	read := run.DeepCopy()
 	var o outcome
 	var err error
-	if run.Spec.DryRun {
+	switch {
+	case run.Spec.DryRun && run.Spec.Retention != nil:
+		o, err = r.previewRule(ctx, &run)
+	case run.Spec.DryRun:
 		o, err = r.preview(ctx, &run)
-	} else {
+	case run.Spec.Retention != nil:
+		o, err = r.retain(ctx, &run)
+	default:
 		o, err = r.execute(ctx, &run)
 	}
 	if err != nil {
@@ -89,8 +101,8 @@ func over(run *v1alpha1.DeletionRun, o outcome) bool {
 
 // preview counts what a request would do, also by maps that are not Ready: then what can be counted.
 func (r *DeletionRunReconciler) preview(ctx context.Context, run *v1alpha1.DeletionRun) (outcome, error) {
-	if ready := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionReady); run.Status.Phase.Finished() && ready != nil {
-		return outcome{status: ready.Status, reason: ready.Reason, message: ready.Message}, nil
+	if o, ended := previewed(run); ended {
+		return o, nil
 	}
 	task, err := r.requestTask(ctx, run, false)
 	if err != nil {
@@ -113,6 +125,15 @@ func (r *DeletionRunReconciler) preview(ctx context.Context, run *v1alpha1.Delet
 		return ready(v1alpha1.ReasonDryRunIncomplete, fmt.Sprintf("nothing was changed; status.counts has what could be counted, not all could: %s", first(messages(preview.Skipped), "problems"))), nil
 	}
 	return ready(v1alpha1.ReasonDryRun, "nothing was changed; status.counts has what would be"), nil
+}
+
+// previewed is what a preview that has ended shows.
+func previewed(run *v1alpha1.DeletionRun) (outcome, bool) {
+	ready := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionReady)
+	if !run.Status.Phase.Finished() || ready == nil {
+		return outcome{}, false
+	}
+	return outcome{status: ready.Status, reason: ready.Reason, message: ready.Message}, true
 }
 
 // previewMaps gives the task all maps of the namespace where those that an erasure would use are not Ready.

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"k8s.io/client-go/tools/events"
+	"k8s.io/utils/clock"
 	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -13,11 +14,17 @@ import (
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/policy"
+	"github.com/lethe-dev/lethe/internal/state"
+	"github.com/lethe-dev/lethe/internal/sweeper"
 )
 
-// RetentionPolicyReconciler tells whether policies can be applied.
+// RetentionPolicyReconciler tells whether policies can be applied, and follows the schedules of their rules.
 type RetentionPolicyReconciler struct {
 	client.Client
+	State   state.Store
+	Sweeper *sweeper.Sweeper
+	Clock   clock.PassiveClock
+	Witness Witness
 	Recorder events.EventRecorder
 	// Admission is true where admission verifies who approves.
 	Admission bool
@@ -25,7 +32,7 @@ type RetentionPolicyReconciler struct {
 	Governance *Governance
 }
 
-// +kubebuilder:rbac:groups=privacy.lethe.dev,resources=retentionpolicies,verbs=get;list;watch
+// +kubebuilder:rbac:groups=privacy.lethe.dev,resources=retentionpolicies,verbs=get;list;watch;update;patch
 // +kubebuilder:rbac:groups=privacy.lethe.dev,resources=retentionpolicies/status,verbs=get;update;patch
 
 // Reconcile checks one policy.
@@ -35,12 +42,18 @@ func (r *RetentionPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
 	if !p.DeletionTimestamp.IsZero() {
-		return ctrl.Result{}, nil
+		again, err := r.leave(ctx, &p)
+		return ctrl.Result{RequeueAfter: again}, err
+	}
+	if len(p.Spec.Rules) > 0 {
+		if err := setFinalizer(ctx, r.Client, &p, true); err != nil {
+			return result(outcome{}, err)
+		}
 	}
 	read := p.DeepCopy()
 	o, err := r.check(ctx, &p)
 	if err != nil {
-		return ctrl.Result{}, err
+		return result(outcome{}, err)
 	}
 	p.Status.ObservedGeneration = p.Generation
 	again := r.Governance.Record(ctx, "RetentionPolicy", &p)
@@ -52,31 +65,53 @@ func (r *RetentionPolicyReconciler) check(ctx context.Context, p *v1alpha1.Reten
 	if v := policy.CheckPolicy(p.Spec, r.Admission); v.Action != policy.Proceed {
 		return stalled(v.Reason, v.Message, 0), nil
 	}
-	if p.Spec.Requests == nil {
-		return ready(v1alpha1.ReasonReady, "the policy has nothing to apply: spec.requests is not set"), nil
+	if o, err := r.ambiguity(ctx, p); err != nil || o.stalled {
+		return o, err
+	}
+	switch {
+	case len(p.Spec.Rules) > 0 && p.Spec.Schedule != nil:
+		return r.follow(ctx, p)
+	case p.Spec.Requests == nil && p.Spec.Consent == nil:
+		return ready(v1alpha1.ReasonReady, "the policy has nothing to apply: spec.requests, spec.consent and spec.rules are not set"), nil
+	}
+	return ready(v1alpha1.ReasonReady, "the policy applies to new requests of the namespace"), nil
+}
+
+// ambiguity tells whether another policy of the namespace has what only one may have.
+func (r *RetentionPolicyReconciler) ambiguity(ctx context.Context, p *v1alpha1.RetentionPolicy) (outcome, error) {
+	if p.Spec.Requests == nil && p.Spec.Consent == nil {
+		return outcome{}, nil
 	}
 	var all v1alpha1.RetentionPolicyList
 	if err := r.List(ctx, &all, client.InNamespace(p.Namespace)); err != nil {
 		return outcome{}, err
 	}
-	var others []string
-	for _, other := range all.Items {
-		if other.Name != p.Name && other.Spec.Requests != nil && other.DeletionTimestamp.IsZero() {
-			others = append(others, other.Name)
+	others := func(has func(v1alpha1.RetentionPolicySpec) bool) string {
+		var names []string
+		for _, other := range all.Items {
+			if has(p.Spec) && other.Name != p.Name && has(other.Spec) && other.DeletionTimestamp.IsZero() {
+				names = append(names, other.Name)
+			}
 		}
+		sort.Strings(names)
+		return strings.Join(names, ", ")
 	}
-	if len(others) > 0 {
-		sort.Strings(others)
-		return stalled(v1alpha1.ReasonAmbiguousPolicy, "RetentionPolicy "+strings.Join(others, ", ")+
+	if names := others(func(s v1alpha1.RetentionPolicySpec) bool { return s.Requests != nil }); names != "" {
+		return stalled(v1alpha1.ReasonAmbiguousPolicy, "RetentionPolicy "+names+
 			" of this namespace has spec.requests too; leave it in one of them: until then requests wait", 0), nil
 	}
-	return ready(v1alpha1.ReasonReady, "the policy applies to new requests of the namespace"), nil
+	if names := others(func(s v1alpha1.RetentionPolicySpec) bool { return s.Consent != nil }); names != "" {
+		return stalled(v1alpha1.ReasonAmbiguousPolicy, "RetentionPolicy "+names+
+			" of this namespace has spec.consent too; leave it in one of them: until then no consent makes a request", 0), nil
+	}
+	return outcome{}, nil
 }
 
 // SetupWithManager registers the controller. Policies of a namespace depend on each other.
 func (r *RetentionPolicyReconciler) SetupWithManager(mgr ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(mgr).
-		For(&v1alpha1.RetentionPolicy{}, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
+		For(&v1alpha1.RetentionPolicy{}, builder.WithPredicates(predicate.Or(predicate.GenerationChangedPredicate{}, predicate.AnnotationChangedPredicate{}))).
+		Watches(&v1alpha1.PersonalDataMap{}, ofNamespace(r, &v1alpha1.RetentionPolicyList{}), builder.WithPredicates(readyChanged{})).
 		Watches(&v1alpha1.RetentionPolicy{}, ofNamespace(r, &v1alpha1.RetentionPolicyList{}), builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Complete(r)
 }

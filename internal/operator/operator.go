@@ -30,6 +30,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/stamp"
 	"github.com/lethe-dev/lethe/internal/state"
 	"github.com/lethe-dev/lethe/internal/stores"
+	"github.com/lethe-dev/lethe/internal/sweeper"
 	webhookv1alpha1 "github.com/lethe-dev/lethe/internal/webhook/v1alpha1"
 )
 
@@ -246,6 +247,8 @@ func register(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, ke
 	pseudonyms := &controller.Pseudonyms{Keys: keyStore}
 	governance := &controller.Governance{Journal: entries, Stamps: sealer}
 	exec := &executor.Executor{Stores: pool, State: vault.State, Journal: entries, Keys: keyStore, Clock: o.Clock}
+	sweeps := &sweeper.Sweeper{Stores: pool, State: vault.State, Journal: entries, Keys: keyStore, Clock: o.Clock}
+	kill := &controller.KillSwitch{Live: mgr.GetAPIReader(), Namespace: o.Namespace, Clock: o.Clock}
 	err := errors.Join(
 		mgr.AddReadyzCheck("ledger", func(req *http.Request) error { return vault.ready(req.Context()) }),
 		mgr.AddReadyzCheck("cache", func(req *http.Request) error {
@@ -258,13 +261,14 @@ func register(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, ke
 		}),
 		(&controller.DataStoreReconciler{Client: c, Pool: pool, State: vault.State, Recorder: recorder, Governance: governance}).SetupWithManager(mgr),
 		(&controller.PersonalDataMapReconciler{Client: c, Pool: pool, State: vault.State, Recorder: recorder, Governance: governance}).SetupWithManager(mgr),
-		(&controller.RetentionPolicyReconciler{Client: c, Recorder: recorder, Admission: admission, Governance: governance}).SetupWithManager(mgr),
+		(&controller.RetentionPolicyReconciler{Client: c, State: vault.State, Sweeper: sweeps, Clock: o.Clock, Witness: o.Witness, Recorder: recorder,
+			Admission: admission, Governance: governance}).SetupWithManager(mgr),
 		(&controller.LegalHoldReconciler{Client: c, State: vault.State, Journal: entries, Pseudonyms: pseudonyms, Clock: o.Clock, Recorder: recorder, Stamps: sealer,
 			Governance: governance}).SetupWithManager(mgr),
 		(&controller.ErasureRequestReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Journal: entries, Keys: keyStore,
 			Pseudonyms: pseudonyms, Stores: pool, Clock: o.Clock, Witness: o.Witness, Recorder: recorder, Admission: admission, Stamps: sealer}).SetupWithManager(ctx, mgr),
 		(&controller.DeletionRunReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Executor: exec, Pseudonyms: pseudonyms,
-			Clock: o.Clock, Recorder: recorder}).SetupWithManager(ctx, mgr),
+			Clock: o.Clock, Recorder: recorder, Sweeper: sweeps, Witness: o.Witness, Kill: kill, Stamps: sealer}).SetupWithManager(ctx, mgr),
 		mgr.Add(&controller.ResidueWatch{Client: c, State: vault.State, Clock: o.Clock, Witness: o.Witness, Log: o.Log.WithName("residue"), Interval: o.ResidueInterval}),
 	)
 	if err != nil {

@@ -156,3 +156,16 @@ func (p Pace) Rest(took time.Duration) time.Duration {
 	}
 	return min(took*time.Duration(100-p.Duty)/time.Duration(p.Duty), 10*p.Target)
 }
+
+// JudgeAnnounced is the verdict on a run that waits for its time: what it waits for, and whether a confirmation will be needed.
+func JudgeAnnounced(spec v1alpha1.RetentionPolicySpec, f SweepFacts, announced, scheduled time.Time, after time.Duration) Verdict {
+	day := scheduled.UTC().Format(time.RFC3339)
+	v := wait(after, v1alpha1.ReasonAnnounced, "%d of %d records fall due by then and go at %s; confirm, postpone or cancel the run until then", f.Due, f.Total, day)
+	if scheduled.After(announced) {
+		v = wait(after, v1alpha1.ReasonPostponed, "%d of %d records are postponed to %s", f.Due, f.Total, day)
+	}
+	if _, limit := SweepLimit(spec, f); limit.Action != Proceed {
+		v.Reason, v.Message = v1alpha1.ReasonConfirmationNeeded, v.Message+": "+limit.Message
+	}
+	return v
+}
