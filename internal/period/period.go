@@ -83,6 +83,52 @@ func (p Period) AddTo(t time.Time) time.Time {
 	return time.Date(year, month, day+7*p.Weeks+p.Days, t.Hour(), t.Minute(), t.Second(), t.Nanosecond(), time.UTC)
 }
 
+// lastOfDay is the last instant of a day, from its beginning.
+const lastOfDay = 24*time.Hour - time.Nanosecond
+
+// EndOf is when p has passed since t and since everything before t. It is AddTo but for the days that a shorter month has no
+// counterparts of: those end together, with the last day of the month (any time of January 29, 30 or 31 plus P1M is the end of
+// February 28), for AddTo alone would let the evening of January 28 end after the morning of January 31.
+func (p Period) EndOf(t time.Time) time.Time {
+	end := p.AddTo(t)
+	day := startOfDay(t)
+	if target := p.AddTo(day); p.AddTo(day.AddDate(0, 0, -1)).Equal(target) {
+		return target.Add(lastOfDay)
+	}
+	return end
+}
+
+// Cutoff is the latest instant such that p has passed by now since it and since everything before it: what began at t has
+// ended by now (EndOf) exactly if t is at or before the cutoff. So AddTo never goes beyond now for anything up to the cutoff.
+func (p Period) Cutoff(now time.Time) time.Time {
+	now = now.UTC()
+	today := startOfDay(now)
+	sinceMidnight := now.Sub(today)
+	day := today.AddDate(-p.Years, -p.Months, -7*p.Weeks-p.Days)
+	for !p.AddTo(day).Before(today) {
+		day = day.AddDate(0, 0, -1)
+	}
+	for p.AddTo(day).Before(today) {
+		day = day.AddDate(0, 0, 1)
+	}
+	// day is the first that reaches today, or the first beyond it.
+	if !p.AddTo(day).Equal(today) {
+		return day.Add(-time.Nanosecond)
+	}
+	if sinceMidnight < lastOfDay {
+		return day.Add(sinceMidnight)
+	}
+	for p.AddTo(day.AddDate(0, 0, 1)).Equal(today) {
+		day = day.AddDate(0, 0, 1)
+	}
+	return day.Add(lastOfDay)
+}
+
+func startOfDay(t time.Time) time.Time {
+	year, month, day := t.UTC().Date()
+	return time.Date(year, month, day, 0, 0, 0, 0, time.UTC)
+}
+
 func daysIn(year int, month time.Month) int {
 	return time.Date(year, month+1, 0, 0, 0, 0, 0, time.UTC).Day()
 }

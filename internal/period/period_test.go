@@ -91,6 +91,80 @@ func TestAddPeriodNeverGoesBack(t *testing.T) {
 	})
 }
 
+// drawTime draws times anywhere, and often at the ends of months and days.
+func drawTime(t *rapid.T) time.Time {
+	year := rapid.IntRange(1896, 2110).Draw(t, "year")
+	at := time.Date(year, time.Month(rapid.IntRange(1, 12).Draw(t, "month")), 1, 0, 0, 0, 0, time.UTC)
+	day := rapid.SampledFrom([]int{0, 1, 14, 26, 27, 28, 29, 30, -1, -2, -3}).Draw(t, "day")
+	within := rapid.OneOf(rapid.SampledFrom([]int64{0, 1, int64(lastOfDay) - 1, int64(lastOfDay)}), rapid.Int64Range(0, int64(lastOfDay)))
+	return at.AddDate(0, 0, day).Add(time.Duration(within.Draw(t, "within")))
+}
+
+func drawPeriod(t *rapid.T) Period {
+	return Period{rapid.IntRange(0, 12).Draw(t, "y"), rapid.IntRange(0, 40).Draw(t, "m"), rapid.IntRange(0, 9).Draw(t, "w"), rapid.IntRange(0, 400).Draw(t, "d")}
+}
+
+func TestCutoffIsTheLatestInstantWhosePeriodHasPassed(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p, now := drawPeriod(t), drawTime(t)
+		cutoff := p.Cutoff(now)
+		if got := p.AddTo(cutoff); got.After(now) {
+			t.Fatalf("%v + %+v = %v, after %v", cutoff, p, got, now)
+		}
+		if got := p.AddTo(cutoff.Add(1)); !got.After(now) {
+			t.Fatalf("%v + %+v = %v, not after %v", cutoff.Add(1), p, got, now)
+		}
+		// Nothing before the cutoff is early either, although AddTo goes back where a month's end is clamped.
+		before := cutoff.Add(-time.Duration(rapid.Int64Range(0, int64(5*24*time.Hour)).Draw(t, "before")))
+		if got := p.AddTo(before); got.After(now) {
+			t.Fatalf("%v + %+v = %v, after %v", before, p, got, now)
+		}
+		later := now.Add(time.Duration(rapid.Int64Range(0, int64(5*24*time.Hour)).Draw(t, "later")))
+		if p.Cutoff(later).Before(cutoff) {
+			t.Fatalf("cutoff of %v is %v, of %v it is %v", now, cutoff, later, p.Cutoff(later))
+		}
+	})
+}
+
+func TestWhatHasEndedIsWhatBeganByTheCutoff(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		p, began := drawPeriod(t), drawTime(t)
+		end := p.EndOf(began)
+		if end.Before(p.AddTo(began)) || end.After(p.AddTo(began).Add(24*time.Hour)) {
+			t.Fatalf("%v + %+v ends at %v, and is %v", began, p, end, p.AddTo(began))
+		}
+		for _, now := range []time.Time{end.Add(-1), end, end.Add(time.Duration(rapid.Int64Range(-1e15, 1e15).Draw(t, "beside")))} {
+			if ended, due := !end.After(now), !began.After(p.Cutoff(now)); ended != due {
+				t.Fatalf("%v + %+v ends at %v; by %v with the cutoff %v it is due: %v", began, p, end, now, p.Cutoff(now), due)
+			}
+		}
+	})
+}
+
+func TestCutoff(t *testing.T) {
+	tests := []struct{ now, period, want string }{
+		{"2026-08-15T10:00:00Z", "P6M", "2026-02-15T10:00:00Z"},
+		{"2026-02-28T12:00:00Z", "P1M", "2026-01-28T12:00:00Z"},
+		{"2026-03-01T00:00:00Z", "P1M", "2026-02-01T00:00:00Z"},
+		{"2026-03-30T12:00:00Z", "P1M", "2026-02-28T23:59:59.999999999Z"},
+		{"2024-02-29T06:00:00Z", "P1Y", "2023-02-28T23:59:59.999999999Z"},
+		{"2025-02-28T06:00:00Z", "P1Y", "2024-02-28T06:00:00Z"},
+		{"2025-03-01T06:00:00Z", "P1Y", "2024-03-01T06:00:00Z"},
+		{"2026-05-01T02:00:00+02:00", "P30D", "2026-04-01T00:00:00Z"},
+		{"2026-05-01T00:00:00Z", "P0D", "2026-05-01T00:00:00Z"},
+	}
+	for _, tt := range tests {
+		now, _ := time.Parse(time.RFC3339Nano, tt.now)
+		p, err := Parse(tt.period)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := p.Cutoff(now).Format(time.RFC3339Nano); got != tt.want {
+			t.Errorf("%s - %s = %s, want %s", tt.now, tt.period, got, tt.want)
+		}
+	}
+}
+
 func FuzzParsePeriod(f *testing.F) {
 	for _, s := range []string{"P10Y", "P1Y2M3W4D", "P", "P1", "P1D1Y", "PT1H"} {
 		f.Add(s)
