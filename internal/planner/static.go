@@ -274,21 +274,26 @@ func (c *compiler) checkConditions(e *entity) {
 		lists = append(lists, h.Conditions)
 	}
 	for _, cond := range slices.Concat(lists...) {
-		ok := cond.Column != ""
-		switch cond.Operator {
-		case v1alpha1.OperatorIn, v1alpha1.OperatorNotIn:
-			ok = ok && len(cond.Values) > 0
-		case v1alpha1.OperatorLessThan, v1alpha1.OperatorGreaterThan:
-			ok = ok && len(cond.Values) == 1
-		case v1alpha1.OperatorExists, v1alpha1.OperatorDoesNotExist:
-			ok = ok && len(cond.Values) == 0
-		default:
-			ok = false
-		}
-		if !ok {
+		if !ValidCondition(cond) {
 			c.add(e.problem(v1alpha1.ReasonInvalidSpec, cond.Column, "a condition on column %q with operator %q is not valid: In and NotIn need values, LessThan and GreaterThan one, Exists and DoesNotExist none", cond.Column, cond.Operator))
 		}
 	}
+}
+
+// ValidCondition tells whether a condition has a column and as many values as its operator compares with.
+func ValidCondition(cond v1alpha1.Condition) bool {
+	if cond.Column == "" {
+		return false
+	}
+	switch cond.Operator {
+	case v1alpha1.OperatorIn, v1alpha1.OperatorNotIn:
+		return len(cond.Values) > 0
+	case v1alpha1.OperatorLessThan, v1alpha1.OperatorGreaterThan:
+		return len(cond.Values) == 1
+	case v1alpha1.OperatorExists, v1alpha1.OperatorDoesNotExist:
+		return len(cond.Values) == 0
+	}
+	return false
 }
 
 func (c *compiler) parseHolds(e *entity) {
