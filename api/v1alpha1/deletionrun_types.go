@@ -33,8 +33,8 @@ type RetentionReference struct {
 	// +kubebuilder:validation:MaxLength=253
 	Policy string `json:"policy,omitempty"`
 
-	// policyUID of the policy; a rule of another policy of the same name is not applied.
-	// +required
+	// policyUID of the policy; a rule of another policy of the same name is not applied. Required unless dryRun.
+	// +optional
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=64
 	PolicyUID string `json:"policyUID,omitempty"`
@@ -46,9 +46,9 @@ type RetentionReference struct {
 	Rule string `json:"rule,omitempty"`
 
 	// until is the time up to which records that fall due are treated. It is also when the run begins, unless it is confirmed
-	// before or postponed.
-	// +required
-	Until metav1.Time `json:"until,omitzero"`
+	// before or postponed. Required unless dryRun, where it is now by default.
+	// +optional
+	Until *metav1.Time `json:"until,omitempty"`
 }
 
 // RunSubject is one of the people whose data a run erases.
@@ -112,6 +112,7 @@ type RunPostponement struct {
 // +kubebuilder:validation:XValidation:rule="has(self.retention) || !has(self.confirmed) && !has(self.postponed)",message="only runs of retention rules are confirmed or postponed"
 // +kubebuilder:validation:XValidation:rule="has(self.retention) || !has(self.cancelled) || !self.cancelled",message="only runs of retention rules are cancelled here; cancel the ErasureRequest instead"
 // +kubebuilder:validation:XValidation:rule="!(has(oldSelf.cancelled) && oldSelf.cancelled) || has(self.cancelled) && self.cancelled",message="a cancelled run stays cancelled"
+// +kubebuilder:validation:XValidation:rule="!has(self.retention) || (has(self.dryRun) && self.dryRun) || has(self.retention.policyUID) && has(self.retention.until)",message="retention.policyUID and retention.until are required; the operator creates the runs of rules, people create dry runs"
 // +kubebuilder:validation:XValidation:rule="!has(self.subjects) || !has(self.dryRun) || !self.dryRun",message="create dry runs for single requests; a run for several people has none"
 // +kubebuilder:validation:XValidation:rule="!has(self.request) || (has(self.dryRun) && self.dryRun) || has(self.request.uid)",message="request.uid is required; the operator creates the runs of requests, people create dry runs"
 // +kubebuilder:validation:XValidation:rule="!has(self.residue) || !has(self.dryRun) || !self.dryRun",message="dryRun is for requests"

@@ -18,8 +18,8 @@ import (
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/policy"
 	"github.com/lethe-dev/lethe/internal/retention"
-	"github.com/lethe-dev/lethe/internal/state"
 	"github.com/lethe-dev/lethe/internal/stamp"
+	"github.com/lethe-dev/lethe/internal/state"
 	"github.com/lethe-dev/lethe/internal/sweeper"
 )
 
@@ -36,6 +36,9 @@ type retentionRun struct {
 // retain carries the run of a rule on.
 func (r *DeletionRunReconciler) retain(ctx context.Context, run *v1alpha1.DeletionRun) (outcome, error) {
 	ref := run.Spec.Retention
+	if ref.Until == nil { // refused by the API, but for objects that were stored without it
+		ref.Until = &metav1.Time{}
+	}
 	record, err := r.State.Run(ctx, sweeper.UID(ref.PolicyUID, ref.Rule, ref.Until.Time))
 	if errors.Is(err, state.ErrNotFound) || err == nil && (record.Namespace != run.Namespace || record.Name != run.Name || record.Sweep == nil) {
 		return outcome{}, fault.Terminalf(v1alpha1.ReasonInvalidSpec,
@@ -323,7 +326,7 @@ func (r *DeletionRunReconciler) previewRule(ctx context.Context, run *v1alpha1.D
 	if apierrors.IsNotFound(err) {
 		err = r.Secrets.Get(ctx, client.ObjectKey{Namespace: run.Namespace, Name: ref.Policy}, &p) // applied together, the cache may not know it yet
 	}
-	if apierrors.IsNotFound(err) || err == nil && string(p.UID) != ref.PolicyUID {
+	if apierrors.IsNotFound(err) || err == nil && ref.PolicyUID != "" && string(p.UID) != ref.PolicyUID {
 		return outcome{}, fault.Terminalf(v1alpha1.ReasonRuleGone, "there is no RetentionPolicy %s with the uid of spec.retention.policyUID in this namespace", ref.Policy)
 	}
 	if err != nil {
@@ -337,21 +340,25 @@ func (r *DeletionRunReconciler) previewRule(ctx context.Context, run *v1alpha1.D
 		return outcome{}, fault.Terminalf(v1alpha1.ReasonRuleGone, "RetentionPolicy %s has no rule %s", ref.Policy, ref.Rule)
 	}
 	now := metav1.NewTime(r.Clock.Now().UTC().Truncate(time.Second))
+	until := now.Time
+	if ref.Until != nil {
+		until = ref.Until.Time
+	}
 	st := &run.Status
 	st.Announced = &v1alpha1.Announcement{At: now}
 	var counts []state.SweepCount
 	st.Retained = nil
 	for _, t := range targets {
-		count, err := r.Sweeper.Count(ctx, run.Namespace, t, time.Time{}, ref.Until.Time)
+		count, err := r.Sweeper.Count(ctx, run.Namespace, t, time.Time{}, until)
 		if err != nil {
 			return outcome{}, err
 		}
 		st.Announced.Due, st.Announced.Total = st.Announced.Due+count.Due, st.Announced.Total+count.Total
 		counts = append(counts, sweeper.StepCounts(t, count)...)
-		st.Retained = append(st.Retained, t.KeptData(count)...)
+		st.Retained = append(st.Retained, sweeper.Retained(t, count)...)
 	}
 	st.Phase, st.FinishedAt = v1alpha1.PhaseCompleted, &now
 	st.Counts = sweeper.CategoryCounts(counts)
 	st.Retained = st.Retained[:min(len(st.Retained), maxRetained)]
-	return ready(v1alpha1.ReasonDryRun, fmt.Sprintf("nothing was changed; %d of %d records would go at %s", st.Announced.Due, st.Announced.Total, ref.Until.UTC().Format(time.RFC3339))), nil
+	return ready(v1alpha1.ReasonDryRun, fmt.Sprintf("nothing was changed; %d of %d records would go at %s", st.Announced.Due, st.Announced.Total, until.UTC().Format(time.RFC3339))), nil
 }

@@ -21,10 +21,10 @@ import (
 // RetentionPolicyReconciler tells whether policies can be applied, and follows the schedules of their rules.
 type RetentionPolicyReconciler struct {
 	client.Client
-	State   state.Store
-	Sweeper *sweeper.Sweeper
-	Clock   clock.PassiveClock
-	Witness Witness
+	State    state.Store
+	Sweeper  *sweeper.Sweeper
+	Clock    clock.PassiveClock
+	Witness  Witness
 	Recorder events.EventRecorder
 	// Admission is true where admission verifies who approves.
 	Admission bool

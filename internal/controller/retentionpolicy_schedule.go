@@ -14,7 +14,6 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
-	"github.com/lethe-dev/lethe/internal/backend"
 	"github.com/lethe-dev/lethe/internal/crash"
 	"github.com/lethe-dev/lethe/internal/fault"
 	"github.com/lethe-dev/lethe/internal/policy"
@@ -200,7 +199,7 @@ func (r *RetentionPolicyReconciler) followRule(ctx context.Context, p *v1alpha1.
 	return nil
 }
 
-func addStatus(status *v1alpha1.RuleStatus, c *backend.SweepCount) {
+func addStatus(status *v1alpha1.RuleStatus, c *sweeper.Count) {
 	status.Due += c.Due
 	status.WithoutClock += c.NoClock
 	status.InFuture += c.Future
@@ -272,11 +271,11 @@ func (r *RetentionPolicyReconciler) ensureRuns(ctx context.Context, p *v1alpha1.
 }
 
 func (r *RetentionPolicyReconciler) createRun(ctx context.Context, p *v1alpha1.RetentionPolicy, record *state.Run) error {
-	sweep := record.Sweep
+	sweep, until := record.Sweep, metav1.NewTime(record.Sweep.Until)
 	run := &v1alpha1.DeletionRun{
 		ObjectMeta: metav1.ObjectMeta{Name: record.Name, Namespace: p.Namespace, Finalizers: []string{v1alpha1.Finalizer}, Labels: map[string]string{LabelPolicy: labelValue(p.Name)}},
 		Spec: v1alpha1.DeletionRunSpec{Retention: &v1alpha1.RetentionReference{Policy: sweep.Policy, PolicyUID: sweep.PolicyUID, Rule: sweep.Rule,
-			Until: metav1.NewTime(sweep.Until)}},
+			Until: &until}},
 	}
 	if r.Get(ctx, client.ObjectKeyFromObject(run), &v1alpha1.DeletionRun{}) == nil {
 		return nil

@@ -95,10 +95,17 @@ func (e *Executor) saveRecord(ctx context.Context, record *state.Run) error {
 	return e.State.Update(ctx, func(tx state.Tx) error { return tx.PutRun(record) })
 }
 
+// sweepKinds are the words for the runs of retention rules, which erase no single person.
+var sweepKinds = map[string]string{ledger.KindErasureFailed: ledger.KindRunFailed, ledger.KindErasureRetried: ledger.KindRunRetried,
+	ledger.KindErasureAbandoned: ledger.KindRunAbandoned}
+
 // endRecord saves the record with an entry of the ledger.
 func (e *Executor) endRecord(ctx context.Context, record *state.Run, kind string, reason string) error {
 	r := &run{Executor: e, record: record, task: Task{RunUID: record.UID, Namespace: record.Namespace, Handle: record.Handle}}
 	now := e.Clock.Now().UTC()
+	if record.Sweep != nil {
+		kind = sweepKinds[kind]
+	}
 	r.note(ledger.Entry{Key: kind + "/" + now.Format(time.RFC3339Nano), Kind: kind, Reason: reason})
 	return r.save(ctx)
 }

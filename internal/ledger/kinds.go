@@ -34,6 +34,8 @@ const (
 	KindRunCompleted = "run.completed"
 	KindRunFailed    = "run.failed"
 	KindRunCancelled = "run.cancelled"
+	KindRunRetried   = "run.retried"
+	KindRunAbandoned = "run.abandoned"
 
 	// What became of a retention rule: Attributes hold policy, its uid and generation, rule and until, up to when what falls due
 	// is treated. A run's batches are intent and outcome, with counts by entity.
@@ -98,7 +100,7 @@ func Kinds() []string {
 		KindErasureNotice, KindErasureExpedited, KindErasurePlanned, KindErasureAmended, KindErasureIntent,
 		KindErasureOutcome, KindErasureVerified, KindErasureRetained, KindErasureReleased, KindErasureCompleted,
 		KindErasureFailed, KindErasureRetried, KindErasureAbandoned, KindErasureExtended, KindErasurePurged,
-		KindRunStarted, KindRunCompleted, KindRunFailed, KindRunCancelled,
+		KindRunStarted, KindRunCompleted, KindRunFailed, KindRunCancelled, KindRunRetried, KindRunAbandoned,
 		KindRetentionAnnounced, KindRetentionConfirmed, KindRetentionPostponed, KindRetentionRefused, KindRetentionIntent, KindRetentionOutcome,
 		KindRetentionVerified, KindHoldPlaced,
 		KindHoldChanged, KindHoldLifted, KindCertificateIssued, KindKeyDestroyed, KindKeyRotated, KindGovernanceChanged,

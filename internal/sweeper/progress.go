@@ -4,7 +4,6 @@ import (
 	"context"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
-	"github.com/lethe-dev/lethe/internal/backend"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/retention"
 	"github.com/lethe-dev/lethe/internal/state"
@@ -79,11 +78,22 @@ func (s *Sweeper) Decide(ctx context.Context, record *state.Run, decisions []Dec
 }
 
 // StepCounts is what a count means, by entity and action.
-func StepCounts(t *retention.Target, c *backend.SweepCount) []state.SweepCount {
+func StepCounts(t *retention.Target, c *Count) []state.SweepCount {
 	var out []state.SweepCount
 	for i, step := range t.Steps() {
 		if i < len(c.Steps) && c.Steps[i] > 0 {
 			out = append(out, state.SweepCount{Entity: step.Entity, Category: step.Category, Action: string(step.Action), Count: c.Steps[i]})
+		}
+	}
+	return out
+}
+
+// Retained lists what keeps records whose period has passed.
+func Retained(t *retention.Target, c *Count) []v1alpha1.RetainedData {
+	var out []v1alpha1.RetainedData
+	for i, name := range c.Keepers {
+		if i < len(c.Kept) && c.Kept[i] > 0 {
+			out = append(out, v1alpha1.RetainedData{Entity: t.Map + "/" + t.Entity, Category: t.Category, Basis: name, Count: c.Kept[i]})
 		}
 	}
 	return out

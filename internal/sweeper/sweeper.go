@@ -146,8 +146,14 @@ func (s *Sweeper) store(ctx context.Context, namespace, name string) (*stores.St
 	return store, able, nil
 }
 
+// Count is what was counted, with the names of what keeps records.
+type Count struct {
+	*backend.SweepCount
+	Keepers []string
+}
+
 // Count counts what falls due of a target between two times, zero for since all that is due by until.
-func (s *Sweeper) Count(ctx context.Context, namespace string, target *retention.Target, since, until time.Time) (*backend.SweepCount, error) {
+func (s *Sweeper) Count(ctx context.Context, namespace string, target *retention.Target, since, until time.Time) (*Count, error) {
 	holds, err := s.State.Holds(ctx, namespace)
 	if err != nil {
 		return nil, err
@@ -164,7 +170,14 @@ func (s *Sweeper) Count(ctx context.Context, namespace string, target *retention
 		return nil, fault.FromStore(target.Store, err)
 	}
 	count, err := able.CountSweep(ctx, window.sweep)
-	return count, fault.FromStore(target.Store, err)
+	if err != nil {
+		return nil, fault.FromStore(target.Store, err)
+	}
+	out := &Count{SweepCount: count}
+	for _, k := range window.sweep.Keep {
+		out.Keepers = append(out.Keepers, k.Name)
+	}
+	return out, nil
 }
 
 // Announcement is what is to be announced of a rule.

@@ -40,7 +40,7 @@ func (v *deletionRunValidator) ValidateUpdate(ctx context.Context, old, run *v1a
 	if err := refusal(policy.JudgeDecision(run)); err != nil {
 		return nil, err
 	}
-	if run.Spec.Postponed == nil || run.Spec.Retention == nil {
+	if run.Spec.Postponed == nil || run.Spec.Retention == nil || run.Spec.Retention.Until == nil {
 		return nil, nil
 	}
 	var p v1alpha1.RetentionPolicy
