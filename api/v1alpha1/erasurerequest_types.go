@@ -44,6 +44,7 @@ const (
 func (p Phase) Finished() bool { return p == PhaseCompleted || p == PhaseCancelled }
 
 // Subject is the person whose data it is.
+// +kubebuilder:validation:XValidation:rule="!has(self.identitiesFromRecords) || !self.identitiesFromRecords || !has(self.identitiesSecretRef)",message="identities come from a Secret or from the records; give one of identitiesSecretRef and identitiesFromRecords"
 type Subject struct {
 	// id of the subject in the application: opaque, never an e-mail address or a name. 1 to 253 characters.
 	// +required
@@ -58,6 +59,11 @@ type Subject struct {
 	// destroyed when the request is finished.
 	// +optional
 	IdentitiesSecretRef *LocalReference `json:"identitiesSecretRef,omitempty"`
+
+	// identitiesFromRecords takes the identities from the root records that the id leads to: each column by which the maps
+	// identify such a record gives the identity of that name. Requests that the operator makes have it. Default false.
+	// +optional
+	IdentitiesFromRecords bool `json:"identitiesFromRecords,omitempty"`
 }
 
 // ErasureRequestSpec asks to erase one subject.
@@ -66,6 +72,7 @@ type Subject struct {
 // +kubebuilder:validation:XValidation:rule="self.source == oldSelf.source",message="source cannot change"
 // +kubebuilder:validation:XValidation:rule="!oldSelf.cancelled || self.cancelled",message="a cancelled request stays cancelled; create another one"
 // +kubebuilder:validation:XValidation:rule="!oldSelf.approved || self.approved",message="an approval cannot be taken back; set cancelled instead"
+// +kubebuilder:validation:XValidation:rule="!(has(oldSelf.force) && oldSelf.force) || has(self.force) && self.force",message="force cannot be taken back; set cancelled instead"
 // +kubebuilder:validation:XValidation:rule="oldSelf.timing == self.timing || self.timing == 'Immediate'",message="timing may only change to Immediate"
 type ErasureRequestSpec struct {
 	// subject to erase.
@@ -93,6 +100,11 @@ type ErasureRequestSpec struct {
 	// +optional
 	// +kubebuilder:default=AfterGracePeriod
 	Timing Timing `json:"timing,omitempty"`
+
+	// force erases although a process of the subject is active. It needs the verb force, which admission checks; without
+	// admission it is not followed. Default false.
+	// +optional
+	Force bool `json:"force,omitempty"`
 
 	// approved by a person who may; needed where the policy demands approval, and after an active process has ended.
 	// +optional

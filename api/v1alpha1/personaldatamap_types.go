@@ -521,6 +521,13 @@ type Consent struct {
 	// +kubebuilder:validation:MaxItems=16
 	Declined []Condition `json:"declined,omitempty"`
 
+	// onExpiry sets columns of a record whose consent has expired, its status for example, when the erasure begins.
+	// +optional
+	// +listType=map
+	// +listMapKey=column
+	// +kubebuilder:validation:MaxItems=8
+	OnExpiry []ColumnValue `json:"onExpiry,omitempty"`
+
 	// subject is the column with the application's opaque id of the person, spec.subject.id of the erasure request that is made.
 	// It must lead to the root entity's identity id.
 	// +required

@@ -9,7 +9,7 @@ const (
 	AnnotationExpeditedBy = "privacy.lethe.dev/expedited-by" // set spec.timing to Immediate
 	AnnotationLiftedBy    = "privacy.lethe.dev/lifted-by"    // set spec.lifted
 	AnnotationPostponedBy = "privacy.lethe.dev/postponed-by" // set spec.postponed
-	AnnotationForcedBy    = "privacy.lethe.dev/forced-by"    // set spec.subjects.force
+	AnnotationForcedBy    = "privacy.lethe.dev/forced-by"    // set spec.force, or spec.subjects.force of a run
 	AnnotationChangedBy   = "privacy.lethe.dev/changed-by"   // made the last change of the spec
 )
 

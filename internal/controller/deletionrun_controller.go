@@ -38,6 +38,7 @@ type DeletionRunReconciler struct {
 	State      state.Store
 	Executor   *executor.Executor
 	Pseudonyms *Pseudonyms
+	Identities *Identities
 	Clock      clock.PassiveClock
 	Recorder   events.EventRecorder
 	// Sweeper executes the runs of retention rules, Witness and Kill say when and whether they may.
@@ -365,7 +366,8 @@ func (r *DeletionRunReconciler) requestTask(ctx context.Context, run *v1alpha1.D
 // requestFacts gathers what a plan is made from. Once a run has effects its pinned material is used instead, so that
 // maps which are gone or not Ready by then do not stop it.
 func (r *DeletionRunReconciler) requestFacts(ctx context.Context, er *v1alpha1.ErasureRequest, record *state.Request) (*executor.RequestTask, error) {
-	facts := &executor.RequestTask{UID: string(er.UID), Name: er.Name, Scope: er.Spec.Scope, Identities: r.identities(er, record)}
+	facts := &executor.RequestTask{UID: string(er.UID), Name: er.Name, Scope: er.Spec.Scope, Identities: r.identities(er, record),
+		Forced: record != nil && record.Forced}
 	if run, err := r.State.Run(ctx, string(er.UID)); err == nil && run.Effects {
 		return facts, nil
 	}
@@ -385,7 +387,7 @@ func (r *DeletionRunReconciler) requestFacts(ctx context.Context, er *v1alpha1.E
 
 func (r *DeletionRunReconciler) identities(er *v1alpha1.ErasureRequest, record *state.Request) func(context.Context) (map[string][]string, error) {
 	return func(ctx context.Context) (map[string][]string, error) {
-		identities, _, err := readIdentities(ctx, r.Secrets, r.Pseudonyms, er, record)
+		identities, _, err := r.Identities.Of(ctx, er, record)
 		return identities, err
 	}
 }

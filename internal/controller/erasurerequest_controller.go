@@ -66,6 +66,7 @@ type ErasureRequestReconciler struct {
 	Journal    *journal.Journal
 	Keys       keys.Store
 	Pseudonyms *Pseudonyms
+	Identities *Identities
 	Stores     executor.Stores
 	Clock      clock.PassiveClock
 	Witness    Witness

@@ -6,12 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"strings"
-	"time"
 
-	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/types"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -22,6 +17,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/planner"
 	"github.com/lethe-dev/lethe/internal/policy"
+	"github.com/lethe-dev/lethe/internal/stamp"
 	"github.com/lethe-dev/lethe/internal/state"
 	"github.com/lethe-dev/lethe/internal/stores"
 )
@@ -142,7 +138,7 @@ func (s *session) lookUp(ctx context.Context) (*found, policy.Verdict, error) {
 	if err != nil || v.Action != policy.Proceed {
 		return nil, v, err
 	}
-	identities, mac, err := readIdentities(ctx, s.Secrets, s.Pseudonyms, s.er, s.record)
+	identities, mac, err := s.Identities.Of(ctx, s.er, s.record)
 	if err != nil {
 		return nil, v, err
 	}
@@ -172,6 +168,9 @@ func (s *session) lookUp(ctx context.Context) (*found, policy.Verdict, error) {
 		return nil, v, err
 	}
 	assessment := graph.Assess(facts, holds, s.now())
+	if err := s.force(ctx, &assessment); err != nil {
+		return nil, v, err
+	}
 	v = policy.JudgeSubject(assessment)
 	if err := s.noteActive(ctx, v); err != nil {
 		return nil, v, err
@@ -206,6 +205,25 @@ func problemMessage(problems []planner.Problem) string {
 	return problems[0].Message
 }
 
+// force leaves an active process out of account where somebody with the verb force said so, and puts it on record.
+func (s *session) force(ctx context.Context, a *planner.Assessment) error {
+	st, genuine := s.Stamps.Read("ErasureRequest", s.er, v1alpha1.AnnotationForcedBy, "true")
+	if !s.er.Spec.Force || !genuine || len(a.Active) == 0 {
+		return nil
+	}
+	if !s.record.Forced {
+		if err := s.journal(ctx, "forced", ledger.Entry{Kind: ledger.KindErasureForced, Actor: stamp.Name(st, genuine), Reason: v1alpha1.ReasonProcessActive}); err != nil {
+			return err
+		}
+		s.record.Forced = true
+		if err := s.save(ctx); err != nil {
+			return err
+		}
+	}
+	a.Active = nil
+	return nil
+}
+
 // noteActive remembers that a process was active: when it has ended, an approval is needed.
 func (s *session) noteActive(ctx context.Context, v policy.Verdict) error {
 	if v.Reason != v1alpha1.ReasonProcessActive || s.record.ApprovalNeeded {
@@ -226,68 +244,6 @@ func readyMaps(ctx context.Context, c client.Reader, er *v1alpha1.ErasureRequest
 	}
 	sources, v := policy.SelectMaps(maps.Items, er.Spec.Scope)
 	return sources, v, nil
-}
-
-// readIdentities reads the subject's identities and their keyed digest. The values leave this process only towards the
-// stores. What was confirmed, and perhaps approved, is what is erased: identities that changed since are refused.
-func readIdentities(ctx context.Context, secrets client.Reader, pseudonyms *Pseudonyms, er *v1alpha1.ErasureRequest, record *state.Request) (map[string][]string, string, error) {
-	identities, err := identitiesOf(ctx, secrets, er)
-	if err != nil {
-		return nil, "", err
-	}
-	mac, err := pseudonyms.Identities(ctx, er.Namespace, identities)
-	if err != nil {
-		return nil, "", err
-	}
-	if record != nil && record.IdentitiesMAC != "" && record.IdentitiesMAC != mac {
-		return nil, "", fault.Waitingf(v1alpha1.ReasonIdentitiesRefused, time.Minute,
-			"the identities were changed after the request was confirmed; restore them, or cancel this request and create another one")
-	}
-	return identities, mac, nil
-}
-
-func identitiesOf(ctx context.Context, secrets client.Reader, er *v1alpha1.ErasureRequest) (map[string][]string, error) {
-	identities := map[string][]string{v1alpha1.IdentityID: {er.Spec.Subject.ID}}
-	ref := er.Spec.Subject.IdentitiesSecretRef
-	if ref == nil {
-		return identities, nil
-	}
-	secret, err := identitiesSecret(ctx, secrets, er)
-	if err != nil {
-		return nil, err
-	}
-	for name, value := range secret.Data {
-		if name == v1alpha1.IdentityID {
-			continue // the id is the request's own, a Secret cannot widen it
-		}
-		identities[name] = nil // said, even when the person has none
-		for line := range strings.Lines(string(value)) {
-			if line = strings.TrimSpace(line); line != "" {
-				identities[name] = append(identities[name], line)
-			}
-		}
-	}
-	return identities, nil
-}
-
-// identitiesSecret reads the Secret and refuses one that is not meant for this request.
-func identitiesSecret(ctx context.Context, secrets client.Reader, er *v1alpha1.ErasureRequest) (*corev1.Secret, error) {
-	name := er.Spec.Subject.IdentitiesSecretRef.Name
-	var secret corev1.Secret
-	err := secrets.Get(ctx, types.NamespacedName{Namespace: er.Namespace, Name: name}, &secret)
-	v := policy.Verdict{Action: policy.Proceed}
-	switch {
-	case apierrors.IsNotFound(err):
-		v = policy.IdentitiesMissing(name)
-	case err != nil:
-		return nil, err
-	default:
-		v = policy.CheckIdentities(name, string(secret.Type), secret.Annotations[v1alpha1.AnnotationRequest], er.Name)
-	}
-	if v.Action != policy.Proceed {
-		return nil, &fault.Waiting{Reason: v.Reason, Message: v.Message, After: v.After}
-	}
-	return &secret, nil
 }
 
 // confirm sets the schedule. From here on the policy's snapshot applies, whatever happens to the policy.

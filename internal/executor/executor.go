@@ -74,6 +74,8 @@ type RequestTask struct {
 	UID, Name string
 	Maps      []planner.MapSource
 	Scope     string
+	// Forced leaves active processes out of account.
+	Forced bool
 	// Identities reads the subject's identities; called only while there is no sealed plan.
 	Identities func(ctx context.Context) (map[string][]string, error)
 }

@@ -34,6 +34,9 @@ func (r *run) plan(ctx context.Context) error {
 		return err
 	}
 	assessment := r.graph.Assess(facts, holds, r.Clock.Now().UTC())
+	if r.task.Request.Forced {
+		assessment.Active = nil
+	}
 	if v := policy.JudgeSubject(assessment); v.Action != policy.Proceed {
 		return &fault.Waiting{Reason: v.Reason, Message: v.Message, After: v.After}
 	}

@@ -16,6 +16,7 @@ const (
 	KindErasureProcessing  = "erasure.processing"  // from here on nothing cancels it
 	KindErasureNotice      = "erasure.notice"      // the subject was notified, or why not
 	KindErasureExpedited   = "erasure.expedited"   // the grace period was waived
+	KindErasureForced      = "erasure.forced"      // an active process does not keep it waiting
 	KindErasurePlanned     = "erasure.planned"     // a plan was sealed; Attributes hold its digest
 	KindErasureAmended     = "erasure.amended"     // a hold took records out of a plan under way
 	KindErasureIntent      = "erasure.intent"      // a step's effect is about to happen
@@ -97,7 +98,7 @@ func Kinds() []string {
 	return []string{
 		KindErasureReceived, KindErasureRefused, KindErasureWaiting, KindErasureApproved, KindErasureConfirmed,
 		KindErasureDeactivated, KindErasureReactivated, KindErasureCancelled, KindErasureDuplicate, KindErasureProcessing,
-		KindErasureNotice, KindErasureExpedited, KindErasurePlanned, KindErasureAmended, KindErasureIntent,
+		KindErasureNotice, KindErasureExpedited, KindErasureForced, KindErasurePlanned, KindErasureAmended, KindErasureIntent,
 		KindErasureOutcome, KindErasureVerified, KindErasureRetained, KindErasureReleased, KindErasureCompleted,
 		KindErasureFailed, KindErasureRetried, KindErasureAbandoned, KindErasureExtended, KindErasurePurged,
 		KindRunStarted, KindRunCompleted, KindRunFailed, KindRunCancelled, KindRunRetried, KindRunAbandoned,

@@ -247,6 +247,7 @@ func register(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, ke
 	pseudonyms := &controller.Pseudonyms{Keys: keyStore}
 	governance := &controller.Governance{Journal: entries, Stamps: sealer}
 	exec := &executor.Executor{Stores: pool, State: vault.State, Journal: entries, Keys: keyStore, Clock: o.Clock}
+	identities := &controller.Identities{Client: c, Secrets: mgr.GetAPIReader(), Stores: pool, Pseudonyms: pseudonyms}
 	sweeps := &sweeper.Sweeper{Stores: pool, State: vault.State, Journal: entries, Keys: keyStore, Clock: o.Clock}
 	kill := &controller.KillSwitch{Live: mgr.GetAPIReader(), Namespace: o.Namespace, Clock: o.Clock}
 	err := errors.Join(
@@ -266,8 +267,8 @@ func register(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, ke
 		(&controller.LegalHoldReconciler{Client: c, State: vault.State, Journal: entries, Pseudonyms: pseudonyms, Clock: o.Clock, Recorder: recorder, Stamps: sealer,
 			Governance: governance}).SetupWithManager(mgr),
 		(&controller.ErasureRequestReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Journal: entries, Keys: keyStore,
-			Pseudonyms: pseudonyms, Stores: pool, Clock: o.Clock, Witness: o.Witness, Recorder: recorder, Admission: admission, Stamps: sealer}).SetupWithManager(ctx, mgr),
-		(&controller.DeletionRunReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Executor: exec, Pseudonyms: pseudonyms,
+			Pseudonyms: pseudonyms, Identities: identities, Stores: pool, Clock: o.Clock, Witness: o.Witness, Recorder: recorder, Admission: admission, Stamps: sealer}).SetupWithManager(ctx, mgr),
+		(&controller.DeletionRunReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Executor: exec, Pseudonyms: pseudonyms, Identities: identities,
 			Clock: o.Clock, Recorder: recorder, Sweeper: sweeps, Witness: o.Witness, Kill: kill, Stamps: sealer}).SetupWithManager(ctx, mgr),
 		mgr.Add(&controller.ResidueWatch{Client: c, State: vault.State, Clock: o.Clock, Witness: o.Witness, Log: o.Log.WithName("residue"), Interval: o.ResidueInterval}),
 	)

@@ -36,6 +36,8 @@ type Request struct {
 	Maps   json.RawMessage `json:"maps,omitempty"`
 
 	ApprovedAt *time.Time `json:"approvedAt,omitempty"`
+	// Forced is true where somebody who may had an active process left out of account.
+	Forced bool `json:"forced,omitempty"`
 	// ApprovalNeeded stays set once an active process was seen.
 	ApprovalNeeded bool `json:"approvalNeeded,omitempty"`
 

@@ -113,6 +113,9 @@ func decisions(before, now *v1alpha1.ErasureRequest) []change {
 	if now.Spec.Timing == v1alpha1.TimingImmediate && before.Spec.Timing != v1alpha1.TimingImmediate {
 		out = append(out, change{annotation: v1alpha1.AnnotationExpeditedBy, value: string(v1alpha1.TimingImmediate), verb: "expedite", what: "spec.timing Immediate"})
 	}
+	if now.Spec.Force && !before.Spec.Force {
+		out = append(out, change{annotation: v1alpha1.AnnotationForcedBy, value: "true", verb: "force", what: "spec.force"})
+	}
 	if nonce := now.Annotations[v1alpha1.AnnotationAbandon]; nonce != "" && nonce != before.Annotations[v1alpha1.AnnotationAbandon] {
 		out = append(out, change{verb: "approve", what: "the annotation " + v1alpha1.AnnotationAbandon})
 	}

@@ -1,0 +1,154 @@
+package controller
+
+import (
+	"context"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/types"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/backend"
+	"github.com/lethe-dev/lethe/internal/executor"
+	"github.com/lethe-dev/lethe/internal/fault"
+	"github.com/lethe-dev/lethe/internal/planner"
+	"github.com/lethe-dev/lethe/internal/policy"
+	"github.com/lethe-dev/lethe/internal/state"
+)
+
+// Identities reads the identities of subjects. The values leave this process only towards the stores.
+type Identities struct {
+	// Client reads maps; Secrets reads Secrets one by one, uncached.
+	Client, Secrets client.Reader
+	Stores          executor.Stores
+	Pseudonyms      *Pseudonyms
+}
+
+// Of reads the subject's identities and their keyed digest. What was confirmed, and perhaps approved, is what is erased:
+// identities that changed since are refused.
+func (r *Identities) Of(ctx context.Context, er *v1alpha1.ErasureRequest, record *state.Request) (map[string][]string, string, error) {
+	read := r.fromSecret
+	if er.Spec.Subject.IdentitiesFromRecords {
+		read = r.fromRecords
+	}
+	identities, err := read(ctx, er)
+	if err != nil {
+		return nil, "", err
+	}
+	identities[v1alpha1.IdentityID] = []string{er.Spec.Subject.ID} // the request's own, nothing widens it
+	mac, err := r.Pseudonyms.Identities(ctx, er.Namespace, identities)
+	if err != nil {
+		return nil, "", err
+	}
+	if record != nil && record.IdentitiesMAC != "" && record.IdentitiesMAC != mac {
+		return nil, "", fault.Waitingf(v1alpha1.ReasonIdentitiesRefused, time.Minute,
+			"the identities were changed after the request was confirmed; restore them, or cancel this request and create another one")
+	}
+	return identities, mac, nil
+}
+
+func (r *Identities) fromSecret(ctx context.Context, er *v1alpha1.ErasureRequest) (map[string][]string, error) {
+	identities := map[string][]string{}
+	if er.Spec.Subject.IdentitiesSecretRef == nil {
+		return identities, nil
+	}
+	secret, err := identitiesSecret(ctx, r.Secrets, er)
+	if err != nil {
+		return nil, err
+	}
+	for name, value := range secret.Data {
+		identities[name] = nil // said, even when the person has none
+		for line := range strings.Lines(string(value)) {
+			if line = strings.TrimSpace(line); line != "" {
+				identities[name] = append(identities[name], line)
+			}
+		}
+	}
+	return identities, nil
+}
+
+// fromRecords takes the identities from the root records that the id leads to.
+func (r *Identities) fromRecords(ctx context.Context, er *v1alpha1.ErasureRequest) (map[string][]string, error) {
+	maps, v, err := readyMaps(ctx, r.Client, er)
+	if err == nil && v.Action != policy.Proceed {
+		err = &fault.Waiting{Reason: v.Reason, Message: v.Message, After: v.After}
+	}
+	if err != nil {
+		return nil, err
+	}
+	identities := map[string][]string{}
+	for _, m := range maps {
+		for i := range m.Spec.Entities {
+			if e := &m.Spec.Entities[i]; e.Root != nil {
+				if err := r.addRoot(ctx, er, m.Name, e, identities); err != nil {
+					return nil, err
+				}
+			}
+		}
+	}
+	return identities, nil
+}
+
+// addRoot adds what the records of one root entity say.
+func (r *Identities) addRoot(ctx context.Context, er *v1alpha1.ErasureRequest, mapName string, e *v1alpha1.Entity, identities map[string][]string) error {
+	query := backend.Query{Entity: mapName + "/" + e.Name, Table: backend.Table{Schema: e.Schema, Name: e.Table}, KeyColumns: e.Key, Scope: planner.Conditions(e.Conditions)}
+	var names []string
+	for _, match := range e.IdentifiedBy {
+		switch {
+		case match.Comparison != v1alpha1.CompareEquals && match.Comparison != "":
+		case match.Identity == v1alpha1.IdentityID:
+			query.AnyOf = append(query.AnyOf, backend.Match{Identity: &backend.IdentityMatch{Column: match.Column, Values: []string{er.Spec.Subject.ID},
+				Normalize: backend.Normalization(match.Normalize)}})
+		default:
+			query.Columns, names = append(query.Columns, match.Column), append(names, match.Identity)
+		}
+	}
+	if len(query.AnyOf) == 0 || len(names) == 0 {
+		return nil
+	}
+	store, err := r.Stores.Get(ctx, er.Namespace, e.Store)
+	if err != nil {
+		return err
+	}
+	found, err := store.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{query}, MaxRows: store.Limits.MaxRowsPerRun})
+	if err != nil {
+		return fault.FromStore(e.Store, err)
+	}
+	for _, name := range names {
+		if _, said := identities[name]; !said {
+			identities[name] = nil
+		}
+	}
+	for _, row := range found.Rows[query.Entity] {
+		for i, name := range names {
+			if v := row.Values[i]; v != nil && store.Text(v) != "" && !slices.Contains(identities[name], store.Text(v)) {
+				identities[name] = append(identities[name], store.Text(v))
+			}
+		}
+	}
+	return nil
+}
+
+// identitiesSecret reads the Secret and refuses one that is not meant for this request.
+func identitiesSecret(ctx context.Context, secrets client.Reader, er *v1alpha1.ErasureRequest) (*corev1.Secret, error) {
+	name := er.Spec.Subject.IdentitiesSecretRef.Name
+	var secret corev1.Secret
+	err := secrets.Get(ctx, types.NamespacedName{Namespace: er.Namespace, Name: name}, &secret)
+	v := policy.Verdict{Action: policy.Proceed}
+	switch {
+	case apierrors.IsNotFound(err):
+		v = policy.IdentitiesMissing(name)
+	case err != nil:
+		return nil, err
+	default:
+		v = policy.CheckIdentities(name, string(secret.Type), secret.Annotations[v1alpha1.AnnotationRequest], er.Name)
+	}
+	if v.Action != policy.Proceed {
+		return nil, &fault.Waiting{Reason: v.Reason, Message: v.Message, After: v.After}
+	}
+	return &secret, nil
+}
