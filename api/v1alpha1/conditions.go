@@ -152,6 +152,8 @@ const (
 	// AnnotationRequest names an ErasureRequest: on an identities' Secret the one that may use it, on the run of a residue
 	// the one that left it.
 	AnnotationRequest = "privacy.lethe.dev/request"
+	// AnnotationRun is on the requests that a run for several people makes: the run's name and UID.
+	AnnotationRun = "privacy.lethe.dev/run"
 	// IdentityID is the identity that every request has: spec.subject.id.
 	IdentityID = "id"
 	// Finalizer keeps an object until Lethe has done what its end demands.

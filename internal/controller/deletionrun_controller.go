@@ -17,6 +17,8 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/executor"
@@ -45,7 +47,9 @@ type DeletionRunReconciler struct {
 	Sweeper *sweeper.Sweeper
 	Witness Witness
 	Kill    *KillSwitch
-	Stamps  *stamp.Sealer
+	// Requests makes the requests of runs for several people.
+	Requests *Requests
+	Stamps   *stamp.Sealer
 	// Concurrency is how many runs are executed at once. Default 4.
 	Concurrency int
 }
@@ -70,6 +74,8 @@ func (r *DeletionRunReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 		o, err = r.preview(ctx, &run)
 	case run.Spec.Retention != nil:
 		o, err = r.retain(ctx, &run)
+	case run.Spec.Subjects != nil:
+		o, err = r.eraseSubjects(ctx, &run)
 	default:
 		o, err = r.execute(ctx, &run)
 	}
@@ -429,6 +435,15 @@ func (r *DeletionRunReconciler) SetupWithManager(ctx context.Context, mgr ctrl.M
 	if err != nil {
 		return err
 	}
+	err = mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ErasureRequest{}, indexRun, func(obj client.Object) []string {
+		if id := obj.GetAnnotations()[v1alpha1.AnnotationRun]; id != "" {
+			return []string{id}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
 	concurrency := r.Concurrency
 	if concurrency == 0 {
 		concurrency = 4
@@ -436,6 +451,8 @@ func (r *DeletionRunReconciler) SetupWithManager(ctx context.Context, mgr ctrl.M
 	wake := ofNamespace(r, &v1alpha1.DeletionRunList{}, client.MatchingFields{indexUnfinishedRun: "true"})
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.DeletionRun{}, builder.WithPredicates(specOrCommandChanged())).
+		Watches(&v1alpha1.ErasureRequest{}, handler.EnqueueRequestsFromMapFunc(runOfRequest), builder.WithPredicates(requestEnded())).
+		Watches(&v1alpha1.RetentionPolicy{}, wake, builder.WithPredicates(predicate.GenerationChangedPredicate{})).
 		Watches(&v1alpha1.LegalHold{}, wake, builder.WithPredicates(readyChanged{})).
 		Watches(&v1alpha1.PersonalDataMap{}, wake, builder.WithPredicates(readyChanged{})).
 		Watches(&v1alpha1.DataStore{}, wake, builder.WithPredicates(readyChanged{})).

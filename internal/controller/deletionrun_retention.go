@@ -204,6 +204,10 @@ func (t *retentionRun) sweepTask(ctx context.Context) (*sweeper.Task, error) {
 	if e := t.policy.Spec.Execution; e != nil {
 		task.Parallelism = int(e.Parallelism)
 	}
+	if sweeper.Erases(targets) {
+		task.Eraser = &ruleEraser{Requests: t.Requests, origin: origin{namespace: t.run.Namespace, prefix: requestPrefix(t.run.Name), key: "run/" + string(t.run.UID),
+			source: v1alpha1.SourceRetention, note: "rule " + t.run.Spec.Retention.Rule + " of RetentionPolicy " + truncate(t.policy.Name, 180), run: t.run}}
+	}
 	return task, nil
 }
 

@@ -79,7 +79,7 @@ type ErasureRequestReconciler struct {
 	Concurrency int
 }
 
-// +kubebuilder:rbac:groups=privacy.lethe.dev,resources=erasurerequests,verbs=get;list;watch;update;patch;delete
+// +kubebuilder:rbac:groups=privacy.lethe.dev,resources=erasurerequests,verbs=get;list;watch;create;update;patch;delete;expedite;force
 // +kubebuilder:rbac:groups=privacy.lethe.dev,resources=erasurerequests/status,verbs=get;update;patch
 // +kubebuilder:rbac:groups=privacy.lethe.dev,resources=erasurerequests/finalizers,verbs=update
 

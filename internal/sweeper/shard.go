@@ -184,7 +184,14 @@ func (s *shard) work(ctx context.Context) error {
 		if err := s.mayGoOn(ctx); err != nil {
 			return s.pause(ctx, err)
 		}
-		took, more, err := s.page(ctx)
+		var took time.Duration
+		var more bool
+		var err error
+		if s.erases() {
+			more, err = s.subjects(ctx)
+		} else {
+			took, more, err = s.page(ctx)
+		}
 		if err != nil {
 			return s.pause(ctx, err)
 		}

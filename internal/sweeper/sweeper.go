@@ -64,6 +64,8 @@ type Task struct {
 	Parallelism int
 	// Stop, if set, is asked before each batch whether the run may go on.
 	Stop func(ctx context.Context) error
+	// Eraser is set for a rule that erases people.
+	Eraser Eraser
 }
 
 // UID of the run of a rule: the same for the same rule and time.
@@ -119,6 +121,9 @@ func (r *run) advance(ctx context.Context) error {
 			return err
 		}
 		if err := r.sweep(ctx); err != nil {
+			return err
+		}
+		if err := r.unfinished(ctx); err != nil {
 			return err
 		}
 		treated, skipped := r.treated()

@@ -1,0 +1,119 @@
+package sweeper
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/backend"
+	"github.com/lethe-dev/lethe/internal/fault"
+	"github.com/lethe-dev/lethe/internal/retention"
+	"github.com/lethe-dev/lethe/internal/state"
+)
+
+// subjectsPage is how many people are looked for at a time.
+const subjectsPage = 50
+
+// Eraser makes erasure requests for people.
+type Eraser interface {
+	// Erase makes requests for those who have none for this run yet, and says how many it made. While too many are not finished
+	// it is a *fault.Waiting.
+	Erase(ctx context.Context, ids []string) (made int, err error)
+	// Unfinished counts the requests that have not ended.
+	Unfinished(ctx context.Context) (int, error)
+}
+
+func (s *shard) erases() bool { return s.target.Rule.Action == v1alpha1.RuleEraseSubject }
+
+// subjects has requests made for the people of the next page.
+func (s *shard) subjects(ctx context.Context) (more bool, err error) {
+	size := s.room.take(subjectsPage)
+	if size == 0 {
+		return false, nil
+	}
+	made := 0
+	defer func() { s.room.give(size - made) }()
+	var last backend.Key
+	err = s.State.WithHolds(ctx, s.task.Namespace, func(ctx context.Context, holds []state.Hold) error {
+		since, err := s.since(ctx)
+		if err != nil {
+			return err
+		}
+		w, err := s.window(ctx, s.task.Namespace, s.target, holds, since, s.run.record.Sweep.Until, true)
+		if err != nil {
+			return err
+		}
+		var ids []string
+		last, ids, err = Look(ctx, s.able, s.store.Backend, w.sweep, backend.SweepBatch{After: s.at.After, Until: s.at.Until, Limit: size, Held: w.held})
+		if err == nil && len(ids) > 0 {
+			made, err = s.task.Eraser.Erase(ctx, ids)
+		}
+		return err
+	})
+	if err != nil {
+		var waiting *fault.Waiting
+		if errors.As(err, &waiting) {
+			return false, err
+		}
+		return false, fault.FromStore(s.target.Store, err)
+	}
+	part := s.record.Shard
+	part.Done += int64(made)
+	if made > 0 {
+		part.Counts = mergeCounts(part.Counts, []state.SweepCount{{Entity: s.target.Map + "/" + s.target.Entity, Category: s.target.Category,
+			Action: string(v1alpha1.RuleEraseSubject), Count: int64(made)}})
+	}
+	s.at.After = last
+	return last != nil, nil
+}
+
+// Look finds the people of the next page of a sweep and changes nothing: its transaction is given up.
+func Look(ctx context.Context, able backend.Sweeper, store backend.Backend, sweep *backend.Sweep, b backend.SweepBatch) (last backend.Key, ids []string, err error) {
+	held := b.Held
+	b.Held = func(ctx context.Context, subjects []backend.Value) ([]bool, error) {
+		answer := make([]bool, len(subjects))
+		if held != nil {
+			var err error
+			if answer, err = held(ctx, subjects); err != nil {
+				return nil, err
+			}
+		}
+		for i, v := range subjects {
+			if v != nil && !answer[i] && store.Text(v) != "" {
+				ids = append(ids, store.Text(v))
+			}
+		}
+		return answer, nil
+	}
+	b.BeforeEffect = func(_ context.Context, r *backend.SweepResult) error {
+		last = r.Last
+		return errLook
+	}
+	result, err := able.SweepBatch(ctx, sweep, b)
+	switch {
+	case errors.Is(err, errLook):
+		err = nil
+	case err == nil && result != nil:
+		last = result.Last
+	}
+	return last, ids, err
+}
+
+// unfinished waits until the requests that a pass made have ended: before, a further look would find the same people.
+func (r *run) unfinished(ctx context.Context) error {
+	if r.task.Eraser == nil {
+		return nil
+	}
+	n, err := r.task.Eraser.Unfinished(ctx)
+	if err != nil || n == 0 {
+		return err
+	}
+	return fault.Waitingf(v1alpha1.ReasonProcessing, time.Minute, "%s", fmt.Sprintf("%d erasure requests that the run made are not finished", n))
+}
+
+// Erases tells whether the targets of a rule are people.
+func Erases(targets []*retention.Target) bool {
+	return len(targets) > 0 && targets[0].Rule.Action == v1alpha1.RuleEraseSubject
+}
