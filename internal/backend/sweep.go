@@ -19,8 +19,8 @@ type Sweeper interface {
 	// transaction has locked are skipped and reported; records that are no longer due when their turn comes are left alone.
 	SweepBatch(ctx context.Context, s *Sweep, b SweepBatch) (*SweepResult, error)
 
-	// SplitSweep cuts the table's keys into at most n ranges of about the same number of records and returns the n-1 keys
-	// between them, in order; fewer where there are not enough.
+	// SplitSweep cuts the table's keys into at most n ranges of about the same number of records whose clock has passed the
+	// cutoff and returns the n-1 keys between them, in order, each the last of its range; fewer where there are not enough.
 	SplitSweep(ctx context.Context, s *Sweep, n int) ([]Key, error)
 
 	// ExplainSweep looks at single records, due or not: what their clocks say and which tests keep them.
@@ -78,7 +78,8 @@ type SweepStep struct {
 	Scope []Condition
 	// Action: Delete, or Update.
 	Action Action
-	// Columns that an Update sets, and to what.
+	// Columns that an Update sets, and to what. A record that has all of the values already is not written again, and one that is
+	// due and of which no step would change anything does not count as due.
 	Columns []SweepColumn
 	// Collect are columns to return of every record treated, such as the paths of its files.
 	Collect []string
@@ -91,7 +92,8 @@ type SweepColumn struct {
 	Value *string
 	// Truncate keeps year, month or day of the value.
 	Truncate string
-	// Now sets the column to SweepBatch.Now.
+	// Now sets the column to Sweep.Now where it is NULL, or where another column of the step changes: a time that is there says
+	// that the record was treated.
 	Now bool
 }
 
@@ -149,7 +151,7 @@ type SweepBatch struct {
 	After Key
 	// Until is the last key of the range, nil for all.
 	Until Key
-	// Limit of due records in the page.
+	// Limit of due records in the page, greater than 0.
 	Limit int
 	// Held tells, for the persons of the page's records (plain text, nil where there is none), which ones must be left
 	// alone. Nil where no hold is by person. An error ends the batch.

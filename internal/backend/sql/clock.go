@@ -14,7 +14,9 @@ var layouts = []string{
 	time.RFC3339Nano,
 	"2006-01-02 15:04:05.999999999Z07:00",
 	"2006-01-02 15:04:05.999999999-07",
+	"2006-01-02T15:04:05.999999999-07",
 	"2006-01-02T15:04:05.999999999",
+	"2006-01-02T15:04",
 	"2006-01-02 15:04:05.999999999",
 	"2006-01-02 15:04",
 	"2006-01-02",
@@ -55,3 +57,28 @@ func valid(t time.Time) backend.Clock {
 }
 
 func inRange(t time.Time) bool { return t.UTC().Year() >= 1 && t.UTC().Year() <= 9999 }
+
+// The first and the last second that a clock can be read as.
+const (
+	MinUnix = -62135596800
+	MaxUnix = maxUnix
+)
+
+// ClockPattern is a regular expression, of those that all databases read, for texts that ParseClock reads, but for days that a
+// month does not have.
+const ClockPattern = `^([0-9]{4})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])` +
+	`([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9]([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3])(:[0-5][0-9])?)?)?)?$`
+
+// ClockBound is a text that follows, in the order of letters, all texts that ParseClock reads as no later than the time.
+func ClockBound(t time.Time) string { return t.UTC().AddDate(0, 0, 2).Format(time.DateOnly) }
+
+// Micros is a point in time as ClockMicros gives it, rounded down.
+func Micros(t time.Time) int64 { return t.Unix()*1e6 + int64(t.Nanosecond()/1000) }
+
+// FromMicros is the reverse of Micros; nil is no clock.
+func FromMicros(n *int64) backend.Clock {
+	if n == nil {
+		return backend.Clock{}
+	}
+	return valid(time.UnixMicro(*n))
+}

@@ -17,6 +17,8 @@ type Reference struct {
 	Name string
 	// From names the table in a FROM, On joins it, as r, with the table that it refers to, as t.
 	From, On string
+	// Columns of Table refer to RefColumns; only of dialects whose sweeps delete by paths.
+	Columns, RefColumns []string
 	// Deletes is true for CASCADE, false where the database changes the rows.
 	Deletes bool
 }
@@ -175,10 +177,15 @@ func (c *Compiler) inKeys(b *Builder, alias string, op *backend.Operation) (stri
 
 // Judge is the error for a guard's count, nil for none.
 func (s *Statement) Judge(ops []backend.Operation, count int64) error {
+	return s.JudgeFor(ops[s.Op].Entity, count)
+}
+
+// JudgeFor is Judge for an entity.
+func (s *Statement) JudgeFor(entity string, count int64) error {
 	if count == 0 {
 		return nil
 	}
-	return &backend.StaleError{Entity: ops[s.Op].Entity, Err: ErrReferred, Problem: fmt.Sprintf(
+	return &backend.StaleError{Entity: entity, Err: ErrReferred, Problem: fmt.Sprintf(
 		"%d rows of table %s that the plan does not delete still refer to records that go, by %s, which would %s them",
 		count, TableName(s.Guard.Table), s.Guard.Name, s.Guard.Effect())}
 }

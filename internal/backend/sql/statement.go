@@ -9,6 +9,7 @@ package sql
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/lethe-dev/lethe/internal/backend"
 )
@@ -23,6 +24,8 @@ type Statement struct {
 	Ops []int
 	// Guard is set for a statement that counts, in one row, what must be none: see Judge.
 	Guard *Reference
+	// Counts is set for a statement that returns how many records the database itself deletes, Locks for one that only locks.
+	Counts, Locks bool
 }
 
 // Column is what the catalogue says of a column.
@@ -36,6 +39,8 @@ type Column struct {
 	// Category groups types that compare with each other, in the dialect's own letters.
 	Category string
 	NotNull  bool
+	// Generated columns cannot be written.
+	Generated bool
 	// Collation of text, for dialects that must name it.
 	Collation string
 }
@@ -119,6 +124,23 @@ type Dialect interface {
 	Update(table, alias string, columns, exprs []string, values, where string) string
 	// NoLimit is the argument of LIMIT that means none.
 	NoLimit() any
+	// IsClock tells whether a column can be read as a point in time.
+	IsClock(c *Column) bool
+	// ClockText is a point in time as plain text of a column that can be read as one, rounded down to what the type holds.
+	ClockText(c *Column, t time.Time) string
+	// ClockBy tests that a column is readable and not after a point in time; it may be NULL where it is not. An index on the
+	// column serves.
+	ClockBy(b *Builder, expr string, c *Column, t time.Time) string
+	// ClockMicros is a column as microseconds since 1970, rounded up; NULL where it is empty or unreadable.
+	ClockMicros(expr string, c *Column) string
+	// KeyAfter tests whether a key follows another one in the order of its columns, KeyUpTo whether it does not.
+	KeyAfter(b *Builder, exprs []string, cols []*Column, key backend.Key) string
+	KeyUpTo(b *Builder, exprs []string, cols []*Column, key backend.Key) string
+	// Plain is a plain-text value to be used like a column of Values.
+	Plain(b *Builder, c *Column, text string) string
+	// Truncated is a column of which year, month or day is left, as one of backend's truncations says; empty where its type has
+	// none.
+	Truncated(expr string, c *Column, to string) string
 }
 
 // Arrays is what a Dialect has besides where columns can be arrays.

@@ -29,7 +29,7 @@ CROSS JOIN LATERAL (
 // factsQuery: a collation is one to compare with where the column's own takes texts for the same that differ.
 const factsQuery = `
 SELECT n.schema, n.name, a.attname, b.name, format_type(a.atttypid, a.atttypmod),
-       b.category, a.attnotnull,
+       b.category, a.attnotnull, a.attgenerated <> '' OR a.attidentity = 'a',
        CASE WHEN EXISTS (SELECT FROM pg_catalog.pg_collation l WHERE l.oid = a.attcollation AND NOT l.collisdeterministic) THEN 'pg_catalog."default"' ELSE '' END
 FROM unnest($1::text[], $2::text[], $3::text[]) AS n(schema, actual, name)
 JOIN pg_catalog.pg_namespace s ON s.nspname = n.actual
@@ -46,6 +46,10 @@ WITH RECURSIVE part AS (
 	UNION SELECT p.schema, p.name, i.inhrelid FROM part p JOIN pg_catalog.pg_inherits i ON i.inhparent = p.oid
 )
 SELECT p.schema, p.name, s.nspname, x.relname, format('constraint "%s"', k.conname), k.confdeltype = 'c',
+       ARRAY(SELECT a.attname::text FROM unnest(k.conkey) WITH ORDINALITY AS u(n, pos)
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = k.conrelid AND a.attnum = u.n ORDER BY u.pos),
+       ARRAY(SELECT a.attname::text FROM unnest(k.confkey) WITH ORDINALITY AS u(n, pos)
+             JOIN pg_catalog.pg_attribute a ON a.attrelid = k.confrelid AND a.attnum = u.n ORDER BY u.pos),
        format('%s%I.%I', CASE x.relkind WHEN 'r' THEN 'ONLY ' END, s.nspname, x.relname),
        (SELECT string_agg(format('t.%I OPERATOR(%I.%s) r.%I', pa.attname, os.nspname, o.oprname, ra.attname) ||
                CASE WHEN pa.attcollation <> ra.attcollation THEN format(' COLLATE %I.%I', cs.nspname, l.collname) ELSE '' END,
@@ -117,7 +121,7 @@ func (b *Backend) loadFacts(ctx context.Context, conn *pgx.Conn, tables []backen
 func (f facts) readColumns(rows pgx.Rows) error {
 	var t backend.Table
 	var c core.Column
-	_, err := pgx.ForEachRow(rows, []any{&t.Schema, &t.Name, &c.Name, &c.Type, &c.Stored, &c.Category, &c.NotNull, &c.Collation},
+	_, err := pgx.ForEachRow(rows, []any{&t.Schema, &t.Name, &c.Name, &c.Type, &c.Stored, &c.Category, &c.NotNull, &c.Generated, &c.Collation},
 		func() error {
 			if f.tables[t] == nil {
 				f.tables[t] = core.Facts{}
@@ -132,7 +136,7 @@ func (f facts) readColumns(rows pgx.Rows) error {
 func (f facts) readReferences(rows pgx.Rows) error {
 	var t backend.Table
 	var r core.Reference
-	_, err := pgx.ForEachRow(rows, []any{&t.Schema, &t.Name, &r.Table.Schema, &r.Table.Name, &r.Name, &r.Deletes, &r.From, &r.On},
+	_, err := pgx.ForEachRow(rows, []any{&t.Schema, &t.Name, &r.Table.Schema, &r.Table.Name, &r.Name, &r.Deletes, &r.Columns, &r.RefColumns, &r.From, &r.On},
 		func() error {
 			f.references[t] = append(f.references[t], r)
 			return nil

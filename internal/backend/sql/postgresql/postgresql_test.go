@@ -379,3 +379,28 @@ func TestCitext(t *testing.T) {
 		}
 	}
 }
+
+func TestSweepContract(t *testing.T) {
+	backendtest.RunSweep(t, func(t *testing.T) backendtest.SweepDatabase {
+		d := newDatabase(t)
+		d.Exec(t, "SET TIME ZONE 'UTC'")
+		return d
+	})
+}
+
+func (d *database) Session(t testing.TB) func(string) (int64, error) {
+	t.Helper()
+	conn, err := server.Connect(ctx, d.name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = conn.Close(ctx) })
+	return func(statement string) (int64, error) {
+		tag, err := conn.Exec(ctx, statement, pgx.QueryExecModeSimpleProtocol)
+		return tag.RowsAffected(), err
+	}
+}
+
+func (*database) Sweeps() backendtest.SweepKinds {
+	return backendtest.SweepKinds{Clocks: []string{"DATE", "TIMESTAMPTZ", "VARCHAR(40)"}, NoClock: "BIGINT[]", Generated: "BIGINT GENERATED ALWAYS AS (at + 1) STORED", RowLocks: true}
+}

@@ -91,7 +91,7 @@ func loadFacts(ctx context.Context, conn *sql.Conn, tables []backend.Table) (cor
 		facts[t] = core.Facts{}
 		for _, c := range columns {
 			facts[t][c.name] = &core.Column{
-				Name: c.name, Type: c.declared, Stored: c.declared, Category: affinity(c.declared), NotNull: c.notNull,
+				Name: c.name, Type: c.declared, Stored: c.declared, Category: affinity(c.declared), NotNull: c.notNull, Generated: c.generated,
 			}
 		}
 	}

@@ -69,7 +69,9 @@ var register = sync.OnceValue(func() error {
 	}
 	return errors.Join(scalar(lowerFunction, func(s string) driver.Value { return core.Lower(s) }),
 		scalar(valueFunction, func(s string) driver.Value { return fromValue(&s) }),
-		sqlite.RegisterDeterministicScalarFunction(wordFunction, 3, hasWord))
+		sqlite.RegisterDeterministicScalarFunction(wordFunction, 3, hasWord),
+		sqlite.RegisterDeterministicScalarFunction(clockFunction, 1, clockMicros),
+		sqlite.RegisterDeterministicScalarFunction(truncateFunction, 2, truncate))
 })
 
 // Open opens an existing file; it never makes one.
@@ -268,12 +270,7 @@ func decode(raw []any, q *backend.Query) (backend.Row, error) {
 	raw = raw[len(q.Columns):]
 	row.Clocks = make([]backend.Clock, len(q.Clocks))
 	for i := range row.Clocks {
-		switch v := raw[i].(type) {
-		case string:
-			row.Clocks[i] = core.ParseClock(v)
-		case int64, float64:
-			row.Clocks[i] = core.UnixClock(*toValue(v))
-		}
+		row.Clocks[i] = clockOf(raw[i])
 	}
 	raw = raw[len(q.Clocks):]
 	flags := make([]bool, len(raw))

@@ -1,0 +1,331 @@
+package postgresql
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/lethe-dev/lethe/internal/backend"
+	core "github.com/lethe-dev/lethe/internal/backend/sql"
+)
+
+var _ backend.Sweeper = (*Backend)(nil)
+
+const (
+	// planForValues: which index finds what is due depends on the cutoff and on where the page begins. Only for that one statement:
+	// it would have the server plan each check of a foreign key anew.
+	planForValues = "SET LOCAL plan_cache_mode = force_custom_plan"
+	planOnce      = "SET LOCAL plan_cache_mode = force_generic_plan"
+	skipLocked    = " FOR UPDATE OF t SKIP LOCKED"
+)
+
+// CheckSweep makes all statements, and lets the server plan them.
+func (b *Backend) CheckSweep(ctx context.Context, s *backend.Sweep) error {
+	if err := core.CheckSweepShape(s); err != nil {
+		return err
+	}
+	return b.run(ctx, core.SweepTables(s), func(conn *pgx.Conn, c *core.Compiler) error {
+		statements, err := c.SweepCheck(s)
+		if err != nil {
+			return err
+		}
+		for i := range statements {
+			statements[i].Text = "EXPLAIN " + statements[i].Text
+		}
+		return b.pipeline(ctx, conn, beginRead, statements, entityOf(s), func(_ core.Statement, rows pgx.Rows) error {
+			rows.Close()
+			return rows.Err()
+		})
+	})
+}
+
+func entityOf(s *backend.Sweep) func(int) string {
+	return func(i int) string {
+		if i < 0 || i >= len(s.Steps) {
+			i = len(s.Steps) - 1
+		}
+		return s.Steps[i].Entity
+	}
+}
+
+// CountSweep counts in one snapshot.
+func (b *Backend) CountSweep(ctx context.Context, s *backend.Sweep) (*backend.SweepCount, error) {
+	if err := core.CheckSweepShape(s); err != nil {
+		return nil, err
+	}
+	var n *backend.SweepCount
+	err := b.run(ctx, core.SweepTables(s), func(conn *pgx.Conn, c *core.Compiler) error {
+		n = &backend.SweepCount{Steps: make([]int64, len(s.Steps)), Kept: make([]int64, len(s.Keep))}
+		statements, err := c.SweepCount(s)
+		if err != nil {
+			return err
+		}
+		var earliest *int64
+		err = b.pipeline(ctx, conn, beginRead, statements, entityOf(s), func(st core.Statement, rows pgx.Rows) error {
+			into := core.SweepCounts(n, &earliest)
+			if st.Op >= 0 {
+				into = []any{&n.Steps[st.Op]}
+			}
+			_, err := pgx.CollectExactlyOneRow(rows, func(row pgx.CollectableRow) (struct{}, error) { return struct{}{}, row.Scan(into...) })
+			return err
+		})
+		n.Earliest = core.FromMicros(earliest).Time
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return n, nil
+}
+
+// SplitSweep reads the keys' index on the server.
+func (b *Backend) SplitSweep(ctx context.Context, s *backend.Sweep, n int) ([]backend.Key, error) {
+	if err := core.CheckSweepShape(s); err != nil || n < 2 {
+		return nil, err
+	}
+	var keys []backend.Key
+	err := b.run(ctx, core.SweepTables(s), func(conn *pgx.Conn, c *core.Compiler) error {
+		keys = nil
+		st, err := c.SweepSplit(s, n)
+		if err != nil {
+			return err
+		}
+		return b.pipeline(ctx, conn, beginRead, []core.Statement{st}, entityOf(s), func(_ core.Statement, rows pgx.Rows) error {
+			return eachRow(rows, func(values []backend.Value) error {
+				key, err := keyOf(values, s)
+				keys = append(keys, key)
+				return err
+			})
+		})
+	})
+	return keys, err
+}
+
+// ExplainSweep looks at records by their keys.
+func (b *Backend) ExplainSweep(ctx context.Context, s *backend.Sweep, keys []backend.Key) ([]backend.SweepExplanation, error) {
+	if err := core.CheckSweepShape(s); err != nil || len(keys) == 0 {
+		return nil, err
+	}
+	var list []backend.SweepExplanation
+	err := b.run(ctx, core.SweepTables(s), func(conn *pgx.Conn, c *core.Compiler) error {
+		st, err := c.SweepExplain(s, keys)
+		if err != nil {
+			return err
+		}
+		var found []backend.SweepExplanation
+		err = b.pipeline(ctx, conn, beginRead, []core.Statement{st}, entityOf(s), func(_ core.Statement, rows pgx.Rows) error {
+			return eachRow(rows, func(values []backend.Value) error {
+				key, err := keyOf(values, s)
+				if err == nil {
+					found = append(found, core.Explanation(s, key, values[len(key):], number))
+				}
+				return err
+			})
+		})
+		list = core.Explanations(s, keys, found)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return list, nil
+}
+
+func number(v backend.Value) *int64 {
+	if v == nil {
+		return nil
+	}
+	n, err := strconv.ParseInt(*v, 10, 64)
+	if err != nil {
+		return nil
+	}
+	return &n
+}
+
+// lagQuery: a replica that has nothing to replay has no lag.
+const lagQuery = `SELECT count(*) > 0 AND COALESCE(bool_and(state IS NOT NULL), false), COALESCE(max(EXTRACT(EPOCH FROM replay_lag)), 0)::float8
+FROM pg_catalog.pg_stat_replication WHERE state IS DISTINCT FROM 'backup'`
+
+// Lag needs the role pg_monitor.
+func (b *Backend) Lag(ctx context.Context) (lag time.Duration, ok bool, err error) {
+	err = b.run(ctx, nil, func(conn *pgx.Conn, _ *core.Compiler) error {
+		var seconds float64
+		err := conn.QueryRow(ctx, lagQuery).Scan(&ok, &seconds)
+		lag = time.Duration(seconds * float64(time.Second))
+		return err
+	})
+	if err != nil || !ok {
+		return 0, false, err
+	}
+	return lag, true, nil
+}
+
+// SweepBatch is four round trips: choose and lock, look again at what is committed since, treat, commit.
+func (b *Backend) SweepBatch(ctx context.Context, s *backend.Sweep, batch backend.SweepBatch) (*backend.SweepResult, error) {
+	if err := core.CheckSweepBatch(s, &batch); err != nil {
+		return nil, err
+	}
+	var res *backend.SweepResult
+	err := b.run(ctx, core.SweepTables(s), func(conn *pgx.Conn, c *core.Compiler) error {
+		c.Ignored = s.Ignored
+		p := page{Backend: b, conn: conn, c: c, sweep: s, batch: &batch, res: core.NewSweepResult(s)}
+		res = p.res
+		return p.run(ctx)
+	})
+	if err != nil {
+		return nil, err
+	}
+	return res, nil
+}
+
+// page is one attempt at a batch of a sweep.
+type page struct {
+	*Backend
+	conn  *pgx.Conn
+	c     *core.Compiler
+	sweep *backend.Sweep
+	batch *backend.SweepBatch
+	res   *backend.SweepResult
+}
+
+func (p *page) run(ctx context.Context) error {
+	keys, err := p.choose(ctx)
+	if err != nil || len(keys) == 0 {
+		return err // what was locked is released with the connection
+	}
+	if err := p.treat(ctx, keys); err != nil {
+		return err
+	}
+	if err := core.BeforeSweep(ctx, p.batch, p.res); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.config.silence())
+	defer cancel()
+	return commit(ctx, p.conn)
+}
+
+// choose locks the page's records and returns the keys of those to treat.
+func (p *page) choose(ctx context.Context) ([]backend.Key, error) {
+	r := core.SweepRange{After: p.batch.After, Until: p.batch.Until, Limit: p.batch.Limit, Subject: p.batch.Held != nil, Lock: skipLocked}
+	st, err := p.c.SweepDue(p.sweep, r)
+	if err != nil {
+		return nil, err
+	}
+	var keys []backend.Key
+	var subjects []backend.Value
+	read := func(keep func([]backend.Value) error) func(core.Statement, pgx.Rows) error {
+		return func(st core.Statement, rows pgx.Rows) error {
+			if st.Op < 0 {
+				rows.Close()
+				return rows.Err()
+			}
+			return eachRow(rows, keep)
+		}
+	}
+	err = p.pipeline(ctx, p.conn, beginWrite, []core.Statement{{Text: planForValues, Op: -1}, st}, entityOf(p.sweep), read(func(values []backend.Value) error {
+		key, err := keyOf(values, p.sweep)
+		keys = append(keys, key)
+		if r.Subject {
+			subjects = append(subjects, values[len(key)])
+		}
+		return err
+	}))
+	if err != nil {
+		return nil, err
+	}
+	if len(keys) == p.batch.Limit {
+		p.res.Last = keys[len(keys)-1]
+		r.Until = p.res.Last
+	}
+	r.Limit, r.Subject, r.Lock = 0, false, ""
+	if st, err = p.c.SweepDue(p.sweep, r); err != nil {
+		return nil, err
+	}
+	still := map[string]bool{}
+	err = p.pipeline(ctx, p.conn, goOn, []core.Statement{st, {Text: planOnce, Op: -1}}, entityOf(p.sweep), read(func(values []backend.Value) error {
+		key, err := keyOf(values, p.sweep)
+		still[core.KeyText(key)] = true
+		return err
+	}))
+	if err != nil {
+		return nil, err
+	}
+	return core.Chosen(ctx, p.batch, p.res, keys, subjects, still)
+}
+
+func (p *page) treat(ctx context.Context, keys []backend.Key) error {
+	statements, err := p.c.SweepSteps(p.sweep, keys)
+	if err != nil {
+		return err
+	}
+	err = p.pipeline(ctx, p.conn, goOn, statements, entityOf(p.sweep), func(st core.Statement, rows pgx.Rows) error {
+		switch {
+		case st.Guard != nil:
+			count, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+			if err != nil {
+				return err
+			}
+			return st.JudgeFor(p.sweep.Steps[st.Op].Entity, count)
+		case st.Counts:
+			count, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
+			p.res.Affected[st.Op] += count
+			return err
+		case st.Locks:
+			rows.Close()
+			return rows.Err()
+		}
+		if err := eachRow(rows, func(values []backend.Value) error {
+			p.res.Collected[st.Op] = append(p.res.Collected[st.Op], values)
+			return nil
+		}); err != nil {
+			return err
+		}
+		p.res.Affected[st.Op] += rows.CommandTag().RowsAffected()
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	return core.SweepDone(p.sweep, p.res, keys)
+}
+
+// eachRow reads the rows of a statement as text.
+func eachRow(rows pgx.Rows, read func([]backend.Value) error) error {
+	defer rows.Close()
+	for rows.Next() {
+		raw := rows.RawValues()
+		values := make([]backend.Value, len(raw))
+		for i, v := range raw {
+			if v == nil {
+				continue
+			}
+			if !utf8.Valid(v) {
+				return refused("", "a value is not valid UTF-8", "convert the database to the encoding UTF8")
+			}
+			s := string(v)
+			values[i] = &s
+		}
+		if err := read(values); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}
+
+// keyOf is the key at the beginning of a row.
+func keyOf(values []backend.Value, s *backend.Sweep) (backend.Key, error) {
+	n := len(s.KeyColumns)
+	if i := slices.Index(values[:n], nil); i >= 0 {
+		return nil, refused("", fmt.Sprintf("a record has no value in key column %q", s.KeyColumns[i]), "name columns as the key that are never NULL")
+	}
+	key := make(backend.Key, n)
+	for i := range key {
+		key[i] = *values[i]
+	}
+	return key, nil
+}

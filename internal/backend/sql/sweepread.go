@@ -1,0 +1,253 @@
+package sql
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/lethe-dev/lethe/internal/backend"
+)
+
+// SweepRange says which due records of a sweep to select.
+type SweepRange struct {
+	// After and Until bound the keys; nil does not.
+	After, Until backend.Key
+	// Keys to look among, nil for all.
+	Keys []backend.Key
+	// Limit of records; 0 is none.
+	Limit int
+	// Subject asks for the person behind the key columns.
+	Subject bool
+	// Lock ends the statement.
+	Lock string
+}
+
+// SweepDue makes a statement for the keys of due records, in their order.
+func (c *Compiler) SweepDue(s *backend.Sweep, r SweepRange) (Statement, error) {
+	x := c.sweeper(s)
+	table, _, err := x.table(s.Table)
+	if err != nil {
+		return Statement{}, err
+	}
+	keys, cols, err := x.keys(self)
+	if err != nil {
+		return Statement{}, err
+	}
+	terms := x.bounds(keys, cols, r)
+	due, err := x.due(self)
+	if err != nil {
+		return Statement{}, err
+	}
+	list := x.read(keys, cols)
+	if r.Subject {
+		subject, err := x.subject(self)
+		if err != nil {
+			return Statement{}, err
+		}
+		list = append(list, subject)
+	}
+	text := fmt.Sprintf("SELECT %s FROM %s AS %s WHERE %s ORDER BY %s", strings.Join(list, ", "), table, self,
+		strings.Join(append(terms, due), " AND "), strings.Join(keys, ", "))
+	if r.Limit > 0 {
+		text += " LIMIT " + x.Dialect.Placeholder(x.b.Bind(int64(r.Limit)))
+	}
+	return x.statement(text+r.Lock, len(s.Steps)-1)
+}
+
+func (x *sweeper) bounds(keys []string, cols []*Column, r SweepRange) []string {
+	var terms []string
+	if r.After != nil {
+		terms = append(terms, x.Dialect.KeyAfter(&x.b, keys, cols, r.After))
+	}
+	if r.Until != nil {
+		terms = append(terms, x.Dialect.KeyUpTo(&x.b, keys, cols, r.Until))
+	}
+	if r.Keys != nil {
+		terms = append(terms, x.Dialect.InKeys(&x.b, keys, cols, r.Keys))
+	}
+	return terms
+}
+
+func (c *Compiler) read(exprs []string, cols []*Column) []string {
+	list := make([]string, len(exprs))
+	for i, e := range exprs {
+		list[i] = c.Dialect.Read(e, cols[i])
+	}
+	return list
+}
+
+// SweepCount makes the statements of CountSweep: the first has one row for the records, see SweepCounts; the others, one for each
+// dependants' step of their Op, one number.
+func (c *Compiler) SweepCount(s *backend.Sweep) ([]Statement, error) {
+	first, err := c.countRecords(s)
+	if err != nil {
+		return nil, err
+	}
+	statements := []Statement{first}
+	for i := range s.Steps {
+		st, err := c.countStep(s, i)
+		if err != nil {
+			return nil, withEntity(err, s.Steps[i].Entity)
+		}
+		statements = append(statements, st)
+	}
+	return statements, nil
+}
+
+// SweepCounts are the places for the columns of the first statement.
+func SweepCounts(n *backend.SweepCount, earliest **int64) []any {
+	into := []any{&n.Total, &n.Due, &n.NoClock, &n.Future, earliest}
+	for i := range n.Kept {
+		into = append(into, &n.Kept[i])
+	}
+	return into
+}
+
+func (c *Compiler) countRecords(s *backend.Sweep) (Statement, error) {
+	x := c.sweeper(s)
+	table, _, err := x.table(s.Table)
+	if err != nil {
+		return Statement{}, err
+	}
+	scope, err := x.conditions(&x.b, self, s.Table, s.Scope)
+	if err != nil {
+		return Statement{}, err
+	}
+	due, err := x.due(self)
+	if err != nil {
+		return Statement{}, err
+	}
+	micros, err := x.clockMicros(self, s.Table, &s.Clock)
+	if err != nil {
+		return Statement{}, err
+	}
+	test := func(term string) string { return "CASE WHEN " + term + " THEN 1 ELSE 0 END" }
+	inner := []string{test(due) + " AS due", micros + " AS micros"}
+	now := x.Dialect.Placeholder(x.b.Bind(Micros(s.Now)))
+	outer := []string{"COUNT(*)", "COALESCE(SUM(c.due), 0)", "COALESCE(SUM(CASE WHEN c.micros IS NULL THEN 1 ELSE 0 END), 0)",
+		"COALESCE(SUM(CASE WHEN c.micros > " + now + " THEN 1 ELSE 0 END), 0)", "MIN(CASE WHEN c.due = 1 THEN c.micros END)"}
+	for i := range s.Keep {
+		passed, err := x.passed(self)
+		if err != nil {
+			return Statement{}, err
+		}
+		kept, err := x.keeps(self, &s.Keep[i])
+		if err != nil {
+			return Statement{}, err
+		}
+		inner = append(inner, fmt.Sprintf("%s AS kept%d", test(passed+" AND "+kept), i))
+		outer = append(outer, fmt.Sprintf("COALESCE(SUM(c.kept%d), 0)", i))
+	}
+	return x.statement(fmt.Sprintf("SELECT %s FROM (SELECT %s FROM %s AS %s WHERE %s) AS c", strings.Join(outer, ", "), strings.Join(inner, ", "),
+		table, self, scope), -1)
+}
+
+func (c *Compiler) countStep(s *backend.Sweep, i int) (Statement, error) {
+	x := c.sweeper(s)
+	step := &s.Steps[i]
+	table, _, err := x.table(step.Table)
+	if err != nil {
+		return Statement{}, err
+	}
+	rows, err := x.rows(self, step, x.due)
+	if err != nil {
+		return Statement{}, err
+	}
+	differs, err := x.differs(self, step)
+	if err != nil {
+		return Statement{}, err
+	}
+	return x.statement(fmt.Sprintf("SELECT count(*) FROM %s AS %s WHERE %s AND %s", table, self, rows, differs), i)
+}
+
+// SweepSplit makes a statement for the keys between n ranges.
+func (c *Compiler) SweepSplit(s *backend.Sweep, n int) (Statement, error) {
+	x := c.sweeper(s)
+	table, _, err := x.table(s.Table)
+	if err != nil {
+		return Statement{}, err
+	}
+	keys, cols, err := x.keys(self)
+	if err != nil {
+		return Statement{}, err
+	}
+	passed, err := x.passed(self)
+	if err != nil {
+		return Statement{}, err
+	}
+	names, order := numbered("v", len(keys)), strings.Join(keys, ", ")
+	parts := x.Dialect.Placeholder(x.b.Bind(int64(n)))
+	parts2 := x.Dialect.Placeholder(x.b.Bind(int64(n)))
+	return x.statement(fmt.Sprintf("SELECT %s FROM (SELECT %s, row_number() OVER (ORDER BY %s) AS place, count(*) OVER () AS total FROM %s AS %s WHERE %s) AS x "+
+		"WHERE x.place < x.total AND (x.place * %s) %% x.total < %s ORDER BY x.place", strings.Join(names, ", "),
+		strings.Join(named(x.read(keys, cols), names), ", "), order, table, self, passed, parts, parts2), -1)
+}
+
+// SweepExplain makes a statement for what a sweep finds of single records: key, clock, for each test whether it keeps the record
+// and its clock, and the subject. Clocks are microseconds since 1970.
+func (c *Compiler) SweepExplain(s *backend.Sweep, keys []backend.Key) (Statement, error) {
+	x := c.sweeper(s)
+	table, _, err := x.table(s.Table)
+	if err != nil {
+		return Statement{}, err
+	}
+	exprs, cols, err := x.keys(self)
+	if err != nil {
+		return Statement{}, err
+	}
+	micros, err := x.clockMicros(self, s.Table, &s.Clock)
+	if err != nil {
+		return Statement{}, err
+	}
+	number := func(expr string) string { return x.Dialect.Read("("+expr+")", &Column{}) }
+	list := append(x.read(exprs, cols), number(micros))
+	for i := range s.Keep {
+		kept, err := x.keeps(self, &s.Keep[i])
+		if err != nil {
+			return Statement{}, err
+		}
+		clock, err := x.keepClock(&s.Keep[i])
+		if err != nil {
+			return Statement{}, err
+		}
+		list = append(list, number("CASE WHEN "+kept+" THEN 1 ELSE 0 END"), number(clock))
+	}
+	subject, err := x.subject(self)
+	if err != nil {
+		return Statement{}, err
+	}
+	scope, err := x.conditions(&x.b, self, s.Table, s.Scope)
+	if err != nil {
+		return Statement{}, err
+	}
+	return x.statement(fmt.Sprintf("SELECT %s FROM %s AS %s WHERE %s AND %s", strings.Join(append(list, subject), ", "), table, self,
+		x.Dialect.InKeys(&x.b, exprs, cols, keys), scope), -1)
+}
+
+// keepClock is the latest clock of the records that a test looks at.
+func (x *sweeper) keepClock(k *backend.SweepTest) (string, error) {
+	if k.Clock == nil {
+		return "NULL", nil
+	}
+	r, err := x.route(self, x.sweep.Table, k.Path)
+	if err != nil {
+		return "", err
+	}
+	micros, err := x.clockMicros(r.alias, r.table, k.Clock)
+	if err != nil || len(k.Path) == 0 {
+		return micros, err
+	}
+	conds, err := x.conditions(&x.b, r.alias, r.table, k.Conditions)
+	return fmt.Sprintf("(SELECT MAX(%s) FROM %s WHERE %s)", micros, strings.Join(r.from, ", "), strings.Join(append(r.where, conds), " AND ")), err
+}
+
+// Explanation reads a row of SweepExplain behind its key; numbers reads a column as a number.
+func Explanation(s *backend.Sweep, key backend.Key, rest []backend.Value, number func(backend.Value) *int64) backend.SweepExplanation {
+	e := backend.SweepExplanation{Key: key, Found: true, Clock: FromMicros(number(rest[0]))}
+	for i := range s.Keep {
+		kept := number(rest[1+2*i])
+		e.Keep = append(e.Keep, kept != nil && *kept == 1)
+		e.Clocks = append(e.Clocks, FromMicros(number(rest[2+2*i])))
+	}
+	e.Subject = rest[1+2*len(s.Keep)]
+	return e
+}
