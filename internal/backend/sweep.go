@@ -111,7 +111,7 @@ type Sweep struct {
 	// Scope must hold for every record.
 	Scope []Condition
 	// Clock from which the period counts; a record is due once its clock is at or before Cutoff. A record whose clock is empty,
-	// unreadable or after Now is not due.
+	// unreadable or after Now is not due. Without a column every record is.
 	Clock  SweepClock
 	Cutoff time.Time
 	// Since leaves records whose clock is at or before it to somebody else. Optional.
@@ -122,7 +122,7 @@ type Sweep struct {
 	Keep []SweepTest
 	// Subject leads to the column that names the person, for SweepBatch.Held. Optional; what it leads to may be nobody.
 	Subject *SweepClock
-	// Steps from the deepest dependants to the records themselves.
+	// Steps from the deepest dependants to the records themselves. Without any the records are only looked for.
 	Steps []SweepStep
 	// Ignored are tables whose foreign keys may be set to NULL or their default by the store when a record goes.
 	Ignored []Table

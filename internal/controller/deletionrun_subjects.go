@@ -38,8 +38,9 @@ var crashRequestMade = crash.Define("run/request-made")
 // Requests makes erasure requests for people whom a run, a rule or a consent names.
 type Requests struct {
 	client.Client
-	Keys    keys.Store
-	Journal *journal.Journal
+	Keys       keys.Store
+	Journal    *journal.Journal
+	Identities *Identities
 }
 
 // origin is what a request is made for.

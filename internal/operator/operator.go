@@ -248,7 +248,7 @@ func register(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, ke
 	governance := &controller.Governance{Journal: entries, Stamps: sealer}
 	exec := &executor.Executor{Stores: pool, State: vault.State, Journal: entries, Keys: keyStore, Clock: o.Clock}
 	identities := &controller.Identities{Client: c, Secrets: mgr.GetAPIReader(), Stores: pool, Pseudonyms: pseudonyms}
-	requests := &controller.Requests{Client: c, Keys: keyStore, Journal: entries}
+	requests := &controller.Requests{Client: c, Keys: keyStore, Journal: entries, Identities: identities}
 	sweeps := &sweeper.Sweeper{Stores: pool, State: vault.State, Journal: entries, Keys: keyStore, Clock: o.Clock}
 	kill := &controller.KillSwitch{Live: mgr.GetAPIReader(), Namespace: o.Namespace, Clock: o.Clock}
 	err := errors.Join(
@@ -271,6 +271,7 @@ func register(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, ke
 			Pseudonyms: pseudonyms, Identities: identities, Stores: pool, Clock: o.Clock, Witness: o.Witness, Recorder: recorder, Admission: admission, Stamps: sealer}).SetupWithManager(ctx, mgr),
 		(&controller.DeletionRunReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Executor: exec, Pseudonyms: pseudonyms, Identities: identities,
 			Clock: o.Clock, Recorder: recorder, Sweeper: sweeps, Witness: o.Witness, Kill: kill, Requests: requests, Stamps: sealer}).SetupWithManager(ctx, mgr),
+		mgr.Add(&controller.ConsentWatch{Client: c, Stores: pool, Requests: requests, Clock: o.Clock, Witness: o.Witness, Log: o.Log.WithName("consent"), Interval: o.ResidueInterval}),
 		mgr.Add(&controller.ResidueWatch{Client: c, State: vault.State, Clock: o.Clock, Witness: o.Witness, Log: o.Log.WithName("residue"), Interval: o.ResidueInterval}),
 	)
 	if err != nil {

@@ -71,7 +71,22 @@ func (s *shard) subjects(ctx context.Context) (more bool, err error) {
 
 // Look finds the people of the next page of a sweep and changes nothing: its transaction is given up.
 func Look(ctx context.Context, able backend.Sweeper, store backend.Backend, sweep *backend.Sweep, b backend.SweepBatch) (last backend.Key, ids []string, err error) {
+	last, err = See(ctx, able, store, sweep, b, func(_ context.Context, found []string) error {
+		ids = found
+		return errLook
+	})
+	if errors.Is(err, errLook) {
+		err = nil
+	}
+	return last, ids, err
+}
+
+// See does the next page of a sweep once see, which gets its people, has returned without an error.
+func See(ctx context.Context, able backend.Sweeper, store backend.Backend, sweep *backend.Sweep, b backend.SweepBatch,
+	see func(ctx context.Context, ids []string) error,
+) (last backend.Key, err error) {
 	held := b.Held
+	var ids []string
 	b.Held = func(ctx context.Context, subjects []backend.Value) ([]bool, error) {
 		answer := make([]bool, len(subjects))
 		if held != nil {
@@ -80,6 +95,7 @@ func Look(ctx context.Context, able backend.Sweeper, store backend.Backend, swee
 				return nil, err
 			}
 		}
+		ids = nil // of this attempt
 		for i, v := range subjects {
 			if v != nil && !answer[i] && store.Text(v) != "" {
 				ids = append(ids, store.Text(v))
@@ -87,18 +103,15 @@ func Look(ctx context.Context, able backend.Sweeper, store backend.Backend, swee
 		}
 		return answer, nil
 	}
-	b.BeforeEffect = func(_ context.Context, r *backend.SweepResult) error {
+	b.BeforeEffect = func(ctx context.Context, r *backend.SweepResult) error {
 		last = r.Last
-		return errLook
+		return see(ctx, ids)
 	}
 	result, err := able.SweepBatch(ctx, sweep, b)
-	switch {
-	case errors.Is(err, errLook):
-		err = nil
-	case err == nil && result != nil:
+	if err == nil {
 		last = result.Last
 	}
-	return last, ids, err
+	return last, err
 }
 
 // unfinished waits until the requests that a pass made have ended: before, a further look would find the same people.

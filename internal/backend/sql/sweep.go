@@ -154,6 +154,9 @@ func (x *sweeper) clock(alias string, t backend.Table, name string) (string, *Co
 
 // clockBy tests that the clock of a record is readable and not after the time. Of several records at its end all must be.
 func (x *sweeper) clockBy(alias string, t backend.Table, c *backend.SweepClock, by time.Time) (string, error) {
+	if c.Column == "" {
+		return "TRUE", nil
+	}
 	test := func(alias string, t backend.Table) (string, error) {
 		expr, col, err := x.clock(alias, t, c.Column)
 		if err != nil {
@@ -174,6 +177,9 @@ func (x *sweeper) clockBy(alias string, t backend.Table, c *backend.SweepClock, 
 
 // clockMicros is the clock of a record, of several at its end the latest; NULL where one of them has none.
 func (x *sweeper) clockMicros(alias string, t backend.Table, c *backend.SweepClock) (string, error) {
+	if c.Column == "" {
+		return "NULL", nil
+	}
 	r, err := x.route(alias, t, c.Path)
 	if err != nil {
 		return "", err
@@ -210,9 +216,14 @@ func (x *sweeper) keeps(alias string, k *backend.SweepTest) (string, error) {
 	})
 }
 
-// passed tests that a record is in the scope and past the cutoff.
+// passed tests that a record is in the scope and past the cutoff, and not somebody else's.
 func (x *sweeper) passed(alias string) (string, error) {
 	by, err := x.clockBy(alias, x.sweep.Table, &x.sweep.Clock, cutoff(x.sweep))
+	if err == nil && !x.sweep.Since.IsZero() {
+		var other string
+		other, err = x.clockBy(alias, x.sweep.Table, &x.sweep.Clock, x.sweep.Since)
+		by += " AND " + not(other)
+	}
 	if err != nil || len(x.sweep.Scope) == 0 {
 		return by, err
 	}
@@ -257,7 +268,7 @@ func (x *sweeper) due(alias string) (string, error) {
 
 // pending tests that a step would change something, where the records themselves stay.
 func (x *sweeper) pending(alias string) (string, error) {
-	if x.sweep.Steps[len(x.sweep.Steps)-1].Action != backend.Update {
+	if n := len(x.sweep.Steps); n == 0 || x.sweep.Steps[n-1].Action != backend.Update {
 		return "", nil
 	}
 	var terms []string
@@ -306,7 +317,7 @@ func CheckSweepShape(s *backend.Sweep) error {
 	switch {
 	case len(s.KeyColumns) == 0:
 		problem = "no key columns"
-	case len(s.Steps) == 0 || len(s.Steps[len(s.Steps)-1].Path) > 0 || s.Steps[len(s.Steps)-1].Table != s.Table:
+	case len(s.Steps) > 0 && (len(s.Steps[len(s.Steps)-1].Path) > 0 || s.Steps[len(s.Steps)-1].Table != s.Table):
 		problem = "the last step of a sweep is for its own records"
 	case s.Cutoff.IsZero() || s.Now.IsZero():
 		problem = "a sweep needs a cutoff and the time"

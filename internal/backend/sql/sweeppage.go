@@ -94,6 +94,10 @@ func notPermitted(problem string, err error) error {
 // SweepDone takes down what was treated, unless the database left some of it.
 func SweepDone(s *backend.Sweep, res *backend.SweepResult, keys []backend.Key) error {
 	last := len(s.Steps) - 1
+	if last < 0 {
+		res.Keys = keys
+		return nil
+	}
 	if n := int64(len(keys)) - res.Affected[last]; s.Steps[last].Action == backend.Delete && n > 0 {
 		return &backend.StaleError{Entity: s.Steps[last].Entity, Problem: fmt.Sprintf("%d records that are due are still there after the deletion: a trigger interferes", n)}
 	}

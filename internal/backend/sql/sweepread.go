@@ -50,7 +50,7 @@ func (c *Compiler) SweepDue(s *backend.Sweep, r SweepRange) (Statement, error) {
 	if r.Limit > 0 {
 		text += " LIMIT " + x.Dialect.Placeholder(x.b.Bind(int64(r.Limit)))
 	}
-	return x.statement(text+r.Lock, len(s.Steps)-1)
+	return x.statement(text+r.Lock, max(len(s.Steps)-1, 0))
 }
 
 func (x *sweeper) bounds(keys []string, cols []*Column, r SweepRange) []string {

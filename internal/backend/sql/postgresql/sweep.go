@@ -46,6 +46,9 @@ func (b *Backend) CheckSweep(ctx context.Context, s *backend.Sweep) error {
 
 func entityOf(s *backend.Sweep) func(int) string {
 	return func(i int) string {
+		if len(s.Steps) == 0 {
+			return ""
+		}
 		if i < 0 || i >= len(s.Steps) {
 			i = len(s.Steps) - 1
 		}
@@ -259,6 +262,9 @@ func (p *page) choose(ctx context.Context) ([]backend.Key, error) {
 }
 
 func (p *page) treat(ctx context.Context, keys []backend.Key) error {
+	if len(p.sweep.Steps) == 0 {
+		return core.SweepDone(p.sweep, p.res, keys)
+	}
 	statements, err := p.c.SweepSteps(p.sweep, keys)
 	if err != nil {
 		return err
