@@ -54,6 +54,7 @@ func (b *builder) buildSteps() {
 	switch t.Rule.Action {
 	case v1alpha1.RuleDelete, v1alpha1.RuleArchive:
 		b.refuseShared(t.node)
+		b.refuseLost()
 		b.below(touched{node: t.node}, []*planner.Node{t.node})
 		b.addStep(step{node: t.node, action: planner.PurposeDelete, references: t.node.References,
 			SweepStep: backend.SweepStep{Scope: t.node.Scope, Action: backend.Delete}})
@@ -181,6 +182,19 @@ func (b *builder) refuseShared(n *planner.Node) {
 	for _, l := range n.Parents {
 		if l.Relation == v1alpha1.RelationRefCount {
 			b.unsupported("records of %s are shared by those of %s and go with the last that refers to them (RefCount), which a sweep does not count", n.Name, l.Parent.Name)
+		}
+	}
+}
+
+// refuseLost reports what nobody finds any more once the person is gone: records that only an identity leads to.
+func (b *builder) refuseLost() {
+	root := b.t.node
+	if root.Spec.Root == nil {
+		return
+	}
+	for _, n := range b.c.nodes {
+		if n != root && n.Spec.Root == nil && len(n.Spec.IdentifiedBy) > 0 && n.Spec.Action != v1alpha1.ActionKeep {
+			b.unsupported("records of %s are found by the identities of a person, and nobody finds them any more when only %s and what refers to it goes", n.Name, root.Name)
 		}
 	}
 }
