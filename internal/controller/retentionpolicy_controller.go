@@ -2,8 +2,10 @@ package controller
 
 import (
 	"context"
+	"errors"
 	"sort"
 	"strings"
+	"time"
 
 	"k8s.io/client-go/tools/events"
 	"k8s.io/utils/clock"
@@ -52,6 +54,9 @@ func (r *RetentionPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 	}
 	read := p.DeepCopy()
 	o, err := r.check(ctx, &p)
+	if errors.Is(err, state.ErrConflict) { // a run ended meanwhile
+		return ctrl.Result{RequeueAfter: 20 * time.Millisecond}, nil
+	}
 	if err != nil {
 		return result(outcome{}, err)
 	}

@@ -48,13 +48,13 @@ func (r *RetentionPolicyReconciler) follow(ctx context.Context, p *v1alpha1.Rete
 	if err != nil {
 		return outcome{}, err
 	}
-	at, due, err := r.dueSweep(ctx, p, known, schedule)
+	due, err := r.dueSweep(ctx, p, known, schedule)
 	if err != nil {
 		return outcome{}, err
 	}
 	nonce := p.Annotations[v1alpha1.AnnotationSweep]
 	asked := nonce != "" && nonce != known.AcknowledgedSweep
-	if (due || asked) && !p.Spec.Suspend && rules != nil {
+	if at := r.Clock.Now().UTC(); (due || asked) && !p.Spec.Suspend && rules != nil {
 		if err := r.followRules(ctx, p, known, rules, problems, at); err != nil {
 			return outcome{}, err
 		}
@@ -101,30 +101,22 @@ func (r *RetentionPolicyReconciler) schedule(ctx context.Context, p *v1alpha1.Re
 	return known, err
 }
 
-// dueSweep tells whether a time of the schedule has come by both clocks, and the last that has. Times that passed while nobody
-// followed them are one.
-func (r *RetentionPolicyReconciler) dueSweep(ctx context.Context, p *v1alpha1.RetentionPolicy, known *state.Schedule, schedule retention.Schedule) (at time.Time, due bool, err error) {
+// dueSweep tells whether a time of the schedule has come by both clocks. Times that passed while nobody followed them are one.
+func (r *RetentionPolicyReconciler) dueSweep(ctx context.Context, p *v1alpha1.RetentionPolicy, known *state.Schedule, schedule retention.Schedule) (bool, error) {
 	now := r.Clock.Now().UTC()
 	last := p.CreationTimestamp.Time
 	if known.LastSweep != nil {
 		last = *known.LastSweep
 	}
 	next := schedule.Next(last)
-	if next.After(now) {
-		return now, false, nil
+	if next.IsZero() || next.After(now) {
+		return false, nil
 	}
 	witness, err := r.Witness.Now(ctx)
 	if err != nil {
-		return now, false, err
+		return false, err
 	}
-	if v := policy.Reached(next, now, witness); v.Action != policy.Proceed {
-		return now, false, nil
-	}
-	for at = next; ; at = next {
-		if next = schedule.Next(at); next.After(now) || next.IsZero() {
-			return at, true, nil
-		}
-	}
+	return policy.Reached(next, now, witness).Action == policy.Proceed, nil
 }
 
 // followRules announces what falls due by each rule. A rule with a problem keeps none of the others.
@@ -210,7 +202,7 @@ func addStatus(status *v1alpha1.RuleStatus, c *sweeper.Count) {
 	status.Kept += kept
 }
 
-// followed notes that the rules were followed at a time of the schedule, or because somebody asked.
+// followed notes that the rules were followed, on schedule or because somebody asked.
 func (r *RetentionPolicyReconciler) followed(ctx context.Context, known *state.Schedule, at time.Time, nonce string) error {
 	crashFollowed.Hit()
 	known.LastSweep, known.AcknowledgedSweep = &at, nonce

@@ -162,7 +162,7 @@ type Schedule struct {
 	PolicyUID string `json:"-"`
 	Namespace string `json:"-"`
 	Revision  int64  `json:"-"`
-	// LastSweep is the time of the schedule that was followed last.
+	// LastSweep is when the rules were last followed.
 	LastSweep *time.Time `json:"lastSweep,omitempty"`
 	// AcknowledgedSweep is the nonce of the last sweep that was asked for.
 	AcknowledgedSweep string         `json:"acknowledgedSweep,omitempty"`
