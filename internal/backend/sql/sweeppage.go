@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/lethe-dev/lethe/internal/backend"
@@ -122,7 +123,8 @@ func Explanations(s *backend.Sweep, keys []backend.Key, found []backend.SweepExp
 	return list
 }
 
-// SweepCheck makes all statements of a sweep as for a page without records, to be planned and not to be run.
+// SweepCheck makes the statements that look for what a sweep treats, to be planned and not to be run, and refuses what cannot be
+// done.
 func (c *Compiler) SweepCheck(s *backend.Sweep) ([]Statement, error) {
 	due, err := c.SweepDue(s, SweepRange{Limit: 1, Subject: true})
 	if err != nil {
@@ -132,9 +134,11 @@ func (c *Compiler) SweepCheck(s *backend.Sweep) ([]Statement, error) {
 	if err != nil {
 		return nil, err
 	}
-	steps, err := c.SweepSteps(s, nil)
-	if err != nil {
-		return nil, err
+	for i := range s.Steps {
+		step := &s.Steps[i]
+		if _, _, err := c.columns(self, step.Table, slices.Concat(step.KeyColumns, step.Collect)); err != nil {
+			return nil, withEntity(err, step.Entity)
+		}
 	}
-	return append(append(statements, due), steps...), nil
+	return append(statements, due), nil
 }

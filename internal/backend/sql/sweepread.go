@@ -2,6 +2,7 @@ package sql
 
 import (
 	"fmt"
+	"strconv"
 	"strings"
 
 	"github.com/lethe-dev/lethe/internal/backend"
@@ -240,8 +241,8 @@ func (x *sweeper) keepClock(k *backend.SweepTest) (string, error) {
 	return fmt.Sprintf("(SELECT MAX(%s) FROM %s WHERE %s)", micros, strings.Join(r.from, ", "), strings.Join(append(r.where, conds), " AND ")), err
 }
 
-// Explanation reads a row of SweepExplain behind its key; numbers reads a column as a number.
-func Explanation(s *backend.Sweep, key backend.Key, rest []backend.Value, number func(backend.Value) *int64) backend.SweepExplanation {
+// Explanation reads a row of SweepExplain behind its key.
+func Explanation(s *backend.Sweep, key backend.Key, rest []backend.Value) backend.SweepExplanation {
 	e := backend.SweepExplanation{Key: key, Found: true, Clock: FromMicros(number(rest[0]))}
 	for i := range s.Keep {
 		kept := number(rest[1+2*i])
@@ -250,4 +251,15 @@ func Explanation(s *backend.Sweep, key backend.Key, rest []backend.Value, number
 	}
 	e.Subject = rest[1+2*len(s.Keep)]
 	return e
+}
+
+func number(v backend.Value) *int64 {
+	if v == nil {
+		return nil
+	}
+	n, err := strconv.ParseInt(*v, 10, 64)
+	if err != nil {
+		return nil
+	}
+	return &n
 }

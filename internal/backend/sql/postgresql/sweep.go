@@ -2,9 +2,6 @@ package postgresql
 
 import (
 	"context"
-	"fmt"
-	"slices"
-	"strconv"
 	"time"
 	"unicode/utf8"
 
@@ -24,8 +21,9 @@ const (
 	skipLocked    = " FOR UPDATE OF t SKIP LOCKED"
 )
 
-// CheckSweep makes all statements, and lets the server plan them.
+// CheckSweep makes all statements, and lets the server plan them. The tables may have changed since they were last read.
 func (b *Backend) CheckSweep(ctx context.Context, s *backend.Sweep) error {
+	b.forget()
 	if err := core.CheckSweepShape(s); err != nil {
 		return err
 	}
@@ -34,6 +32,11 @@ func (b *Backend) CheckSweep(ctx context.Context, s *backend.Sweep) error {
 		if err != nil {
 			return err
 		}
+		steps, err := c.SweepSteps(s, nil)
+		if err != nil {
+			return err
+		}
+		statements = append(statements, steps...)
 		for i := range statements {
 			statements[i].Text = "EXPLAIN " + statements[i].Text
 		}
@@ -125,7 +128,7 @@ func (b *Backend) ExplainSweep(ctx context.Context, s *backend.Sweep, keys []bac
 			return eachRow(rows, func(values []backend.Value) error {
 				key, err := keyOf(values, s)
 				if err == nil {
-					found = append(found, core.Explanation(s, key, values[len(key):], number))
+					found = append(found, core.Explanation(s, key, values[len(key):]))
 				}
 				return err
 			})
@@ -137,17 +140,6 @@ func (b *Backend) ExplainSweep(ctx context.Context, s *backend.Sweep, keys []bac
 		return nil, err
 	}
 	return list, nil
-}
-
-func number(v backend.Value) *int64 {
-	if v == nil {
-		return nil
-	}
-	n, err := strconv.ParseInt(*v, 10, 64)
-	if err != nil {
-		return nil
-	}
-	return &n
 }
 
 // lagQuery: a replica that has nothing to replay has no lag.
@@ -325,13 +317,5 @@ func eachRow(rows pgx.Rows, read func([]backend.Value) error) error {
 
 // keyOf is the key at the beginning of a row.
 func keyOf(values []backend.Value, s *backend.Sweep) (backend.Key, error) {
-	n := len(s.KeyColumns)
-	if i := slices.Index(values[:n], nil); i >= 0 {
-		return nil, refused("", fmt.Sprintf("a record has no value in key column %q", s.KeyColumns[i]), "name columns as the key that are never NULL")
-	}
-	key := make(backend.Key, n)
-	for i := range key {
-		key[i] = *values[i]
-	}
-	return key, nil
+	return core.SweepKey(s.KeyColumns, values)
 }

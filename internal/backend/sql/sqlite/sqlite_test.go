@@ -428,3 +428,27 @@ func TestFileTakenAwayAndReplaced(t *testing.T) {
 		t.Errorf("left %v", got)
 	}
 }
+
+func TestSweepContract(t *testing.T) {
+	for _, mode := range []string{"delete", "wal"} {
+		t.Run("journal mode "+mode, func(t *testing.T) {
+			backendtest.RunSweep(t, func(t *testing.T) backendtest.SweepDatabase { return newDatabase(t, mode) })
+		})
+	}
+}
+
+func (d *database) Session(t testing.TB) func(string) (int64, error) {
+	t.Helper()
+	app := openDatabase(t, d.root).app
+	return func(statement string) (int64, error) {
+		r, err := app.Exec(statement)
+		if err != nil {
+			return 0, err
+		}
+		return r.RowsAffected()
+	}
+}
+
+func (*database) Sweeps() backendtest.SweepKinds {
+	return backendtest.SweepKinds{Clocks: []string{"DATE", "DATETIME", "VARCHAR(40) COLLATE NOCASE", "BLOB"}, Generated: "BIGINT GENERATED ALWAYS AS (at + 1)"}
+}
