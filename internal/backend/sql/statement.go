@@ -41,6 +41,8 @@ type Column struct {
 	NotNull  bool
 	// Generated columns cannot be written.
 	Generated bool
+	// Primary columns are part of the primary key; only of dialects that must name an index.
+	Primary bool
 	// Collation of text, for dialects that must name it.
 	Collation string
 }

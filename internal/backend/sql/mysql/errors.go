@@ -70,7 +70,7 @@ func (e *entityError) Unwrap() error { return e.err }
 
 // of names the entity and guard that an error of the driver is about.
 func of(entity string, guard *core.Reference, err error) error {
-	if known(err) {
+	if err == nil || known(err) {
 		return err
 	}
 	return &entityError{entity, guard, err}

@@ -108,15 +108,8 @@ func (x *execution) final(err error) error {
 
 // run is what stands between begin and commit.
 func (x *execution) run(ctx context.Context) error {
-	for rest := x.statements; len(rest) > 0; {
-		n := 1
-		for n < len(rest) && rest[n].Op == rest[0].Op {
-			n++
-		}
-		if err := x.operation(ctx, rest[:n]); err != nil {
-			return err
-		}
-		rest = rest[n:]
+	if err := x.operations(ctx, x.statements); err != nil {
+		return err
 	}
 	left, err := x.count(ctx, x.checks, x.batch.Operations)
 	if err != nil {
@@ -129,6 +122,21 @@ func (x *execution) run(ctx context.Context) error {
 		}
 	}
 	return x.await(ctx)
+}
+
+// operations runs the statements of all operations.
+func (x *execution) operations(ctx context.Context, rest []core.Statement) error {
+	for len(rest) > 0 {
+		n := 1
+		for n < len(rest) && rest[n].Op == rest[0].Op {
+			n++
+		}
+		if err := x.operation(ctx, rest[:n]); err != nil {
+			return err
+		}
+		rest = rest[n:]
+	}
+	return nil
 }
 
 // operation runs the statements of one operation, of which guards are the first.

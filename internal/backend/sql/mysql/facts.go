@@ -124,7 +124,7 @@ func (s *session) is(schema, name string, t backend.Table) bool {
 	return schema == t.Schema && name == t.Name
 }
 
-const factsQuery = `SELECT %d, c.TABLE_SCHEMA, c.TABLE_NAME, c.COLUMN_NAME, c.DATA_TYPE, c.COLUMN_TYPE, c.IS_NULLABLE = 'NO', COALESCE(c.GENERATION_EXPRESSION, '') <> '', COALESCE(c.COLLATION_NAME, '')
+const factsQuery = `SELECT %d, c.TABLE_SCHEMA, c.TABLE_NAME, c.COLUMN_NAME, c.DATA_TYPE, c.COLUMN_TYPE, c.IS_NULLABLE = 'NO', COALESCE(c.GENERATION_EXPRESSION, '') <> '', c.COLUMN_KEY = 'PRI', COALESCE(c.COLLATION_NAME, '')
 FROM information_schema.COLUMNS c WHERE c.TABLE_SCHEMA = ? AND c.TABLE_NAME = ?`
 
 // enginesQuery: of a view nobody knows whether what it shows can be rolled back.
@@ -148,7 +148,7 @@ func (b *Backend) loadFacts(ctx context.Context, s *session, f facts, tables []b
 		dataType     string
 	}
 	columns, err := query(ctx, s, each(factsQuery, len(tables)), func(scan func(...any) error) (r found, err error) {
-		err = scan(&r.i, &r.schema, &r.name, &r.column.Name, &r.dataType, &r.column.Stored, &r.column.NotNull, &r.column.Generated, &r.column.Collation)
+		err = scan(&r.i, &r.schema, &r.name, &r.column.Name, &r.dataType, &r.column.Stored, &r.column.NotNull, &r.column.Generated, &r.column.Primary, &r.column.Collation)
 		return r, err
 	}, names(actual)...)
 	if err != nil {

@@ -210,3 +210,28 @@ func (*database) Dialect() backendtest.Dialect {
 }
 
 var _ = errors.Is
+
+func TestSweepContract(t *testing.T) {
+	backendtest.RunSweep(t, func(t *testing.T) backendtest.SweepDatabase { return newDatabase(t) })
+}
+
+func (d *database) Session(t testing.TB) func(string) (int64, error) {
+	t.Helper()
+	db, err := server.Connect(d.name, map[string]string{"sql_mode": "'ANSI,STRICT_ALL_TABLES'", "max_statement_time": "30", "innodb_lock_wait_timeout": "5"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = db.Close() })
+	db.SetMaxOpenConns(1)
+	return func(statement string) (int64, error) {
+		r, err := db.ExecContext(ctx, statement)
+		if err != nil {
+			return 0, err
+		}
+		return r.RowsAffected()
+	}
+}
+
+func (*database) Sweeps() backendtest.SweepKinds {
+	return backendtest.SweepKinds{Clocks: []string{"DATE", "TIMESTAMP(6) NULL", "VARCHAR(40)"}, NoClock: "TIME", Generated: "BIGINT GENERATED ALWAYS AS (at + 1) STORED", RowLocks: true}
+}
