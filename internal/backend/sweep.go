@@ -111,7 +111,7 @@ type Sweep struct {
 	// Scope must hold for every record.
 	Scope []Condition
 	// Clock from which the period counts; a record is due once its clock is at or before Cutoff. A record whose clock is empty,
-	// unreadable or after Now is not due. Without a column every record is.
+	// unreadable or after Now is not due. Without a column every record is; then nothing is deleted.
 	Clock  SweepClock
 	Cutoff time.Time
 	// Since leaves records whose clock is at or before it to somebody else. Optional.

@@ -259,6 +259,7 @@ func (s *shard) page(ctx context.Context) (took time.Duration, more bool, err er
 	}
 	before := s.at
 	var result *backend.SweepResult
+	var refused error // why the page may not last
 	begun := s.Clock.Now()
 	err = s.State.WithHolds(ctx, s.task.Namespace, func(ctx context.Context, holds []state.Hold) error {
 		since, err := s.since(ctx)
@@ -270,7 +271,13 @@ func (s *shard) page(ctx context.Context) (took time.Duration, more bool, err er
 			return err
 		}
 		result, err = s.able.SweepBatch(ctx, w.sweep, backend.SweepBatch{After: s.at.After, Until: s.at.Until, Limit: size, Held: w.held,
-			BeforeEffect: func(ctx context.Context, r *backend.SweepResult) error { return s.intend(ctx, r) }})
+			BeforeEffect: func(ctx context.Context, r *backend.SweepResult) error {
+				refused = s.intend(ctx, r)
+				return refused
+			}})
+		if refused != nil {
+			return refused
+		}
 		return fault.FromStore(s.target.Store, err)
 	})
 	if err != nil {

@@ -50,6 +50,8 @@ func RunSweep(t *testing.T, fresh func(t *testing.T) SweepDatabase) {
 		{"a schema that cascades", testSweepCascade},
 		{"a foreign key deletes and changes nothing that no step names", testSweepGuard},
 		{"who is held stays", testSweepHeld},
+		{"only looks where there are no steps", testSweepLook},
+		{"leaves to somebody else what fell due before", testSweepSince},
 		{"nothing lasts without leave", testSweepBeforeEffect},
 		{"locked records are left, and reported", testSweepLocked},
 		{"is right beside an application that writes", testSweepConcurrent},
@@ -619,6 +621,38 @@ func testSweepHeld(t *testing.T, e *sweepEnv) {
 	wantEqual(t, "by the parent's name", []int64{r.Held, int64(len(r.Keys))}, []int64{1, 0})
 }
 
+func testSweepLook(t *testing.T, e *sweepEnv) {
+	e.people(t, oldDay, newDay, "", oldDay)
+	s := &backend.Sweep{Table: table("candidate"), KeyColumns: id, Clock: backend.SweepClock{Column: "seen"}, Cutoff: sweepCutoff, Now: sweepNow,
+		Subject: &backend.SweepClock{Column: "email"}}
+	see := func() (names []string) {
+		r := e.batch(t, s, backend.SweepBatch{Held: func(_ context.Context, subjects []backend.Value) ([]bool, error) {
+			for _, v := range subjects {
+				names = append(names, e.b.Text(v))
+			}
+			return make([]bool, len(subjects)), nil
+		}})
+		wantEqual(t, "found", len(r.Keys), len(names))
+		return names
+	}
+	wantEqual(t, "by the clock", see(), []string{"canary1@example.com", "canary4@example.com"})
+	s.Clock, s.Scope = backend.SweepClock{}, []backend.Condition{is("id", "2", "3")}
+	wantEqual(t, "without a clock", see(), []string{"canary2@example.com", "canary3@example.com"})
+	if err := e.s.CheckSweep(ctx, s); err != nil {
+		t.Fatalf("CheckSweep: %v", err)
+	}
+	e.wantLeft(t, "candidate", "1", "2", "3", "4")
+}
+
+func testSweepSince(t *testing.T, e *sweepEnv) {
+	e.people(t, oldDay, "2023-02-01 08:00:00", "2023-02-01 08:00:01", newDay)
+	s := candidates()
+	s.Since = time.Date(2023, 2, 1, 8, 0, 0, 0, time.UTC)
+	wantEqual(t, "due", e.count(t, s).Due, int64(1))
+	wantEqual(t, "treated", e.treated(e.batch(t, s, backend.SweepBatch{})), "3")
+	e.wantLeft(t, "candidate", "1", "2", "4")
+}
+
 func testSweepBeforeEffect(t *testing.T, e *sweepEnv) {
 	e.people(t, oldDay, newDay)
 	e.Exec(t, `INSERT INTO application VALUES (10, 1, NULL, 'a')`)
@@ -768,7 +802,6 @@ func testSweepCheck(t *testing.T, e *sweepEnv) {
 		{"a generated column", update(backend.SweepColumn{Column: "made"}), []string{"checked", "made", "generated"}},
 		{"the key", update(backend.SweepColumn{Column: "id", Value: text("1")}), []string{"checked", "id", "key"}},
 		{"no last step", func(s *backend.Sweep) { s.Steps[0].Path = []backend.Hop{toApplication} }, nil},
-		{"no steps", func(s *backend.Sweep) { s.Steps = nil }, nil},
 	} {
 		s := alone("checked", "at")
 		c.change(s)

@@ -45,6 +45,17 @@ func SweepDeletes(s *backend.Sweep) []backend.Table {
 	return tables
 }
 
+// SweepEntity names the entity of a step, that of the records themselves where there is no such step.
+func SweepEntity(s *backend.Sweep, step int) string {
+	if len(s.Steps) == 0 {
+		return ""
+	}
+	if step < 0 || step >= len(s.Steps) {
+		step = len(s.Steps) - 1
+	}
+	return s.Steps[step].Entity
+}
+
 // sweeper makes one statement of a sweep.
 type sweeper struct {
 	*Compiler
@@ -178,7 +189,7 @@ func (x *sweeper) clockBy(alias string, t backend.Table, c *backend.SweepClock, 
 // clockMicros is the clock of a record, of several at its end the latest; NULL where one of them has none.
 func (x *sweeper) clockMicros(alias string, t backend.Table, c *backend.SweepClock) (string, error) {
 	if c.Column == "" {
-		return "NULL", nil
+		return "CASE WHEN FALSE THEN 0 END", nil // NULL, as a number
 	}
 	r, err := x.route(alias, t, c.Path)
 	if err != nil {
@@ -321,6 +332,8 @@ func CheckSweepShape(s *backend.Sweep) error {
 		problem = "the last step of a sweep is for its own records"
 	case s.Cutoff.IsZero() || s.Now.IsZero():
 		problem = "a sweep needs a cutoff and the time"
+	case s.Clock.Column == "" && len(SweepDeletes(s)) > 0:
+		problem = "a sweep that deletes needs a clock"
 	}
 	for i := range s.Steps {
 		step := &s.Steps[i]

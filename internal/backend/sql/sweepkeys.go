@@ -176,7 +176,7 @@ func SweepLooksFurther(s *backend.Sweep) bool {
 	for i := range s.Keep {
 		further = further || len(s.Keep[i].Path) > 0 || s.Keep[i].Clock != nil && len(s.Keep[i].Clock.Path) > 0
 	}
-	updates := s.Steps[len(s.Steps)-1].Action == backend.Update
+	updates := len(s.Steps) > 0 && s.Steps[len(s.Steps)-1].Action == backend.Update
 	for i := range s.Steps {
 		further = further || len(s.Steps[i].Path) > 0 && (updates || len(s.Steps[i].Scope) > 0)
 	}

@@ -189,7 +189,7 @@ func (p *page) run(ctx context.Context) error {
 	return core.BeforeSweep(ctx, p.batch, p.res)
 }
 
-func (p *page) entity() string { return p.sweep.Steps[len(p.sweep.Steps)-1].Entity }
+func (p *page) entity() string { return core.SweepEntity(p.sweep, -1) }
 
 // due reads keys of due records, and their subjects where there is a place for them.
 func (p *page) due(ctx context.Context, r core.SweepRange, subjects *[]backend.Value) ([]backend.Key, error) {

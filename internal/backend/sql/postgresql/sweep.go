@@ -48,15 +48,7 @@ func (b *Backend) CheckSweep(ctx context.Context, s *backend.Sweep) error {
 }
 
 func entityOf(s *backend.Sweep) func(int) string {
-	return func(i int) string {
-		if len(s.Steps) == 0 {
-			return ""
-		}
-		if i < 0 || i >= len(s.Steps) {
-			i = len(s.Steps) - 1
-		}
-		return s.Steps[i].Entity
-	}
+	return func(i int) string { return core.SweepEntity(s, i) }
 }
 
 // CountSweep counts in one snapshot.

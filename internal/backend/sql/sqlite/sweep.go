@@ -175,7 +175,7 @@ func (p *page) choose(ctx context.Context) ([]backend.Key, error) {
 	return core.Chosen(ctx, p.batch, p.res, keys, subjects, still)
 }
 
-func (p *page) entity() string { return p.sweep.Steps[len(p.sweep.Steps)-1].Entity }
+func (p *page) entity() string { return core.SweepEntity(p.sweep, -1) }
 
 // treat finds all records before it changes any.
 func (p *page) treat(ctx context.Context, keys []backend.Key) error {
