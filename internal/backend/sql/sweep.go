@@ -189,7 +189,7 @@ func (x *sweeper) clockBy(alias string, t backend.Table, c *backend.SweepClock, 
 // clockMicros is the clock of a record, of several at its end the latest; NULL where one of them has none.
 func (x *sweeper) clockMicros(alias string, t backend.Table, c *backend.SweepClock) (string, error) {
 	if c.Column == "" {
-		return "CASE WHEN FALSE THEN 0 END", nil // NULL, as a number
+		return "CASE WHEN FALSE THEN 9223372036854775807 END", nil // NULL, as a number of 64 bits
 	}
 	r, err := x.route(alias, t, c.Path)
 	if err != nil {
