@@ -17,6 +17,8 @@ type Node struct {
 	Scope []backend.Condition
 	// Parents that it refers to, in the order of the map; Children that refer to it, by name.
 	Parents, Children []*Link
+	// Order of treatment: what refers to others comes before them, where no circle of Shallow links is in the way.
+	Order int
 	// References to what a record names in path stores.
 	References []Reference
 }
@@ -61,7 +63,7 @@ func (g *Graph) Nodes() []*Node {
 	byName := map[string]*Node{}
 	for _, name := range sortedKeys(g.byName) {
 		e := g.byName[name]
-		n := &Node{Name: e.name, Map: e.mapName, Spec: e.spec, Table: e.table, Scope: e.scope}
+		n := &Node{Name: e.name, Map: e.mapName, Spec: e.spec, Table: e.table, Scope: e.scope, Order: e.execAt}
 		for _, r := range e.references {
 			n.References = append(n.References, Reference{r})
 		}

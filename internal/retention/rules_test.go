@@ -310,6 +310,60 @@ func TestTheStepsGoFromTheDeepest(t *testing.T) {
 	}
 }
 
+// A record that goes anyway goes before the one that it refers to by a Shallow link, so that no link is cut that cannot be.
+func TestWhatGoesAnywayGoesBeforeItsLinksAreCut(t *testing.T) {
+	m := office()
+	child := func(name string, parents ...v1alpha1.Parent) v1alpha1.Entity {
+		return v1alpha1.Entity{Name: name, Store: "db", Table: name, Key: []string{"id"}, Category: "x", Action: v1alpha1.ActionDelete, Parents: parents}
+	}
+	ref := func(parent string, relation v1alpha1.ParentRelation) v1alpha1.Parent {
+		return v1alpha1.Parent{Entity: parent, Relation: relation, Columns: []v1alpha1.ColumnPair{{Column: parent + "_id", ParentColumn: "id"}}}
+	}
+	m.Entities = append(m.Entities, child("agendas", ref("cases", v1alpha1.RelationDeep)), child("visits", ref("cases", v1alpha1.RelationDeep)),
+		child("points", ref("visits", v1alpha1.RelationDeep), ref("agendas", v1alpha1.RelationShallow)))
+	var got []string
+	for _, s := range mustTarget(t, m, casesRule(nil)).Steps() {
+		got = append(got, string(s.Action)+" "+strings.TrimPrefix(s.Entity, "office/"))
+	}
+	at := func(step string) int { return slices.Index(got, step) }
+	if len(got) != 6 || at("Delete points") > at("Unlink points") || at("Unlink points") > at("Delete agendas") || at("Delete points") > at("Delete visits") || at("Delete cases") != 5 {
+		t.Errorf("%q", got)
+	}
+}
+
+// Two entities for one table: a record that is the other's is not outside the scope, one of another tenant is.
+func TestARecordOfATwinIsNotOutsideTheScope(t *testing.T) {
+	m := office()
+	in := func(column, value string) v1alpha1.Condition {
+		return v1alpha1.Condition{Column: column, Operator: v1alpha1.OperatorIn, Values: []string{value}}
+	}
+	for _, kind := range []string{"people", "cases"} {
+		m.Entities = append(m.Entities, v1alpha1.Entity{Name: "notes-on-" + kind, Store: "db", Table: "notes", Key: []string{"id"}, Category: "notes", Action: v1alpha1.ActionDelete,
+			Conditions: []v1alpha1.Condition{in("tenant", "acme"), in("about", kind)},
+			Parents:    []v1alpha1.Parent{{Entity: kind, Relation: v1alpha1.RelationDeep, Columns: []v1alpha1.ColumnPair{{Column: "item", ParentColumn: "id"}}}}})
+	}
+	s := mustSweep(t, mustTarget(t, m, casesRule(nil)))
+	old := row{"id": "7", "ended_at": "2020-01-01T00:00:00Z"}
+	tests := map[string]struct {
+		note row
+		due  bool
+	}{
+		"its own":          {row{"id": "1", "item": "7", "tenant": "acme", "about": "cases"}, true},
+		"the twin's":       {row{"id": "1", "item": "7", "tenant": "acme", "about": "people"}, true},
+		"another tenant's": {row{"id": "1", "item": "7", "tenant": "umbrella", "about": "cases"}, false},
+	}
+	for name, tt := range tests {
+		data := memory{{Name: "cases"}: {old}, {Name: "notes"}: {tt.note}}
+		if got := data.due(old, s); got != tt.due {
+			t.Errorf("%s: due %v", name, got)
+		}
+		data.run(s)
+		if left := len(data[backend.Table{Name: "notes"}]); (left == 0) != (name == "its own") {
+			t.Errorf("%s: %d notes are left", name, left)
+		}
+	}
+}
+
 func TestAnonymisingWritesFieldsAndStamp(t *testing.T) {
 	text := "removed"
 	fields := []v1alpha1.FieldChange{{Column: "name", Strategy: v1alpha1.StrategyConstant, Value: &text}, {Column: "phone", Strategy: v1alpha1.StrategyNull},
@@ -460,6 +514,31 @@ func TestATemplateMustNameOneRecordsFiles(t *testing.T) {
 				t.Errorf("%v", problems)
 			}
 		})
+	}
+}
+
+// What falls due within a second falls due at its end, and a clock after now is not due whatever is counted for later.
+func TestSecondsAndFutureClocks(t *testing.T) {
+	target := mustTarget(t, office(), v1alpha1.RetentionRule{Name: "houses", Entity: "office/houses", Clock: "sold", Period: "P1Y", Action: v1alpha1.RuleAnonymize})
+	house := row{"id": "1", "keeper": "k", "sold_at": "2025-11-26T00:00:00.25Z"}
+	data := memory{{Name: "houses"}: {house}}
+	due := func(now, until time.Time) bool {
+		t.Helper()
+		s, err := target.Sweep(now, until, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if s.Cutoff.Nanosecond() != 0 && s.Cutoff.Nanosecond() != 999_999_999 {
+			t.Errorf("cutoff %s", s.Cutoff)
+		}
+		return data.due(house, s)
+	}
+	if due(now, now.Add(500*time.Millisecond)) || !due(now, now.Add(time.Second)) {
+		t.Error("a quarter of a second was not rounded up")
+	}
+	house["sold_at"] = "2026-11-27T00:00:00Z"
+	if due(now, now.AddDate(2, 0, 0)) || !due(now.AddDate(0, 0, 1), now.AddDate(2, 0, 0)) {
+		t.Error("a clock in the future counts")
 	}
 }
 

@@ -1,7 +1,9 @@
 package retention
 
 import (
+	"cmp"
 	"fmt"
+	"reflect"
 	"slices"
 	"strings"
 
@@ -51,6 +53,7 @@ func (t *Target) Steps() []Step {
 func (b *builder) buildSteps() {
 	t := b.t
 	b.touch(touched{node: t.node})
+	defer func() { slices.SortStableFunc(t.steps, inOrder) }()
 	switch t.Rule.Action {
 	case v1alpha1.RuleDelete, v1alpha1.RuleArchive:
 		b.refuseShared(t.node)
@@ -67,6 +70,19 @@ func (b *builder) buildSteps() {
 	default:
 		b.problem(v1alpha1.ReasonInvalidSpec, "the action %q is unknown; use Delete, Anonymize, Archive, Mark or EraseSubject", t.Rule.Action)
 	}
+}
+
+// inOrder puts the steps of what refers to others before theirs, and cuts links right before what they lead to goes.
+func inOrder(a, b *step) int {
+	place := func(s *step) (order, own int) {
+		if s.action == planner.PurposeUnlink {
+			return s.link.Parent.Order, 0
+		}
+		return s.node.Order, 1
+	}
+	orderA, ownA := place(a)
+	orderB, ownB := place(b)
+	return cmp.Or(cmp.Compare(orderA, orderB), cmp.Compare(ownA, ownB))
 }
 
 func (b *builder) touch(r touched) { b.t.touched = append(b.t.touched, r) }
@@ -107,9 +123,7 @@ func (b *builder) below(r touched, above []*planner.Node) {
 			continue
 		}
 		hop := down(l)
-		if twinChild(l) {
-			hop.TargetConditions = l.Child.Scope
-		}
+		hop.TargetConditions = b.apart(l.Child)
 		child := touched{node: l.Child, path: append(slices.Clone(r.path), hop)}
 		if l.Relation == v1alpha1.RelationShallow {
 			b.addStep(step{node: l.Child, action: planner.PurposeUnlink, link: l,
@@ -122,12 +136,20 @@ func (b *builder) below(r touched, above []*planner.Node) {
 	}
 }
 
-// twinChild tells whether another entity for the same table belongs to the same parent: then a record outside the scope of one
-// is the other's.
-func twinChild(l *planner.Link) bool {
-	return slices.ContainsFunc(l.Parent.Children, func(o *planner.Link) bool {
-		return o.Child != l.Child && o.Child.Table == l.Child.Table && o.Child.Spec.Store == l.Child.Spec.Store
-	})
+// apart are the conditions that tell an entity's records from those of others for the same table. A record that does not meet
+// them is another entity's; one that does not meet a condition that all have, such as the tenant's, is outside the scope.
+func (b *builder) apart(n *planner.Node) []backend.Condition {
+	var own []backend.Condition
+	twins := b.twins(n)
+	for _, c := range n.Scope {
+		for o := range twins {
+			if o != n && !slices.ContainsFunc(o.Scope, func(other backend.Condition) bool { return reflect.DeepEqual(c, other) }) {
+				own = append(own, c)
+				break
+			}
+		}
+	}
+	return own
 }
 
 // addChild adds the step of records that belong to ones that go.
