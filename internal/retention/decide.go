@@ -39,7 +39,7 @@ type keeper struct {
 	until time.Time
 }
 
-// Decide tells of one record when it goes, from what the store says of it for the sweep s of the target. The latest lawful date
+// Decide tells of one record when it goes, from what the store says of it for the sweep s of the target (Explained). The latest lawful date
 // wins: that of the rule, or of the statutory hold that ends last; whatever has no end of its own wins over both.
 func Decide(t *Target, x backend.SweepExplanation, s *backend.Sweep, now time.Time) Decision {
 	d := Decision{Rule: t.Rule.Name, Deciding: "rule " + t.Rule.Name}
@@ -85,8 +85,11 @@ func (t *Target) keepers(x backend.SweepExplanation, s *backend.Sweep) []keeper 
 			continue
 		}
 		k := keeper{kind: keepLegal, name: test.Name}
-		if i < len(t.tests) {
+		switch {
+		case i < len(t.tests):
 			k.kind, k.basis = t.tests[i].kind, t.tests[i].basis
+		case t.done != nil && test.Name == t.done.Name:
+			k.kind = keepDone
 		}
 		// A clock at or before the cutoff does not keep, so another record's does, which cannot be read: no end.
 		if k.kind == keepStatutory && i < len(x.Clocks) && x.Clocks[i].Valid && x.Clocks[i].Time.After(test.Cutoff) {

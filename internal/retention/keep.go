@@ -268,6 +268,16 @@ func (t *Target) subject(holds []Hold) (*backend.SweepClock, []backend.SweepTest
 	return &t.persons[0], others, nil
 }
 
+// Explained is the sweep to explain single records by (backend.Sweeper.ExplainSweep and Decide), as of now. It also tells which
+// records a rule without a stamp has treated already.
+func (t *Target) Explained(now time.Time, holds []Hold) (*backend.Sweep, error) {
+	s, err := t.Sweep(now, now, holds)
+	if err == nil && t.done != nil {
+		s.Keep = append(s.Keep, *t.done)
+	}
+	return s, err
+}
+
 // Sweep is what a store is asked for: the records that are due at until, what happens to them, and what keeps them. Now tells
 // clocks in the future. With until after now it is for counting what will fall due, and must not be executed: it is then
 // decided at the later time, and statutory holds that end by until count as ended.

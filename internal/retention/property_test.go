@@ -410,7 +410,7 @@ func TestTheDecisionIsWhatTheSweepDoes(t *testing.T) {
 		w := drawWorld(t)
 		now := w.drawNow(t)
 		for _, target := range w.compile().Targets {
-			s, err := target.Sweep(now, now, w.holds)
+			s, err := target.Explained(now, w.holds)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -459,7 +459,7 @@ func (w *world) checkDate(t *rapid.T, target *Target, r row, d Decision, now tim
 		less := w.withoutLaw(entity, law)
 		for _, o := range less.compile().Targets {
 			// Another test of the same hold, by another path, may decide on the same date; without the hold none does.
-			if s, _ := o.Sweep(now, now, w.holds); o.Name() == target.Name() && s != nil {
+			if s, _ := o.Explained(now, w.holds); o.Name() == target.Name() && s != nil {
 				if other := Decide(o, w.data.explain(r, s), s, now); other.Due.Equal(d.Due) && other.Deciding == d.Deciding {
 					t.Fatalf("%s of %s: %+v, and without that hold too", r["id"], target.Name(), d)
 				}
@@ -468,7 +468,7 @@ func (w *world) checkDate(t *rapid.T, target *Target, r row, d Decision, now tim
 	}
 	if name, ok := strings.CutPrefix(d.Deciding, "legal hold "); ok {
 		left := slices.DeleteFunc(slices.Clone(w.holds), func(h Hold) bool { return h.Name == name })
-		s, _ := target.Sweep(now, now, left)
+		s, _ := target.Explained(now, left)
 		if other := Decide(target, w.data.explain(r, s), s, now); other.Deciding == d.Deciding {
 			t.Fatalf("%s of %s: %+v, and without that hold too", r["id"], target.Name(), d)
 		}

@@ -60,6 +60,8 @@ type Target struct {
 	scope   []backend.Condition
 	steps   []*step
 	tests   []test
+	// done recognises records that a rule without a stamp has treated; nil where nothing can.
+	done *backend.SweepTest
 	// persons are the ways to the person that a record is about.
 	persons []backend.SweepClock
 	// lostPersons are the parents through which there may be another one, where no sweep can look.

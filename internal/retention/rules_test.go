@@ -152,9 +152,6 @@ func TestWhatARuleCannotDoIsAProblemOfIt(t *testing.T) {
 		}, v1alpha1.ReasonRuleUnsupported, "still running in office/cases"},
 		"anonymise without fields": {func(_ *v1alpha1.PersonalDataMapSpec, r *v1alpha1.RetentionRule) { r.Action = v1alpha1.RuleAnonymize }, v1alpha1.ReasonInvalidSpec, "needs fields"},
 		"mark without anything":    {func(_ *v1alpha1.PersonalDataMapSpec, r *v1alpha1.RetentionRule) { r.Action = v1alpha1.RuleMark }, v1alpha1.ReasonInvalidSpec, "fields or a stamp"},
-		"truncate without a stamp": {func(_ *v1alpha1.PersonalDataMapSpec, r *v1alpha1.RetentionRule) {
-			r.Action, r.Fields = v1alpha1.RuleAnonymize, []v1alpha1.FieldChange{{Column: "born", Strategy: v1alpha1.StrategyTruncateDate, Unit: v1alpha1.UnitYear}}
-		}, v1alpha1.ReasonInvalidSpec, "again and again"},
 		"overwrite the key": {func(_ *v1alpha1.PersonalDataMapSpec, r *v1alpha1.RetentionRule) {
 			r.Action, r.Fields = v1alpha1.RuleAnonymize, []v1alpha1.FieldChange{{Column: "id", Strategy: v1alpha1.StrategyNull}}
 		}, v1alpha1.ReasonInvalidSpec, "key"},
@@ -378,10 +375,34 @@ func TestAnonymisingWritesFieldsAndStamp(t *testing.T) {
 	if !reflect.DeepEqual(s.Scope, []backend.Condition{{Column: "done_at", Operator: backend.DoesNotExist}}) {
 		t.Errorf("scope %+v", s.Scope)
 	}
-	// Without a stamp what is as the rule leaves it is left alone: all of its columns.
-	s = mustSweep(t, mustTarget(t, office(), v1alpha1.RetentionRule{Name: "houses", Entity: "office/houses", Clock: "sold", Period: "P1Y", Action: v1alpha1.RuleAnonymize}))
-	if len(s.Keep) != 1 || !reflect.DeepEqual(s.Keep[0].Conditions, []backend.Condition{{Column: "keeper", Operator: backend.DoesNotExist}}) || s.Keep[0].Path != nil {
-		t.Errorf("%+v", s.Keep)
+}
+
+// What a rule without a stamp has treated is not due again, and an explanation says so where conditions can tell.
+func TestWithoutAStampARecordIsDoneWhenNothingChanges(t *testing.T) {
+	rule := v1alpha1.RetentionRule{Name: "houses", Entity: "office/houses", Clock: "sold", Period: "P1Y", Action: v1alpha1.RuleAnonymize}
+	target := mustTarget(t, office(), rule)
+	house := row{"id": "1", "keeper": "k", "sold_at": "2020-01-01T00:00:00Z"}
+	data := memory{{Name: "houses"}: {house}}
+	explained, err := target.Explained(now, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := Decide(target, data.explain(house, explained), explained, now); !d.IsDue(now) || len(mustSweep(t, target).Keep) != 0 {
+		t.Errorf("%+v", d)
+	}
+	if got := data.run(mustSweep(t, target)); !slices.Equal(got, []string{"1"}) {
+		t.Errorf("treated %v", got)
+	}
+	if d := Decide(target, data.explain(house, explained), explained, now); d.Deciding != "done by rule houses" || !d.Due.IsZero() {
+		t.Errorf("%+v", d)
+	}
+	if got := data.run(mustSweep(t, target)); len(got) != 0 {
+		t.Errorf("treated again: %v", got)
+	}
+	rule.Fields = []v1alpha1.FieldChange{{Column: "sold_at", Strategy: v1alpha1.StrategyTruncateDate, Unit: v1alpha1.UnitYear}}
+	target = mustTarget(t, office(), rule)
+	if explained, err = target.Explained(now, nil); err != nil || len(explained.Keep) != 0 {
+		t.Errorf("%+v, %v", explained, err)
 	}
 }
 

@@ -124,7 +124,7 @@ func (p *preset) look(rule, entity string, r row, now time.Time) (Decision, bool
 		if target.Entity != entity {
 			continue
 		}
-		s, err := target.Sweep(now, now, nil)
+		s, err := target.Explained(now, nil)
 		if err != nil {
 			p.Fatal(err)
 		}

@@ -245,29 +245,27 @@ func (b *builder) buildUpdate() {
 	case len(fields) == 0:
 		b.problem(v1alpha1.ReasonInvalidSpec, "the action %s needs fields or a stamp", r.Action)
 	default:
-		b.recogniseDone(fields)
+		t.done = done(r.Name, fields)
 	}
 	b.checkHeldColumns(s.Columns)
 	b.addStep(s)
 }
 
-// recogniseDone keeps a rule without a stamp from treating its records again and again: those that are as it leaves them.
-func (b *builder) recogniseDone(fields []v1alpha1.FieldChange) {
-	var done []backend.Condition
+// done recognises records that are as the fields leave them, for an explanation: a store leaves those alone by itself. Nil where a
+// condition cannot tell.
+func done(rule string, fields []v1alpha1.FieldChange) *backend.SweepTest {
+	t := &backend.SweepTest{Name: "done by rule " + rule}
 	for _, f := range fields {
-		switch f.Strategy {
-		case v1alpha1.StrategyNull:
-			done = append(done, backend.Condition{Column: f.Column, Operator: backend.DoesNotExist})
-		case v1alpha1.StrategyConstant:
-			if f.Value != nil {
-				done = append(done, backend.Condition{Column: f.Column, Operator: backend.In, Values: []string{*f.Value}})
-			}
-		case v1alpha1.StrategyTruncateDate:
-			b.problem(v1alpha1.ReasonInvalidSpec, "nothing tells whether a date was truncated already, so the records would be treated again and again; give the rule a stamp")
-			return
+		switch {
+		case f.Strategy == v1alpha1.StrategyNull:
+			t.Conditions = append(t.Conditions, backend.Condition{Column: f.Column, Operator: backend.DoesNotExist})
+		case f.Strategy == v1alpha1.StrategyConstant && f.Value != nil:
+			t.Conditions = append(t.Conditions, backend.Condition{Column: f.Column, Operator: backend.In, Values: []string{*f.Value}})
+		default:
+			return nil
 		}
 	}
-	b.t.tests = append(b.t.tests, test{kind: keepDone, SweepTest: backend.SweepTest{Name: "done by rule " + b.t.Rule.Name, Conditions: done}})
+	return t
 }
 
 // checkHeldColumns refuses to overwrite what a statutory hold looks at.

@@ -1,6 +1,7 @@
 package retention
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -129,14 +130,18 @@ func (m memory) due(r row, s *backend.Sweep) bool {
 	if !x.Found || !x.Clock.Valid || x.Clock.Time.After(s.Cutoff) || x.Clock.Time.After(s.Now) || slices.Contains(x.Keep, true) {
 		return false
 	}
+	changes := len(s.Steps) == 0
 	for _, st := range s.Steps {
 		for _, target := range m.follow(r, st.Path) {
 			if !target.meets(st.Scope) {
 				return false
 			}
+			after := memory{st.Table: {target}}.clone()[st.Table][0]
+			after.set(st.Columns, s.Now)
+			changes = changes || st.Action == backend.Delete || fmt.Sprint(after) != fmt.Sprint(target)
 		}
 	}
-	return true
+	return changes
 }
 
 // dueKeys are the keys of the records that are due.
