@@ -17,7 +17,7 @@ type Decision struct {
 	// rule, as things are.
 	Due time.Time
 	// Deciding names what decided: rule NAME, statutory hold MAP/ENTITY/NAME, legal hold NAME, process active in MAP/ENTITY,
-	// unless COLUMN, done by rule NAME.
+	// unless COLUMN, outside the scope of MAP/ENTITY, done by rule NAME.
 	Deciding string
 	// Basis in law of a statutory hold that decided.
 	Basis string
@@ -90,6 +90,8 @@ func (t *Target) keepers(x backend.SweepExplanation, s *backend.Sweep) []keeper 
 			k.kind, k.basis = t.tests[i].kind, t.tests[i].basis
 		case t.done != nil && test.Name == t.done.Name:
 			k.kind = keepDone
+		case strings.HasPrefix(test.Name, outsidePrefix):
+			k.kind = keepOutside
 		}
 		// A clock at or before the cutoff does not keep, so another record's does, which cannot be read: no end.
 		if k.kind == keepStatutory && i < len(x.Clocks) && x.Clocks[i].Valid && x.Clocks[i].Time.After(test.Cutoff) {
@@ -116,6 +118,8 @@ func (d Decision) keptBy(k keeper) Decision {
 	switch k.kind {
 	case keepDone:
 		d.Message = "the record is as rule " + d.Rule + " leaves it"
+	case keepOutside:
+		d.Message = "it stays because of a record that refers to it and is " + k.name + ", of another tenant for example"
 	case keepUnless:
 		d.Message = "rule " + d.Rule + " keeps it while it meets the condition on " + strings.TrimPrefix(k.name, "unless ")
 	case keepActive:
@@ -176,7 +180,7 @@ func Latest(decisions []Decision) (Decision, bool) {
 
 // weight of what decided against a date.
 func weight(d Decision) int {
-	for i, prefix := range []string{"rule ", "done ", "unless ", "process ", "statutory ", "legal "} {
+	for i, prefix := range []string{"rule ", "done ", "outside ", "unless ", "process ", "statutory ", "legal "} {
 		if strings.HasPrefix(d.Deciding, prefix) {
 			return i
 		}

@@ -17,6 +17,7 @@ type keepKind int
 
 const (
 	keepDone      keepKind = iota // the record is as the rule leaves it
+	keepOutside                   // a dependant outside the scope of its entity
 	keepUnless                    // a condition of the rule
 	keepActive                    // a process that is still running
 	keepStatutory                 // a law
@@ -268,14 +269,49 @@ func (t *Target) subject(holds []Hold) (*backend.SweepClock, []backend.SweepTest
 	return &t.persons[0], others, nil
 }
 
-// Explained is the sweep to explain single records by (backend.Sweeper.ExplainSweep and Decide), as of now. It also tells which
-// records a rule without a stamp has treated already.
+// Explained is the sweep to explain single records by (backend.Sweeper.ExplainSweep and Decide), as of now. It has more tests: for
+// what a store sees by itself when it sweeps.
 func (t *Target) Explained(now time.Time, holds []Hold) (*backend.Sweep, error) {
 	s, err := t.Sweep(now, now, holds)
-	if err == nil && t.done != nil {
+	if err != nil {
+		return nil, err
+	}
+	if t.done != nil {
 		s.Keep = append(s.Keep, *t.done)
 	}
-	return s, err
+	for _, st := range t.steps {
+		for _, c := range st.Scope {
+			if len(st.Path) == 0 {
+				continue // that is whether the record is found
+			}
+			for _, outside := range negated(c) {
+				s.Keep = append(s.Keep, backend.SweepTest{Name: outsidePrefix + st.node.Name, Path: st.Path, Conditions: []backend.Condition{outside}})
+			}
+		}
+	}
+	return s, nil
+}
+
+const outsidePrefix = "outside the scope of "
+
+// negated are conditions of which one holds where c does not.
+func negated(c backend.Condition) []backend.Condition {
+	switch c.Operator {
+	case backend.In:
+		return []backend.Condition{{Column: c.Column, Operator: backend.NotIn, Values: c.Values}}
+	case backend.NotIn:
+		return []backend.Condition{{Column: c.Column, Operator: backend.In, Values: c.Values}}
+	case backend.Exists:
+		return []backend.Condition{{Column: c.Column, Operator: backend.DoesNotExist}}
+	case backend.DoesNotExist:
+		return []backend.Condition{{Column: c.Column, Operator: backend.Exists}}
+	}
+	other := backend.LessThan
+	if c.Operator == backend.LessThan {
+		other = backend.GreaterThan
+	}
+	return []backend.Condition{{Column: c.Column, Operator: other, Values: c.Values}, {Column: c.Column, Operator: backend.In, Values: c.Values},
+		{Column: c.Column, Operator: backend.DoesNotExist}}
 }
 
 // Sweep is what a store is asked for: the records that are due at until, what happens to them, and what keeps them. Now tells
