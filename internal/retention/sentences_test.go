@@ -338,3 +338,66 @@ func (p *preset) heldUntil(r row, law, basis, until string) {
 		p.Errorf("not due at %s", until)
 	}
 }
+
+// TestTimelinesOfTheGuide holds the dates of docs/how-to/retention.md.
+func TestTimelinesOfTheGuide(t *testing.T) {
+	text, err := os.ReadFile("../../docs/how-to/retention.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	says := func(dates ...string) {
+		t.Helper()
+		for line := range strings.Lines(string(text)) {
+			if slices.Equal(strings.Fields(line), dates) {
+				return
+			}
+		}
+		t.Errorf("no timeline has the dates %v", dates)
+	}
+	p := newPreset(t)
+	stages := p.compile("vacancy-stages")
+	chain := func(archivedEarly string) []string {
+		p.data = memory{}
+		v := p.add("vacancies", "id=v1", "closed_at=2026-01-15T00:00:00Z", "recruiter_email=r", "description=d")
+		p.add("applications", "id=b1", "applicant_id=a1", "vacancy_id=v1", "closed_at=2026-01-15T00:00:00Z", "cover_letter=x")
+		p.add("applicants", "id=a1")
+		if archivedEarly != "" {
+			v["archived_at"] = archivedEarly + "T00:00:00Z"
+		}
+		var dates []string
+		for day := at("2026-01-15"); day.Before(at("2030-01-01")); day = day.AddDate(0, 0, 1) {
+			for _, target := range stages.Targets[:4] {
+				s, err := target.Sweep(day, day, nil)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if len(p.data.run(s)) > 0 {
+					dates = append(dates, day.Format(time.DateOnly))
+				}
+			}
+		}
+		return dates // archived, anonymised, removed, gone
+	}
+	d := chain("")
+	if len(d) != 4 {
+		t.Fatal(d)
+	}
+	says("2026-01-15", d[0], d[2], d[3])
+	says("2026-01-15", d[1], d[3])
+	if d = chain("2026-02-01"); len(d) != 3 {
+		t.Fatal(d)
+	}
+	says("2026-01-15", "2026-02-01", d[1], d[2])
+
+	p.data = memory{}
+	p.add("applicants", "id=a1")
+	p.add("applications", "id=b1", "applicant_id=a1", "closed_at=2026-01-15T00:00:00Z")
+	cv := p.add("documents", "id=d1", "applicant_id=a1", "kind=resume")
+	bill := p.add("documents", "id=d2", "applicant_id=a1", "kind=travel-invoice", "issued_at=2026-01-10T00:00:00Z")
+	date := func(rule, entity string, r row) string {
+		decided, _ := p.look(rule, entity, r, at("2026-01-16"))
+		return decided.Due.Format(time.DateOnly)
+	}
+	says("2026-01-15", date("documents", "documents", cv), date("communication", "messages", p.add("messages", "id=m1", "applicant_id=a1")))
+	says("2026-01-10", "2026-01-15", date("documents", "documents", cv), date("documents", "documents", bill))
+}
