@@ -563,6 +563,69 @@ func TestSecondsAndFutureClocks(t *testing.T) {
 	}
 }
 
+// Whatever keeps what would go with a record, or what it belongs to, keeps the record.
+func TestWhatKeepsARecord(t *testing.T) {
+	open := []v1alpha1.Condition{{Column: "state", Operator: v1alpha1.OperatorIn, Values: []string{"open"}}}
+	law := []v1alpha1.StatutoryHold{{Name: "law", LegalBasis: "law", Clock: "filed_at", Period: "P10Y", Conditions: open}}
+	legal := func(entity string) []Hold {
+		return []Hold{{Name: "matter", Records: []planner.HoldRecord{{Map: "office", Entity: entity, Conditions: open}}}}
+	}
+	active := func(m *v1alpha1.PersonalDataMapSpec, name string) { entity(m, name).ActiveWhen = open }
+	held := func(m *v1alpha1.PersonalDataMapSpec, name string) { entity(m, name).Holds = law }
+	papers := v1alpha1.RetentionRule{Name: "cases", Entity: "office/papers", Clock: "ended", Period: "P6M", Action: v1alpha1.RuleDelete}
+	mark := casesRule(func(r *v1alpha1.RetentionRule) { r.Action, r.Stamp = v1alpha1.RuleMark, "done_at" })
+	tests := map[string]struct {
+		rule     v1alpha1.RetentionRule
+		change   func(*v1alpha1.PersonalDataMapSpec)
+		holds    []Hold
+		open     string // the table whose record is open
+		deciding string // empty: it goes
+	}{
+		"nothing":                          {rule: casesRule(nil), open: "cases"},
+		"its process":                      {casesRule(nil), func(m *v1alpha1.PersonalDataMapSpec) { active(m, "cases") }, nil, "cases", "process active in office/cases"},
+		"the process of a dependant":       {casesRule(nil), func(m *v1alpha1.PersonalDataMapSpec) { active(m, "papers") }, nil, "papers", "process active in office/papers"},
+		"the process of a parent":          {casesRule(nil), func(m *v1alpha1.PersonalDataMapSpec) { active(m, "people") }, nil, "people", "process active in office/people"},
+		"the process of a grandparent":     {papers, func(m *v1alpha1.PersonalDataMapSpec) { active(m, "people") }, nil, "people", "process active in office/people"},
+		"the process of a Shallow parent":  {casesRule(nil), func(m *v1alpha1.PersonalDataMapSpec) { active(m, "houses") }, nil, "houses", ""},
+		"its law":                          {casesRule(nil), func(m *v1alpha1.PersonalDataMapSpec) { held(m, "cases") }, nil, "cases", "statutory hold office/cases/law"},
+		"the law of a dependant":           {casesRule(nil), func(m *v1alpha1.PersonalDataMapSpec) { held(m, "papers") }, nil, "papers", "statutory hold office/papers/law"},
+		"the law of a parent":              {papers, func(m *v1alpha1.PersonalDataMapSpec) { held(m, "cases") }, nil, "cases", ""},
+		"its legal hold":                   {casesRule(nil), nil, legal("cases"), "cases", "legal hold matter"},
+		"the legal hold of a dependant":    {casesRule(nil), nil, legal("papers"), "papers", "legal hold matter"},
+		"the legal hold of a parent":       {papers, nil, legal("cases"), "cases", ""},
+		"a mark: its law":                  {mark, func(m *v1alpha1.PersonalDataMapSpec) { held(m, "cases") }, nil, "cases", "statutory hold office/cases/law"},
+		"a mark: its legal hold":           {mark, nil, legal("cases"), "cases", "legal hold matter"},
+		"a mark: the law of a dependant":   {mark, func(m *v1alpha1.PersonalDataMapSpec) { held(m, "papers") }, nil, "papers", ""},
+		"a mark: a dependant's legal hold": {mark, nil, legal("papers"), "papers", ""},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) {
+			m := office()
+			if tt.change != nil {
+				tt.change(m)
+			}
+			data := memory{{Name: "people"}: {{"id": "1"}}, {Name: "houses"}: {{"id": "1"}}, {Name: "cases"}: {{"id": "1", "person_id": "1", "house_id": "1", "ended_at": "2020-01-01T00:00:00Z"}},
+				{Name: "papers"}: {{"id": "1", "case_id": "1"}}}
+			r := data[backend.Table{Name: tt.open}][0]
+			r["state"] = "open"
+			r["filed_at"] = "2020-01-01T00:00:00Z"
+			target := mustTarget(t, m, tt.rule)
+			s := mustSweep(t, target, tt.holds...)
+			record := data[s.Table][0]
+			if got := data.due(record, s); got != (tt.deciding == "") {
+				t.Errorf("due %v", got)
+			}
+			if d := Decide(target, data.explain(record, s), s, now); tt.deciding != "" && d.Deciding != tt.deciding {
+				t.Errorf("%+v", d)
+			}
+			delete(r, "state")
+			if !data.due(record, s) {
+				t.Error("it is not due without that either")
+			}
+		})
+	}
+}
+
 func TestADecisionSaysWhy(t *testing.T) {
 	m := office()
 	e := entity(m, "papers")
