@@ -86,7 +86,7 @@ func (r *DeletionRunReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	if run.Status.Phase == "" {
 		run.Status.Phase = v1alpha1.PhasePending
 	}
-	if !run.DeletionTimestamp.IsZero() && over(&run, o) {
+	if !run.DeletionTimestamp.IsZero() && over(&run, o) && (run.Spec.Retention == nil || o.requeue == 0) { // an archive is purged before
 		return ctrl.Result{}, setFinalizer(ctx, r.Client, &run, false)
 	}
 	summarize(&run, o)

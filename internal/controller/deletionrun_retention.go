@@ -56,7 +56,7 @@ func (r *DeletionRunReconciler) retain(ctx context.Context, run *v1alpha1.Deleti
 // advance decides what is next: the end, a wait, or the sweep.
 func (t *retentionRun) advance(ctx context.Context) (outcome, error) {
 	if executor.Ended(t.record) {
-		return endedSweep(t.record), nil
+		return t.afterEnd(ctx)
 	}
 	if err := t.commands(ctx, t.run, t.record); err != nil {
 		return outcome{}, err
@@ -84,7 +84,7 @@ func (t *retentionRun) advance(ctx context.Context) (outcome, error) {
 		t.record = record
 	}
 	if cause == nil && executor.Finished(t.record) {
-		return endedSweep(t.record), nil
+		return t.afterEnd(ctx)
 	}
 	return t.later(ctx, cause)
 }
@@ -365,4 +365,60 @@ func (r *DeletionRunReconciler) previewRule(ctx context.Context, run *v1alpha1.D
 	st.Counts = sweeper.CategoryCounts(counts)
 	st.Retained = st.Retained[:min(len(st.Retained), maxRetained)]
 	return ready(v1alpha1.ReasonDryRun, fmt.Sprintf("nothing was changed; %d of %d records would go at %s", st.Announced.Due, st.Announced.Total, until.UTC().Format(time.RFC3339))), nil
+}
+
+// afterEnd purges what the run archived once its time has come by both clocks, and says when to look again.
+func (t *retentionRun) afterEnd(ctx context.Context) (outcome, error) {
+	o := endedSweep(t.record)
+	if s := t.record.Sweep; s.ArchiveStore != "" && s.PurgedAt == nil && t.record.FinishedAt != nil {
+		var wait time.Duration
+		at, err := policy.PurgeTime(*t.record.FinishedAt, s.ArchiveRetention)
+		if err == nil {
+			wait, err = t.passed(ctx, at)
+		}
+		if err == nil && wait == 0 {
+			err = t.Sweeper.Purge(ctx, t.record)
+		}
+		var waiting *fault.Waiting
+		if errors.As(err, &waiting) {
+			o.message, o.requeue = o.message+"; "+waiting.Message, waiting.After
+			return o, nil
+		}
+		o.requeue = wait
+		return o, err
+	}
+	return t.purgeRun(ctx, o)
+}
+
+// passed tells how long to wait until both clocks have passed a time; zero when they have.
+func (t *retentionRun) passed(ctx context.Context, at time.Time) (time.Duration, error) {
+	now := t.Clock.Now().UTC()
+	if now.Before(at) {
+		return policy.Hint(at.Sub(now)), nil
+	}
+	witness, err := t.Witness.Now(ctx)
+	if err != nil {
+		return 0, err
+	}
+	return policy.Reached(at, now, witness).After, nil
+}
+
+// purgeRun removes a run whose archive retention has ended: the ledger has what it did.
+func (t *retentionRun) purgeRun(ctx context.Context, o outcome) (outcome, error) {
+	if t.record.FinishedAt == nil || !t.run.DeletionTimestamp.IsZero() {
+		return o, nil
+	}
+	var policies v1alpha1.RetentionPolicyList
+	if err := t.List(ctx, &policies, client.InNamespace(t.run.Namespace)); err != nil {
+		return o, err
+	}
+	snapshot, _ := policy.SelectPolicy(policies.Items, true) // one that cannot be applied leaves the default
+	at, err := policy.PurgeTime(*t.record.FinishedAt, snapshot.ArchiveRetention)
+	if err != nil {
+		return o, err
+	}
+	if o.requeue, err = t.passed(ctx, at); err != nil || o.requeue > 0 {
+		return o, err
+	}
+	return o, client.IgnoreNotFound(t.Delete(ctx, t.run))
 }

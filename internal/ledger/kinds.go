@@ -47,6 +47,7 @@ const (
 	KindRetentionIntent    = "retention.intent"    // a batch is about to become lasting
 	KindRetentionOutcome   = "retention.outcome"   // what the batches before have done
 	KindRetentionVerified  = "retention.verified"  // the store was asked again
+	KindRetentionPurged    = "retention.purged"    // what a run archived was removed: its archive retention had ended
 
 	KindHoldPlaced  = "hold.placed"
 	KindHoldChanged = "hold.changed"
@@ -103,7 +104,7 @@ func Kinds() []string {
 		KindErasureFailed, KindErasureRetried, KindErasureAbandoned, KindErasureExtended, KindErasurePurged,
 		KindRunStarted, KindRunCompleted, KindRunFailed, KindRunCancelled, KindRunRetried, KindRunAbandoned,
 		KindRetentionAnnounced, KindRetentionConfirmed, KindRetentionPostponed, KindRetentionRefused, KindRetentionIntent, KindRetentionOutcome,
-		KindRetentionVerified, KindHoldPlaced,
+		KindRetentionVerified, KindRetentionPurged, KindHoldPlaced,
 		KindHoldChanged, KindHoldLifted, KindCertificateIssued, KindKeyDestroyed, KindKeyRotated, KindGovernanceChanged,
 		KindGovernanceAttempted, KindAccessDecided, KindAccessObserved,
 		KindExportStarted, KindExportCompleted, KindExportFailed, KindExportDownloaded, KindExportPurged,

@@ -122,6 +122,10 @@ type Sweep struct {
 	Counts []SweepCount `json:"counts,omitempty"`
 	// Done are the records that were due and are treated, in those passes.
 	Done int64 `json:"done,omitempty"`
+	// ArchiveStore has what the run archived, below the run's name, for the ArchiveRetention (ISO 8601) after its end.
+	ArchiveStore     string     `json:"archiveStore,omitempty"`
+	ArchiveRetention string     `json:"archiveRetention,omitempty"`
+	PurgedAt         *time.Time `json:"purgedAt,omitempty"`
 }
 
 // SweepTarget is the sweep of one entity.
@@ -317,6 +321,7 @@ func (r *Request) InUTC() {
 func (r *Run) InUTC() {
 	inUTC(&r.StartedAt, &r.FinishedAt, &r.NextAttemptAt, &r.FailingSince)
 	if s := r.Sweep; s != nil {
+		inUTC(&s.PurgedAt)
 		s.Until, s.ScheduledAt, s.AnnouncedFor, s.AnnouncedAt = s.Until.UTC(), s.ScheduledAt.UTC(), s.AnnouncedFor.UTC(), s.AnnouncedAt.UTC()
 	}
 }

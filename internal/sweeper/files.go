@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 
 	"github.com/lethe-dev/lethe/internal/backend"
 	"github.com/lethe-dev/lethe/internal/fault"
@@ -115,6 +116,9 @@ func (s *shard) removeFrom(ctx context.Context, name string, paths []backend.Pat
 		if op.Keys, err = deletable(ctx, store, op); err != nil {
 			return removed, fault.FromStore(name, err)
 		}
+		if err := s.archiveFiles(ctx, name, store.Backend, found.Rows[query], op.Keys); err != nil {
+			return removed, err
+		}
 		for keys := range slices.Chunk(op.Keys, size) {
 			result, err := store.Execute(ctx, backend.Batch{ID: s.record.UID, Operations: []backend.Operation{{Entity: query, Action: backend.Unlink, Keys: keys}}})
 			if err != nil {
@@ -124,6 +128,31 @@ func (s *shard) removeFrom(ctx context.Context, name string, paths []backend.Pat
 		}
 	}
 	return removed, nil
+}
+
+// archiveFiles brings files into the archive before they are removed.
+func (s *shard) archiveFiles(ctx context.Context, name string, store backend.Backend, rows []backend.Row, removed []backend.Key) error {
+	if s.archive == nil {
+		return nil
+	}
+	source, ok := store.(backend.ObjectWriter)
+	if !ok {
+		return nil // keys and remote records are no documents: they go
+	}
+	for _, row := range rows {
+		gone := slices.ContainsFunc(removed, func(k backend.Key) bool { return slices.Equal(k, row.Key) })
+		file := row.Name
+		if file == "" {
+			file = row.Key[0]
+		}
+		if !gone || strings.HasSuffix(file, "/") {
+			continue
+		}
+		if err := s.archive.copyFile(ctx, name, source, file); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // deletable leaves out what the store itself keeps for now.
@@ -160,6 +189,11 @@ func (s *shard) recover(ctx context.Context) error {
 	case left == 0: // it is done
 	case left == len(doubted.Keys): // it is not
 		files = nil
+		if doubted.Archive != "" {
+			if err := unlink(ctx, s.archive.store, doubted.Archive); err != nil {
+				return fault.FromStore(s.archive.name, err)
+			}
+		}
 		s.at.After = doubted.Before
 		part.Done -= int64(left)
 		part.Counts = s.add(part.Counts, doubted.Affected, -1)

@@ -42,6 +42,8 @@ type page struct {
 	Keys     []backend.Key `json:"keys"`
 	Affected []int64       `json:"affected"`
 	Files    []file        `json:"files,omitempty"`
+	// Archive has the records of the page, for a rule that archives.
+	Archive string `json:"archive,omitempty"`
 }
 
 // allowance is how many records the run may still treat. Its workers share it.
@@ -86,6 +88,8 @@ type shard struct {
 	// outcome is the entry on the last page that is not in the ledger yet.
 	outcome  []ledger.Entry
 	lagAsked time.Time
+	// archive takes the records of a rule that archives.
+	archive *archive
 }
 
 func partUID(runUID string, target, index int) string {
@@ -175,6 +179,9 @@ func (r *run) sweep(ctx context.Context) error {
 
 // work does page after page until the range is at its end.
 func (s *shard) work(ctx context.Context) error {
+	if err := s.openArchive(ctx); err != nil {
+		return err
+	}
 	if s.at.Pending != nil {
 		if err := s.recover(ctx); err != nil {
 			return err
@@ -270,9 +277,12 @@ func (s *shard) page(ctx context.Context) (took time.Duration, more bool, err er
 		if err != nil {
 			return err
 		}
+		if s.archive != nil {
+			s.archive.collect(w.sweep)
+		}
 		result, err = s.able.SweepBatch(ctx, w.sweep, backend.SweepBatch{After: s.at.After, Until: s.at.Until, Limit: size, Held: w.held,
 			BeforeEffect: func(ctx context.Context, r *backend.SweepResult) error {
-				refused = s.intend(ctx, r)
+				refused = s.intend(ctx, r, w.sweep)
 				return refused
 			}})
 		if refused != nil {
@@ -305,7 +315,7 @@ func (s *shard) doubt(before position) {
 }
 
 // intend puts a page on record right before it may become lasting.
-func (s *shard) intend(ctx context.Context, result *backend.SweepResult) error {
+func (s *shard) intend(ctx context.Context, result *backend.SweepResult, sweep *backend.Sweep) error {
 	if len(result.Keys) == 0 {
 		return nil
 	}
@@ -317,8 +327,15 @@ func (s *shard) intend(ctx context.Context, result *backend.SweepResult) error {
 	if err != nil {
 		return err
 	}
+	archived := ""
+	if s.archive != nil {
+		if archived, err = s.keep(ctx, result, sweep); err != nil {
+			return err
+		}
+		crashArchived.Hit()
+	}
 	before, batch, done, counts := s.at, part.Batch, part.Done, part.Counts
-	s.at.Pending = &page{Before: s.at.After, Last: result.Last, Keys: result.Keys, Affected: result.Affected, Files: files}
+	s.at.Pending = &page{Before: s.at.After, Last: result.Last, Keys: result.Keys, Affected: result.Affected, Files: files, Archive: archived}
 	s.at.After = result.Last
 	part.Batch++
 	part.Done += int64(len(result.Keys))

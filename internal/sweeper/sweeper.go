@@ -39,6 +39,8 @@ var (
 	crashFiles    = crash.Define("sweep/files-removed")
 	crashPass     = crash.Define("sweep/pass-recorded")
 	crashFinished = crash.Define("sweep/finished")
+	crashArchived = crash.Define("sweep/archived")
+	crashPurged   = crash.Define("sweep/archive-purged")
 )
 
 // Sweeper carries out runs of retention rules.
@@ -294,6 +296,7 @@ func (r *run) begin(ctx context.Context) error {
 			parts = append(parts, part)
 		}
 	}
+	r.noteArchive()
 	r.record.StartedAt = &now
 	entry := entryOf(r.record, "started", kindStarted)
 	entry.Attributes["records"], entry.Attributes["limit"] = fmt.Sprint(facts.Due), fmt.Sprint(limit)

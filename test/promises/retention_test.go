@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -140,7 +141,9 @@ func (h *hiring) sweepNow(policy string) *v1alpha1.RetentionPolicy {
 	Eventually(func() string {
 		h.get(p, policy)
 		return p.Status.AcknowledgedSweep
-	}).Should(Equal(nonce), func() string { return fmt.Sprint(h.get(&v1alpha1.RetentionPolicy{}, policy).(*v1alpha1.RetentionPolicy).Status) })
+	}).Should(Equal(nonce), func() string {
+		return fmt.Sprint(h.get(&v1alpha1.RetentionPolicy{}, policy).(*v1alpha1.RetentionPolicy).Status)
+	})
 	return p
 }
 
@@ -432,6 +435,48 @@ var _ = Describe("Retention: data leaves by itself when its time has come", func
 		h.sweepAll("after-process-end")
 		Expect(h.ids("documents")).To(Equal([]string{"4"}), "the invoice goes by itself when its ten years have passed")
 		Expect(files()).To(Equal([]string{"4"}))
+	})
+
+	It("moves records with their files to an archive, and purges them there after the archive retention", func() {
+		h := newHiring()
+		Expect(os.MkdirAll(filepath.Join(h.ats.Root, "archive"), 0o755)).To(Succeed())
+		h.create(&v1alpha1.DataStore{ObjectMeta: metav1.ObjectMeta{Name: "archive", Namespace: h.ns}, Spec: v1alpha1.DataStoreSpec{Filesystem: &v1alpha1.FilesystemStore{Path: "archive"}}})
+		h.exec(`INSERT INTO applicants (id) VALUES ('a1')`)
+		h.exec(`INSERT INTO applications (id, applicant_id, closed_at) VALUES (1, 'a1', $1)`, ago(0, 0, 31))
+		h.exec(`INSERT INTO documents (id, applicant_id, kind, file_name) VALUES (1, 'a1', 'resume', 'cv.pdf'), (2, 'a1', 'letter', NULL)`)
+		file := filepath.Join(h.ats.Root, "storage", "documents", "1", "cv.pdf")
+		Expect(os.MkdirAll(filepath.Dir(file), 0o755)).To(Succeed())
+		Expect(os.WriteFile(file, []byte("a resume"), 0o600)).To(Succeed())
+		h.policy("after-process-end", func(p *v1alpha1.RetentionPolicy) {
+			only("documents")(p)
+			noNotice(p)
+			p.Spec.Rules[0].Action, p.Spec.Rules[0].ArchiveTo = v1alpha1.RuleArchive, "archive"
+		})
+		h.sweepAll("after-process-end")
+		Expect(h.ids("documents")).To(BeEmpty())
+		Expect(file).NotTo(BeAnExistingFile())
+		run := h.theRun("documents")
+		Expect(run.Status.Counts).To(Equal([]v1alpha1.CategoryCount{{Category: "documents", Deleted: 2, Files: 1}}))
+		root := filepath.Join(h.ats.Root, "archive", run.Name)
+		Expect(os.ReadFile(filepath.Join(root, "files", "storage", "documents", "1", "cv.pdf"))).To(Equal([]byte("a resume")))
+		records, err := filepath.Glob(filepath.Join(root, "records", "*.ndjson"))
+		Expect(err).NotTo(HaveOccurred())
+		Expect(records).To(HaveLen(1))
+		text, err := os.ReadFile(records[0])
+		Expect(err).NotTo(HaveOccurred())
+		Expect(strings.Split(strings.TrimSpace(string(text)), "\n")).To(HaveLen(2))
+		Expect(string(text)).To(ContainSubstring(`"entity":"hiring/documents","table":"documents","values":{"applicant_id":"a1","contract_ends_at":null,"file_name":"cv.pdf","id":"1"`))
+		h.step(29 * 24 * time.Hour)
+		h.pokeRun(run.Name)
+		Consistently(root).Should(BeADirectory())
+		h.step(25 * time.Hour)
+		h.pokeRun(run.Name)
+		Eventually(func() []string {
+			left, err := filepath.Glob(filepath.Join(root, "*", "*"))
+			Expect(err).NotTo(HaveOccurred())
+			return left
+		}).Should(BeEmpty())
+		Expect(h.ledgerKinds()).To(ContainElement("retention.purged"))
 	})
 
 	It("keeps what a legal hold holds: a person by name, and records by a condition", func() {
