@@ -125,16 +125,25 @@ func (w *world) endOfObjects(e *end) map[string]string {
 	handles := map[string]string{}
 	for _, o := range w.list(w.ctx, &v1alpha1.ErasureRequestList{}, w.namespace) {
 		st := o.(*v1alpha1.ErasureRequest).Status
-		handles[st.Handle] = o.GetName()
-		e.Requests[o.GetName()] = requestEnd{Phase: st.Phase, Conditions: words(st.Conditions), DuplicateOf: st.DuplicateOf,
+		name := o.GetName()
+		if o.GetAnnotations()[v1alpha1.AnnotationRun] != "" {
+			name = "made by a run" // its name is different in every life
+		}
+		handles[st.Handle] = name
+		e.Requests[name] = requestEnd{Phase: st.Phase, Conditions: words(st.Conditions), DuplicateOf: st.DuplicateOf,
 			Counts: st.Counts, Retained: st.Retained, HasRun: st.Run != ""}
 	}
 	for _, o := range w.list(w.ctx, &v1alpha1.DeletionRunList{}, w.namespace) {
 		run := o.(*v1alpha1.DeletionRun)
 		st := run.Status
 		of := "residue"
-		if run.Spec.Request != nil {
+		switch {
+		case run.Spec.Request != nil && e.Requests[run.Spec.Request.Name].Phase == "":
+			of = "made by a run"
+		case run.Spec.Request != nil:
 			of = run.Spec.Request.Name
+		case run.Spec.Retention != nil:
+			of = run.Spec.Retention.Rule
 		}
 		e.Runs = append(e.Runs, runEnd{Of: of, Phase: st.Phase, Conditions: words(st.Conditions), Revision: st.PlanRevision,
 			Counts: st.Counts, Retained: st.Retained, Steps: st.Steps, Progress: st.Progress})
@@ -229,7 +238,13 @@ func (w *world) endOfLedger(e *end, handles map[string]string) {
 	w.must(ledger.VerifyRecords(evidence, counted(w.ctx, log, w.namespace, func(entry ledger.Entry) {
 		leaf, err := ledger.EncodeLeaf(entry)
 		w.must(errors.Join(err, validate(leaf)))
+		if entry.Kind == ledger.KindRetentionIntent || entry.Kind == ledger.KindRetentionOutcome {
+			return // a page in doubt is announced again; what the run did in all is in its last entry
+		}
 		words := strings.Fields(strings.Join([]string{handles[entry.Handle], entry.Kind, entry.Step, entry.Reason}, " "))
+		if entry.Kind == ledger.KindRunCompleted {
+			words = append(words, fmt.Sprint(entry.Counts))
+		}
 		e.Ledger[strings.Join(words, " ")]++
 	})))
 }

@@ -50,7 +50,8 @@ func entities() []v1alpha1.Entity {
 	}
 	people := entity("persons", "contact", "id")
 	people.Root = &v1alpha1.Root{Rows: v1alpha1.RowsOne}
-	people.IdentifiedBy = []v1alpha1.IdentityMatch{{Column: "id", Identity: v1alpha1.IdentityID}}
+	people.IdentifiedBy = append([]v1alpha1.IdentityMatch{{Column: "id", Identity: v1alpha1.IdentityID}}, identified("email")...)
+	people.Clocks = []v1alpha1.Clock{{Name: "birth", Column: "birth_date"}}
 	people.Conditions = in("tenant", "acme")
 	people.Parents = parent("persons", "referred_by", v1alpha1.RelationShallow)
 	people.Deactivate = []v1alpha1.ColumnValue{{Column: "status", Value: ptr.To("deactivated")}, {Column: "portal_access", Value: ptr.To("false")}}
@@ -71,6 +72,7 @@ func entities() []v1alpha1.Entity {
 	documents := entity("documents", "documents", "id")
 	documents.Parents = parent("persons", "person_id", v1alpha1.RelationDeep)
 	documents.Files = []v1alpha1.FileReference{{Store: "storage", Path: "documents/{folder}/{file_name}"}}
+	documents.Clocks = []v1alpha1.Clock{{Name: "issued", Column: "issued_at"}}
 	documents.Holds = []v1alpha1.StatutoryHold{{Name: "tax", LegalBasis: "AO section 147", Conditions: in("kind", "invoice"), Clock: "issued_at", Period: "P10Y"}}
 
 	messages := entity("messages", "communication", "id")

@@ -1,6 +1,7 @@
 package crash_test
 
 import (
+	"path/filepath"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -57,6 +58,11 @@ func scenarios() []scenario {
 		{name: "exported", script: exported, deleted: 19, updated: 2, files: 11,
 			also: []kill{{Point: "export/started", Nth: 2}, {Point: "export/written", Nth: 2}, {Point: "export/recorded", Nth: 2}, {Point: "export/purged", Nth: 2}}},
 		{name: "orphaned", script: orphaned, effects: map[string]int{"UPDATE persons/p-01": 4}},
+		{name: "swept", script: swept, deleted: 8, files: 8,
+			also: []kill{{Point: "sweep/intent-recorded", Nth: 2}, {Point: "sweep/effect-done", Nth: 2}, {Point: "sweep/files-removed", Nth: 2}}},
+		{name: "archived", script: archived, deleted: 8, files: 8, also: []kill{{Point: "sweep/intent-recorded", Nth: 3}, {Point: "sweep/effect-done", Nth: 3}}},
+		{name: "erased by a rule", script: erasedByRule, deleted: 19, updated: 2, files: 11},
+		{name: "swept with the vault in PostgreSQL", script: swept, deleted: 8, files: 8, postgres: true},
 		{name: "immediate with the vault in PostgreSQL", script: immediate, deleted: 19, updated: 2, files: 11, postgres: true},
 	}
 }
@@ -160,6 +166,55 @@ func exported(w *world) {
 	complete("dropped", nil)
 	gone("stored")
 	gone("dropped")
+	w.atRest()
+}
+
+// swept: documents of one person go by a rule, in several pages.
+func swept(w *world) { w.followRule(documentsRule()) }
+
+// archived: they are moved to a folder, and purged there at once.
+func archived(w *world) {
+	rule := documentsRule()
+	rule.Action, rule.ArchiveTo, rule.ArchiveRetention = v1alpha1.RuleArchive, "storage", "P0D"
+	w.followRule(rule)
+	w.await("the archive is purged", func() bool {
+		found, err := filepath.Glob(w.path("root", "storage", "retention-*", "*", "*"))
+		w.must(err)
+		return len(found) == 0
+	})
+	w.atRest()
+}
+
+// erasedByRule: one person goes as a whole.
+func erasedByRule(w *world) {
+	w.followRule(v1alpha1.RetentionRule{Name: "people", Entity: "people/persons", Clock: "birth", Period: "P18Y", Action: v1alpha1.RuleEraseSubject, Conditions: in("id", personID(3))})
+}
+
+func documentsRule() v1alpha1.RetentionRule {
+	return v1alpha1.RetentionRule{Name: "documents", Entity: "people/documents", Clock: "issued", Period: "P1Y", Action: v1alpha1.RuleDelete, Conditions: in("folder", personID(3))}
+}
+
+// followRule follows a rule at once, and waits until its run has ended.
+func (w *world) followRule(rule v1alpha1.RetentionRule) {
+	w.t.Helper()
+	w.mapReady()
+	policy := &v1alpha1.RetentionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "retention", Namespace: w.namespace, Annotations: map[string]string{v1alpha1.AnnotationSweep: "now"}},
+		Spec: v1alpha1.RetentionPolicySpec{Rules: []v1alpha1.RetentionRule{rule}, Schedule: &v1alpha1.SweepSchedule{Cron: "0 0 1 1 *"},
+			Notice: &v1alpha1.NoticePolicy{Period: "P0D"}, Limits: &v1alpha1.SweepLimits{MaxSharePercent: 100}, Throttle: &v1alpha1.SweepThrottle{BatchSize: fileBatch}}}
+	w.create(policy)
+	w.await("the rule is followed", func() bool {
+		w.get(policy.Name, policy)
+		return policy.Status.AcknowledgedSweep == "now"
+	})
+	w.await("its run has ended", func() bool {
+		runs := w.list(w.ctx, &v1alpha1.DeletionRunList{}, w.namespace)
+		for _, o := range runs {
+			if o.(*v1alpha1.DeletionRun).Spec.Retention != nil && hasReason(o.(*v1alpha1.DeletionRun).Status.Conditions, v1alpha1.ReasonSwept) {
+				return true
+			}
+		}
+		return false
+	})
 	w.atRest()
 }
 
