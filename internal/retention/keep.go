@@ -219,7 +219,9 @@ func (b *builder) persons(n *planner.Node, path []backend.Hop, below []*planner.
 		case !follows(l) || slices.Contains(below, l.Parent):
 			t.lostPersons = append(t.lostPersons, l.Parent.Name)
 		default:
-			b.persons(l.Parent, append(slices.Clone(path), up(l)), append(slices.Clone(below), l.Parent))
+			hop := up(l)
+			hop.TargetConditions = nil // a person is held in whatever scope
+			b.persons(l.Parent, append(slices.Clone(path), hop), append(slices.Clone(below), l.Parent))
 		}
 	}
 }

@@ -411,7 +411,7 @@ func TestAnErasureOfThePersonHasNoSteps(t *testing.T) {
 	entity(m, "cases").ActiveWhen = []v1alpha1.Condition{{Column: "ended_at", Operator: v1alpha1.OperatorDoesNotExist}}
 	entity(m, "papers").Holds = []v1alpha1.StatutoryHold{{Name: "law", LegalBasis: "law", Clock: "filed_at", Period: "P10Y"}}
 	target := mustTarget(t, m, v1alpha1.RetentionRule{Name: "persons", Entity: "office/people", Clock: "ended", Period: "P1Y", Action: v1alpha1.RuleEraseSubject})
-	s := mustSweep(t, target, Hold{Name: "h", Records: []planner.HoldRecord{{Map: "office", Entity: "papers"}}}, Hold{Name: "s", Subjects: true})
+	s := mustSweep(t, target, Hold{Name: "h", Records: []planner.HoldRecord{{Map: "office", Entity: "papers"}, {Map: "office", Entity: "people"}}}, Hold{Name: "s", Subjects: true})
 	if len(s.Steps) != 0 || !reflect.DeepEqual(s.Subject, &backend.SweepClock{Column: "person_no"}) {
 		t.Errorf("%+v", s)
 	}
@@ -446,6 +446,11 @@ func TestHoldsBySubjectNeedAWay(t *testing.T) {
 	entity(m, "people").IdentifiedBy[0].Column = "id"
 	if s := mustSweep(t, mustTarget(t, m, papers), hold); s.Subject.Column != "person_id" || len(s.Subject.Path) != 1 {
 		t.Errorf("the reference itself names the person: %+v", s.Subject)
+	}
+
+	entity(m, "cases").Parents[0].Conditions = []v1alpha1.Condition{{Column: "of", Operator: v1alpha1.OperatorIn, Values: []string{"person"}}}
+	if s := mustSweep(t, mustTarget(t, m, papers), hold); s.Subject.Column != "id" || len(s.Subject.Path) != 2 || len(s.Subject.Path[1].Conditions) != 1 {
+		t.Errorf("the reference names a person only under a condition: %+v", s.Subject)
 	}
 
 	houses := v1alpha1.RetentionRule{Name: "houses", Entity: "office/houses", Clock: "sold", Period: "P1Y", Action: v1alpha1.RuleAnonymize}

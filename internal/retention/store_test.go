@@ -156,8 +156,23 @@ func (m memory) dueKeys(s *backend.Sweep) []string {
 }
 
 // run treats what is due, and returns the keys.
-func (m memory) run(s *backend.Sweep) []string {
+func (m memory) run(s *backend.Sweep) []string { return m.runHeld(s, nil) }
+
+// runHeld leaves records alone whose person is held, as SweepBatch.Held does; it is asked with an empty text for nobody.
+func (m memory) runHeld(s *backend.Sweep, held func(person string) bool) []string {
 	keys := m.dueKeys(s)
+	if held != nil {
+		keys = slices.DeleteFunc(keys, func(key string) bool {
+			at := slices.IndexFunc(m[s.Table], func(r row) bool { return r[s.KeyColumns[0]] == key })
+			person := ""
+			if s.Subject != nil {
+				for _, end := range m.follow(m[s.Table][at], s.Subject.Path) {
+					person = end[s.Subject.Column]
+				}
+			}
+			return held(person)
+		})
+	}
 	for _, st := range s.Steps {
 		var hit []row
 		for _, r := range m[s.Table] {
