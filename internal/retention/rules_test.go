@@ -361,6 +361,81 @@ func TestARecordOfATwinIsNotOutsideTheScope(t *testing.T) {
 	}
 }
 
+func TestChildrenThatTheMapKeepsAnonymisedAreOverwritten(t *testing.T) {
+	m := office()
+	e := entity(m, "papers")
+	e.Action, e.Fields = v1alpha1.ActionAnonymize, []v1alpha1.FieldChange{{Column: "case_id", Strategy: v1alpha1.StrategyNull}, {Column: "name", Strategy: v1alpha1.StrategyNull}}
+	target := mustTarget(t, m, casesRule(nil))
+	if s := mustSweep(t, target); s.Steps[0].Action != backend.Update || !reflect.DeepEqual(s.Steps[0].Columns, []backend.SweepColumn{{Column: "case_id"}, {Column: "name"}}) || len(s.Steps[0].Collect) == 0 {
+		t.Errorf("%+v", s.Steps)
+	}
+	if got := target.Steps()[0]; got != (Step{"office/papers", "documents", planner.PurposeAnonymize}) {
+		t.Errorf("%+v", got)
+	}
+}
+
+// A clock by a parent counts where the reference is one, and within the parent's scope.
+func TestAParentsClockIsThatOfItsOwnParent(t *testing.T) {
+	m := office()
+	in := func(column, value string) []v1alpha1.Condition {
+		return []v1alpha1.Condition{{Column: column, Operator: v1alpha1.OperatorIn, Values: []string{value}}}
+	}
+	entity(m, "cases").Conditions = in("tenant", "acme")
+	entity(m, "papers").Parents[0].Conditions = in("of", "case")
+	s := mustSweep(t, mustTarget(t, m, v1alpha1.RetentionRule{Name: "papers", Entity: "office/papers", Clock: "ended", Period: "P6M", Action: v1alpha1.RuleDelete}))
+	tests := map[string]struct {
+		tenant, of string
+		due        bool
+	}{
+		"its case":              {"acme", "case", true},
+		"another tenant's case": {"umbrella", "case", false},
+		"not about a case":      {"acme", "house", false},
+	}
+	for name, tt := range tests {
+		paper := row{"id": "1", "case_id": "1", "of": tt.of}
+		data := memory{{Name: "cases"}: {{"id": "1", "tenant": tt.tenant, "ended_at": "2020-01-01T00:00:00Z"}}, {Name: "papers"}: {paper}}
+		if got := data.due(paper, s); got != tt.due {
+			t.Errorf("%s: due %v", name, got)
+		}
+	}
+}
+
+// A link of another tenant's record is not cut: the record that it leads to stays.
+func TestALinkFromOutsideTheScopeKeeps(t *testing.T) {
+	m := office()
+	m.Entities = append(m.Entities, v1alpha1.Entity{Name: "visits", Store: "db", Table: "visits", Key: []string{"id"}, Category: "x", Action: v1alpha1.ActionDelete,
+		Conditions: []v1alpha1.Condition{{Column: "tenant", Operator: v1alpha1.OperatorIn, Values: []string{"acme"}}},
+		Parents: []v1alpha1.Parent{{Entity: "people", Relation: v1alpha1.RelationDeep, Columns: []v1alpha1.ColumnPair{{Column: "person_id", ParentColumn: "id"}}},
+			{Entity: "cases", Relation: v1alpha1.RelationShallow, Columns: []v1alpha1.ColumnPair{{Column: "case_id", ParentColumn: "id"}}}}})
+	target := mustTarget(t, m, casesRule(nil))
+	for tenant, want := range map[string]bool{"acme": true, "umbrella": false} {
+		old := row{"id": "1", "ended_at": "2020-01-01T00:00:00Z"}
+		data := memory{{Name: "cases"}: {old}, {Name: "visits"}: {{"id": "1", "case_id": "1", "tenant": tenant}}}
+		if got := data.due(old, mustSweep(t, target)); got != want {
+			t.Errorf("tenant %s: due %v", tenant, got)
+		}
+		s, err := target.Explained(now, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := Decide(target, data.explain(old, s), s, now); d.IsDue(now) != want || !want && d.Deciding != "outside the scope of office/visits" {
+			t.Errorf("tenant %s: %+v", tenant, d)
+		}
+	}
+}
+
+// Of the entities that the rule before is for, the nearest counts.
+func TestAChainCountsFromTheNearestStamp(t *testing.T) {
+	m := office()
+	entity(m, "cases").Category, entity(m, "people").Category = "stages", "stages"
+	entity(m, "people").Clocks = []v1alpha1.Clock{{Name: "ended", Column: "ended_at"}}
+	s := mustSweep(t, mustTarget(t, m, v1alpha1.RetentionRule{Name: "stages", Category: "stages", Clock: "ended", Period: "P6M", Action: v1alpha1.RuleMark, Stamp: "staged_at"},
+		v1alpha1.RetentionRule{Name: "papers", Entity: "office/papers", After: "stages", Period: "P6M", Action: v1alpha1.RuleDelete}))
+	if s.Clock.Column != "staged_at" || len(s.Clock.Path) != 1 || s.Clock.Path[0].Table.Name != "cases" {
+		t.Errorf("%+v", s.Clock)
+	}
+}
+
 func TestAnonymisingWritesFieldsAndStamp(t *testing.T) {
 	text := "removed"
 	fields := []v1alpha1.FieldChange{{Column: "name", Strategy: v1alpha1.StrategyConstant, Value: &text}, {Column: "phone", Strategy: v1alpha1.StrategyNull},
@@ -670,6 +745,13 @@ func TestADecisionSaysWhy(t *testing.T) {
 	}
 	if d := Decide(target, backend.SweepExplanation{}, mustSweep(t, target), now); !d.Due.IsZero() || d.Deciding != "rule papers" || !strings.Contains(d.Message, "not about it") {
 		t.Errorf("not found: %+v", d)
+	}
+	// The latest time that could be read does not keep it any more, so one that cannot be read does.
+	s := mustSweep(t, target)
+	x := backend.SweepExplanation{Found: true, Clock: backend.Clock{Time: at("2016-01-10"), Valid: true}, Keep: make([]bool, len(s.Keep)), Clocks: make([]backend.Clock, len(s.Keep))}
+	x.Keep[2], x.Clocks[2] = true, backend.Clock{Time: at("2015-01-31"), Valid: true}
+	if d := Decide(target, x, s, now); !d.Due.IsZero() || d.Deciding != "statutory hold office/papers/long" {
+		t.Errorf("one of several times is unreadable: %+v", d)
 	}
 	if d := (Decision{Rule: "papers", Due: now}).HeldBy("matter"); !d.Due.IsZero() || d.Deciding != "legal hold matter" || d.IsDue(now) {
 		t.Errorf("%+v", d)
