@@ -274,8 +274,8 @@ func endedSweep(record *state.Run) outcome {
 		return ready(record.Reason, "the run was cancelled before it began; what it announced is announced anew")
 	}
 	message := fmt.Sprintf("%d records that were due are treated, and a further look found none", record.Sweep.Done)
-	if record.Sweep.Done >= record.Sweep.Limit {
-		message = fmt.Sprintf("%d records that were due are treated, the most that were announced or confirmed; what else is due is announced anew", record.Sweep.Done)
+	if record.Sweep.Left > 0 {
+		message = fmt.Sprintf("%d records that were due are treated, the most that were announced or confirmed; %d more are due and are announced anew", record.Sweep.Done, record.Sweep.Left)
 	}
 	return ready(record.Reason, message)
 }

@@ -122,6 +122,8 @@ type Sweep struct {
 	Counts []SweepCount `json:"counts,omitempty"`
 	// Done are the records that were due and are treated, in those passes.
 	Done int64 `json:"done,omitempty"`
+	// Left are the records that were still due when the run had treated as many as it may.
+	Left int64 `json:"left,omitempty"`
 	// ArchiveStore has what the run archived, below the run's name, for the ArchiveRetention (ISO 8601) after its end.
 	ArchiveStore     string     `json:"archiveStore,omitempty"`
 	ArchiveRetention string     `json:"archiveRetention,omitempty"`

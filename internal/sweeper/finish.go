@@ -132,11 +132,17 @@ func (r *run) finish(ctx context.Context) error {
 		parts = append(parts, s.record)
 	}
 	var err error
+	if r.room.empty() { // no pass has looked whether more is due
+		if sweep.Left, err = r.left(ctx); err != nil {
+			return err
+		}
+	}
 	if r.record.Outcome, err = json.Marshal(executor.Outcome{Counts: CategoryCounts(sweep.Counts)}); err != nil {
 		return err
 	}
 	r.record.Phase, r.record.Reason, r.record.FinishedAt = string(v1alpha1.PhaseCompleted), v1alpha1.ReasonSwept, &now
 	verified := entryOf(r.record, "verified", ledger.KindRetentionVerified)
+	verified.Attributes["left"] = formatInt(sweep.Left)
 	completed := entryOf(r.record, "completed", ledger.KindRunCompleted)
 	completed.Counts = ledgerCounts(sweep.Counts)
 	if err := r.end(ctx, r.record, []ledger.Entry{verified, completed}, parts...); err != nil {
@@ -144,6 +150,22 @@ func (r *run) finish(ctx context.Context) error {
 	}
 	crashFinished.Hit()
 	return r.destroy(ctx, r.record)
+}
+
+// left counts what is due still.
+func (r *run) left(ctx context.Context) (n int64, err error) {
+	since, err := r.since(ctx)
+	if err != nil {
+		return 0, err
+	}
+	for _, t := range r.task.Targets {
+		count, err := r.Count(ctx, r.task.Namespace, t, since, r.record.Sweep.Until)
+		if err != nil {
+			return 0, err
+		}
+		n += count.Due
+	}
+	return n, nil
 }
 
 // end saves a run that has ended, and takes it out of its policy's open ones.

@@ -8,6 +8,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -200,7 +201,7 @@ func (w *world) followRule(rule v1alpha1.RetentionRule) {
 	w.mapReady()
 	policy := &v1alpha1.RetentionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "retention", Namespace: w.namespace, Annotations: map[string]string{v1alpha1.AnnotationSweep: "now"}},
 		Spec: v1alpha1.RetentionPolicySpec{Rules: []v1alpha1.RetentionRule{rule}, Schedule: &v1alpha1.SweepSchedule{Cron: "0 0 1 1 *"},
-			Notice: &v1alpha1.NoticePolicy{Period: "P0D"}, Limits: &v1alpha1.SweepLimits{MaxSharePercent: 100}, Throttle: &v1alpha1.SweepThrottle{BatchSize: fileBatch}}}
+			Notice: &v1alpha1.NoticePolicy{Period: "P0D", TolerancePercent: ptr.To[int32](50)}, Limits: &v1alpha1.SweepLimits{MaxSharePercent: 100}, Throttle: &v1alpha1.SweepThrottle{BatchSize: fileBatch}}}
 	w.create(policy)
 	w.await("the rule is followed", func() bool {
 		w.get(policy.Name, policy)
