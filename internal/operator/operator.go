@@ -184,13 +184,15 @@ func serve(ctx context.Context, restConfig *rest.Config, direct client.Client, o
 	}
 	entries := &journal.Journal{Ledger: vault.Ledger, State: vault.State, Clock: o.Clock, Problem: anchors.Problem}
 	rotateLogs(ctx, o.Log.WithName("ledger"), entries, opened.Rotations)
-	if err := register(ctx, mgr, o, vault, keyStore, pool, sealer, entries); err != nil {
+	sweeps := &sweeper.Sweeper{Stores: pool, State: vault.State, Journal: entries, Keys: keyStore, Clock: o.Clock}
+	if err := register(ctx, mgr, o, vault, keyStore, pool, sealer, sweeps, entries); err != nil {
 		return err
 	}
 	if err := setupExports(mgr, o, vault, exportParts{direct: direct, keys: keyStore, storage: storage, pool: pool, sealer: sealer, entries: entries, ledgerName: opened.Signer.Name()}); err != nil {
 		return err
 	}
-	if err := setupAdmission(ctx, mgr, o, webhookv1alpha1.Options{Keys: keyStore, Sealer: sealer, Journal: entries}); err != nil {
+	counts := &controller.RuleCounts{Client: mgr.GetClient(), Sweeper: sweeps, Clock: o.Clock}
+	if err := setupAdmission(ctx, mgr, o, webhookv1alpha1.Options{Keys: keyStore, Sealer: sealer, Journal: entries, RuleCounts: counts.Of}); err != nil {
 		return err
 	}
 	return mgr.Start(ctx)
@@ -241,7 +243,7 @@ func newManager(restConfig *rest.Config, o Options) (ctrl.Manager, error) {
 }
 
 // register adds the controllers.
-func register(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, keyStore keys.Store, pool *stores.Pool, sealer *stamp.Sealer, entries *journal.Journal) error {
+func register(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, keyStore keys.Store, pool *stores.Pool, sealer *stamp.Sealer, sweeps *sweeper.Sweeper, entries *journal.Journal) error {
 	admission := verifiesApprovers(o.Admission)
 	c, recorder := mgr.GetClient(), mgr.GetEventRecorder("lethe")
 	pseudonyms := &controller.Pseudonyms{Keys: keyStore}
@@ -249,7 +251,6 @@ func register(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, ke
 	exec := &executor.Executor{Stores: pool, State: vault.State, Journal: entries, Keys: keyStore, Clock: o.Clock}
 	identities := &controller.Identities{Client: c, Secrets: mgr.GetAPIReader(), Stores: pool, Pseudonyms: pseudonyms}
 	requests := &controller.Requests{Client: c, Keys: keyStore, Journal: entries, Identities: identities}
-	sweeps := &sweeper.Sweeper{Stores: pool, State: vault.State, Journal: entries, Keys: keyStore, Clock: o.Clock}
 	kill := &controller.KillSwitch{Live: mgr.GetAPIReader(), Namespace: o.Namespace, Clock: o.Clock}
 	err := errors.Join(
 		mgr.AddReadyzCheck("ledger", func(req *http.Request) error { return vault.ready(req.Context()) }),

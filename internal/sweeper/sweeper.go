@@ -176,6 +176,9 @@ func (s *Sweeper) Count(ctx context.Context, namespace string, target *retention
 	if err := able.CheckSweep(ctx, window.sweep); err != nil {
 		return nil, fault.FromStore(target.Store, err)
 	}
+	if err := s.checkSchema(ctx, namespace, target, window.sweep); err != nil {
+		return nil, err
+	}
 	count, err := able.CountSweep(ctx, window.sweep)
 	if err != nil {
 		return nil, fault.FromStore(target.Store, err)
@@ -341,4 +344,29 @@ func runKey(record *state.Run) keys.ID {
 // destroy removes the key under which positions are sealed.
 func (s *Sweeper) destroy(ctx context.Context, record *state.Run) error {
 	return s.Keys.Destroy(ctx, runKey(record))
+}
+
+// checkSchema refuses a rule whose templates may name files of records that stay, as the live schema tells.
+func (s *Sweeper) checkSchema(ctx context.Context, namespace string, target *retention.Target, sweep *backend.Sweep) error {
+	if len(target.Stores()) == 0 {
+		return nil
+	}
+	store, _, err := s.store(ctx, namespace, target.Store)
+	if err != nil {
+		return err
+	}
+	var schema *backend.Schema
+	if inspector, ok := store.Backend.(backend.Inspector); ok {
+		var tables []backend.Table
+		for _, step := range sweep.Steps {
+			tables = append(tables, step.Table)
+		}
+		if schema, err = inspector.Inspect(ctx, tables); err != nil {
+			return fault.FromStore(target.Store, err)
+		}
+	}
+	for _, problem := range target.CheckSchema(schema) {
+		return fault.Waitingf(problem.Reason, policy.MaxRequeue, "%s", problem.Message)
+	}
+	return nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/journal"
 	"github.com/lethe-dev/lethe/internal/keys"
 	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/retention"
 	"github.com/lethe-dev/lethe/internal/stamp"
 )
 
@@ -30,6 +31,9 @@ type Options struct {
 	Keys keys.Store
 	// Sealer seals who made a change.
 	Sealer *stamp.Sealer
+	// RuleCounts tells how many records fall due by each rule of a policy within its notice period, and what is wrong with rules.
+	// Optional.
+	RuleCounts func(ctx context.Context, p *v1alpha1.RetentionPolicy) (map[string]int64, []retention.Problem, error)
 	// Journal takes the record of attempts; nil keeps none.
 	Journal *journal.Journal
 }
@@ -63,8 +67,8 @@ func newDoor(ctx context.Context, mgr ctrl.Manager, o Options) (*door, error) {
 // handlers by path: for each kind one that stamps and one that judges.
 func (d *door) handlers(scheme *runtime.Scheme) map[string]http.Handler {
 	rules := map[string]admission.Handler{
-		"erasurerequests":   admission.WithValidator(scheme, &erasureRequestValidator{requests: d.cached}).Handler,
-		"retentionpolicies": admission.WithValidator(scheme, &retentionPolicyValidator{policies: d.cached}).Handler,
+		"erasurerequests":   admission.WithValidator(scheme, &erasureRequestValidator{requests: d.cached, operator: d.operator}).Handler,
+		"retentionpolicies": admission.WithValidator(scheme, &retentionPolicyValidator{policies: d.cached, counts: d.RuleCounts}).Handler,
 		"legalholds":        admission.WithValidator(scheme, legalHoldValidator{}).Handler,
 		"complianceexports": admission.WithValidator(scheme, complianceExportValidator{}).Handler,
 		"deletionruns":      admission.WithValidator(scheme, &deletionRunValidator{policies: d.cached, operator: d.operator}).Handler,

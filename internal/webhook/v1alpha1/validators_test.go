@@ -122,7 +122,7 @@ func TestChangeIsRefusedOnlyForTheFaultThatItBrings(t *testing.T) {
 	g.Expect(warnings[0]).NotTo(ContainSubstring(canary))
 }
 
-func retention(name string, r *v1alpha1.RequestPolicy) *v1alpha1.RetentionPolicy {
+func policyOf(name string, r *v1alpha1.RequestPolicy) *v1alpha1.RetentionPolicy {
 	return &v1alpha1.RetentionPolicy{ObjectMeta: metav1.ObjectMeta{Namespace: ns, Name: name}, Spec: v1alpha1.RetentionPolicySpec{Requests: r}}
 }
 
@@ -135,17 +135,17 @@ func TestRetentionPolicyIsRefusedOrWarnedOf(t *testing.T) {
 		want    string
 		warning string
 	}{
-		{"alone", nil, retention("a", fine), "", ""},
-		{"nothing for requests", []client.Object{retention("a", fine)}, retention("b", nil), "", ""},
-		{"grace period out of range", nil, retention("a", &v1alpha1.RequestPolicy{GracePeriod: "P7D", ArchiveRetention: "P30D"}), "spec.requests.gracePeriod", ""},
-		{"four eyes", nil, retention("a", &v1alpha1.RequestPolicy{GracePeriod: "P60D", ArchiveRetention: "P30D",
+		{"alone", nil, policyOf("a", fine), "", ""},
+		{"nothing for requests", []client.Object{policyOf("a", fine)}, policyOf("b", nil), "", ""},
+		{"grace period out of range", nil, policyOf("a", &v1alpha1.RequestPolicy{GracePeriod: "P7D", ArchiveRetention: "P30D"}), "spec.requests.gracePeriod", ""},
+		{"four eyes", nil, policyOf("a", &v1alpha1.RequestPolicy{GracePeriod: "P60D", ArchiveRetention: "P30D",
 			Approval: v1alpha1.ApprovalPolicy{FourEyes: true}}), "", ""},
-		{"a second one", []client.Object{retention("a", fine)}, retention("b", fine), "", "RetentionPolicies a, b all have spec.requests"},
-		{"the same again", []client.Object{retention("a", fine)}, retention("a", fine), "", ""},
+		{"a second one", []client.Object{policyOf("a", fine)}, policyOf("b", fine), "", "RetentionPolicies a, b all have spec.requests"},
+		{"the same again", []client.Object{policyOf("a", fine)}, policyOf("a", fine), "", ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			v := &retentionPolicyValidator{policies: newReader(t, tc.stored...)}
-			old := retention(tc.create.Name, fine)
+			old := policyOf(tc.create.Name, fine)
 			if tc.create.Spec.Requests == nil {
 				old.Spec.Requests = nil
 			}
@@ -169,8 +169,8 @@ func TestRetentionPolicyIsRefusedOrWarnedOf(t *testing.T) {
 
 func TestUnwiseChangeOfAPolicyIsWarnedOf(t *testing.T) {
 	v := &retentionPolicyValidator{policies: newReader(t)}
-	warnings, err := v.ValidateUpdate(context.Background(), retention("a", &v1alpha1.RequestPolicy{GracePeriod: "P60D", ArchiveRetention: "P30D"}),
-		retention("a", &v1alpha1.RequestPolicy{GracePeriod: "P30D", ArchiveRetention: "P30D"}))
+	warnings, err := v.ValidateUpdate(context.Background(), policyOf("a", &v1alpha1.RequestPolicy{GracePeriod: "P60D", ArchiveRetention: "P30D"}),
+		policyOf("a", &v1alpha1.RequestPolicy{GracePeriod: "P30D", ArchiveRetention: "P30D"}))
 	g := NewWithT(t)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(warnings).To(ConsistOf(ContainSubstring("gracePeriod is shortened from P60D to P30D")))
