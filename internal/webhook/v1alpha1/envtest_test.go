@@ -190,9 +190,9 @@ func (d *testDoor) runs(t *testing.T) {
 
 func (d *testDoor) policies(t *testing.T) {
 	g, ctx := NewWithT(t), context.Background()
-	g.Expect(d.alice.Create(ctx, retention("one", &v1alpha1.RequestPolicy{}))).To(Succeed())
+	g.Expect(d.alice.Create(ctx, policyOf("one", &v1alpha1.RequestPolicy{}))).To(Succeed())
 	g.Eventually(func() []string {
-		g.Expect(d.alice.Create(ctx, retention("two", &v1alpha1.RequestPolicy{}), client.DryRunAll)).To(Succeed())
+		g.Expect(d.alice.Create(ctx, policyOf("two", &v1alpha1.RequestPolicy{}), client.DryRunAll)).To(Succeed())
 		return d.warnings.all()
 	}, patience, 50*time.Millisecond).Should(ContainElement(ContainSubstring("RetentionPolicies one, two all have spec.requests")))
 }

@@ -151,8 +151,11 @@ func runDecisions(before, now *v1alpha1.DeletionRun) []change {
 	return out
 }
 
-// deletion of a request that is not finished cancels it.
+// deletion of a request that is not finished cancels it, and so does that of an announced run.
 func deletion(old client.Object) []change {
+	if run, ok := old.(*v1alpha1.DeletionRun); ok && run.Spec.Retention != nil && !run.Spec.DryRun && run.Status.StartedAt == nil && !run.Status.Phase.Finished() {
+		return []change{{verb: "cancel", what: "deletion of an announced run"}}
+	}
 	er, ok := old.(*v1alpha1.ErasureRequest)
 	if !ok || (er.Status.Phase != "" && er.Status.Phase != v1alpha1.PhasePending) || er.Spec.Cancelled {
 		return nil

@@ -196,7 +196,7 @@ func (d *testDoor) forged(t *testing.T) {
 
 func (d *testDoor) fourEyes(t *testing.T) {
 	g, ctx, users := NewWithT(t), context.Background(), d.users(t)
-	four := retention("eyes", &v1alpha1.RequestPolicy{Approval: v1alpha1.ApprovalPolicy{FourEyes: true}})
+	four := policyOf("eyes", &v1alpha1.RequestPolicy{Approval: v1alpha1.ApprovalPolicy{FourEyes: true}})
 	g.Expect(users["admin"].Create(ctx, four)).To(Succeed())
 	defer func() { g.Expect(users["admin"].Delete(ctx, four)).To(Succeed()) }()
 	own := request("own", "E-1")
