@@ -211,7 +211,7 @@ func (d *testDoor) fourEyes(t *testing.T) {
 
 func (d *testDoor) pseudonyms(t *testing.T) {
 	g, ctx, users := NewWithT(t), context.Background(), d.users(t)
-	p := retention("eyes", &v1alpha1.RequestPolicy{Actors: v1alpha1.ActorsPseudonymous})
+	p := policyOf("eyes", &v1alpha1.RequestPolicy{Actors: v1alpha1.ActorsPseudonymous})
 	g.Expect(users["admin"].Create(ctx, p)).To(Succeed())
 	g.Expect(p.Annotations[v1alpha1.AnnotationChangedBy]).NotTo(ContainSubstring("example.org"), "the policy counts for itself")
 	defer func() { g.Expect(users["admin"].Delete(ctx, p)).To(Succeed()) }()
@@ -234,7 +234,7 @@ func (d *testDoor) dryRun(t *testing.T) {
 	er := request("dry", "D-1")
 	er.Namespace, er.Spec.Approved = "untouched", true
 	g.Expect(d.alice.Create(ctx, er, client.DryRunAll)).To(Succeed())
-	p := retention("dry", &v1alpha1.RequestPolicy{})
+	p := policyOf("dry", &v1alpha1.RequestPolicy{})
 	p.Namespace = "untouched"
 	g.Expect(d.alice.Create(ctx, p, client.DryRunAll)).To(Succeed())
 	_, err := d.keys.Get(ctx, keys.ID{Purpose: keys.Pseudonym, Namespace: "untouched"})
@@ -250,7 +250,7 @@ func (d *testDoor) dryRun(t *testing.T) {
 // governance: who tries to change what governs is on record, refused or not, with fields and never with values.
 func (d *testDoor) governance(t *testing.T) {
 	g, ctx, users := NewWithT(t), context.Background(), d.users(t)
-	p := retention("governed", &v1alpha1.RequestPolicy{GracePeriod: "P90D"})
+	p := policyOf("governed", &v1alpha1.RequestPolicy{GracePeriod: "P90D"})
 	g.Expect(users["editor"].Create(ctx, p)).To(Succeed())
 	read := p.DeepCopy()
 	p.Spec.Requests.GracePeriod = "P45D"
