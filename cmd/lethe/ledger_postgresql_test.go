@@ -35,7 +35,7 @@ func TestLedgerInPostgreSQLIsExported(t *testing.T) {
 	defer func() { _ = vault.Close() }()
 	conn, err := server.Connect(ctx, "postgres")
 	if err == nil {
-		_, err = conn.Exec(ctx, "CREATE ROLE auditor LOGIN; GRANT USAGE ON SCHEMA lethe TO auditor; GRANT SELECT ON lethe.origins, lethe.entries TO auditor")
+		_, err = conn.Exec(ctx, "CREATE ROLE auditor LOGIN; GRANT USAGE ON SCHEMA lethe TO auditor; GRANT SELECT ON lethe.origins, lethe.bundles TO auditor")
 		_ = conn.Close(ctx)
 	}
 	if err != nil {

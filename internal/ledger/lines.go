@@ -37,19 +37,6 @@ func ReadLines(from io.Reader) iter.Seq2[Record, error] {
 	}
 }
 
-// DecodeLeaves reads leaves that follow one another.
-func DecodeLeaves(from uint64, leaves [][]byte) ([]Record, error) {
-	records := make([]Record, len(leaves))
-	for i, leaf := range leaves {
-		entry, err := DecodeLeaf(leaf)
-		if err != nil {
-			return nil, fmt.Errorf("%w: entry %d: %w", ErrCorrupt, from+uint64(i), err)
-		}
-		records[i] = Record{Index: from + uint64(i), Leaf: leaf, Entry: entry}
-	}
-	return records, nil
-}
-
 // IgnoreNotFound leaves out ErrNotFound.
 func IgnoreNotFound(err error) error {
 	if errors.Is(err, ErrNotFound) {

@@ -57,16 +57,25 @@ func (t Tree) Root() []byte {
 
 // With appends a leaf's hash. It returns the new tree and the hashes of the subtrees that the leaf completes, from the
 // leaf itself upwards: node (level, index) is completed by leaf CompletedBy(node), at place level of that list.
-func (t Tree) With(leafHash []byte) (Tree, [][]byte, error) {
-	r, err := ranges.NewRange(0, t.size, slices.Clone(t.hashes))
-	if err != nil {
-		return Tree{}, nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+func (t Tree) With(leafHash []byte) (Tree, [][]byte) {
+	left, nodes := len(t.hashes), [][]byte{leafHash}
+	for size := t.size; size&1 == 1; size >>= 1 {
+		left--
+		nodes = append(nodes, rfc6962.DefaultHasher.HashChildren(t.hashes[left], nodes[len(nodes)-1]))
 	}
-	var nodes [][]byte
-	if err := r.Append(leafHash, func(_ compact.NodeID, hash []byte) { nodes = append(nodes, hash) }); err != nil {
-		return Tree{}, nil, fmt.Errorf("%w: %w", ErrCorrupt, err)
+	hashes := make([][]byte, left+1)
+	copy(hashes, t.hashes[:left])
+	hashes[left] = nodes[len(nodes)-1]
+	return Tree{size: t.size + 1, hashes: hashes}, nodes
+}
+
+// RootOf is the hash of the subtree of leaves that follow one another.
+func RootOf(leaves [][]byte) []byte {
+	var tree Tree
+	for _, leaf := range leaves {
+		tree, _ = tree.With(LeafHash(leaf))
 	}
-	return Tree{size: r.End(), hashes: r.Hashes()}, nodes, nil
+	return tree.Root()
 }
 
 // CompletedBy is the index of the leaf with which a subtree became complete.

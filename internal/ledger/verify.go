@@ -104,8 +104,8 @@ func addRecord(tree Tree, record Record) (Tree, error) {
 	if _, err := DecodeLeaf(record.Leaf); err != nil {
 		return tree, &TamperedError{at, at + 1, "the entry is not in canonical form", ErrCorrupt}
 	}
-	next, _, err := tree.With(LeafHash(record.Leaf))
-	return next, err
+	next, _ := tree.With(LeafHash(record.Leaf))
+	return next, nil
 }
 
 // VerifyInclusion checks that a leaf is in the log at its index.

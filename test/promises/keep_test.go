@@ -77,7 +77,7 @@ func (e embedded) cutLedger(o harness.OperatorOptions) {
 	db, err := sql.Open("sqlite", e.file(o))
 	Expect(err).NotTo(HaveOccurred())
 	defer func() { Expect(db.Close()).To(Succeed()) }()
-	_, err = db.Exec("DROP TRIGGER entries_are_kept; DELETE FROM entries WHERE id > (SELECT min(id) FROM entries)")
+	_, err = db.Exec("DROP TRIGGER bundles_are_kept; DELETE FROM bundles WHERE id > (SELECT min(id) FROM bundles)")
 	Expect(err).NotTo(HaveOccurred())
 }
 
@@ -137,7 +137,7 @@ func (inPostgreSQL) database(o harness.OperatorOptions) string {
 
 func (p inPostgreSQL) cutLedger(o harness.OperatorOptions) {
 	GinkgoHelper()
-	p.exec(p.database(o), "DROP TRIGGER entries_stay ON lethe.entries; DELETE FROM lethe.entries WHERE id > (SELECT min(id) FROM lethe.entries)")
+	p.exec(p.database(o), "DROP TRIGGER bundles_stay ON lethe.bundles; DELETE FROM lethe.bundles WHERE id > (SELECT min(id) FROM lethe.bundles)")
 }
 
 func (p inPostgreSQL) copied(o harness.OperatorOptions) (restore func()) {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega" //nolint:staticcheck // the matchers read as sentences, as in all tests
+	"github.com/transparency-dev/merkle/compact"
 	"github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
 	"golang.org/x/mod/sumdb/note"
@@ -92,39 +93,51 @@ func testOthersToolsVerify(t *testing.T, e Engine) {
 	g := NewWithT(t)
 	place := e.New(t)
 	l := open(t, place)
-	var checkpoints []ledger.SignedCheckpoint
-	for i := range 37 {
-		r, err := l.Append(ctx, "hr", Entry(fmt.Sprint(i)))
+	var last ledger.SignedCheckpoint
+	var n uint64
+	for _, group := range []int{1, 1, 2, 3, 1, 64, 65, 1, 1, 130, 5, 1} { // bundles that fit the tree's subtrees, and do not
+		entries := make([]ledger.Entry, group)
+		for i := range entries {
+			entries[i] = Entry(fmt.Sprint(n))
+			n++
+		}
+		r, err := l.Append(ctx, "hr", entries...)
 		g.Expect(err).NotTo(HaveOccurred())
-		checkpoints = append(checkpoints, r.Checkpoint)
+		last = r.Checkpoint
 	}
 	verifierKey, err := Signer(1).VerifierKeyFor("hr")
 	g.Expect(err).NotTo(HaveOccurred())
 
 	verifier, err := note.NewVerifier(verifierKey)
 	g.Expect(err).NotTo(HaveOccurred())
-	last, err := note.Open(checkpoints[36].Note, note.VerifierList(verifier))
+	opened, err := note.Open(last.Note, note.VerifierList(verifier))
 	g.Expect(err).NotTo(HaveOccurred())
 	var origin, root64 string
 	var size uint64
-	_, err = fmt.Sscanf(last.Text, "%s\n%d\n%s\n", &origin, &size, &root64)
+	_, err = fmt.Sscanf(opened.Text, "%s\n%d\n%s\n", &origin, &size, &root64)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(origin).To(Equal(verifier.Name()))
-	g.Expect(size).To(Equal(uint64(37)))
+	g.Expect(size).To(Equal(n))
 
 	leaves := place.Leaves(t)
-	g.Expect(leaves).To(HaveLen(37))
-	for i := range uint64(37) {
+	g.Expect(leaves).To(HaveLen(int(n)))
+	ranges := compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
+	tree := ranges.NewEmptyRange(0)
+	for i := range n {
+		hash := rfc6962.DefaultHasher.HashLeaf(leaves[i])
 		hashes, err := l.InclusionProof(ctx, "hr", i, size)
 		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(proof.VerifyInclusion(rfc6962.DefaultHasher, i, size, rfc6962.DefaultHasher.HashLeaf(leaves[i]), hashes, checkpoints[36].Root)).To(Succeed())
+		g.Expect(proof.VerifyInclusion(rfc6962.DefaultHasher, i, size, hash, hashes, last.Root)).To(Succeed())
+		g.Expect(tree.Append(hash, nil)).To(Succeed())
+		root, err := tree.GetRootHash(nil)
+		g.Expect(err).NotTo(HaveOccurred())
 		hashes, err = l.ConsistencyProof(ctx, "hr", i+1, size)
 		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(proof.VerifyConsistency(rfc6962.DefaultHasher, i+1, size, hashes, checkpoints[i].Root, checkpoints[36].Root)).To(Succeed())
+		g.Expect(proof.VerifyConsistency(rfc6962.DefaultHasher, i+1, size, hashes, root, last.Root)).To(Succeed())
 	}
-	_, err = l.InclusionProof(ctx, "hr", 37, 37)
+	_, err = l.InclusionProof(ctx, "hr", n, n)
 	g.Expect(err).To(MatchError(ledger.ErrNotFound))
-	_, err = l.InclusionProof(ctx, "hr", 1, 38)
+	_, err = l.InclusionProof(ctx, "hr", 1, n+1)
 	g.Expect(err).To(MatchError(ledger.ErrNotFound))
 }
 
@@ -150,7 +163,7 @@ func testTreeDependsOnEntriesOnly(t *testing.T, e Engine) {
 				if _, ok := index[key]; !ok {
 					index[key] = tree.Size()
 					leaf, _ := ledger.EncodeLeaf(Entry(key))
-					tree, _, _ = tree.With(ledger.LeafHash(leaf))
+					tree, _ = tree.With(ledger.LeafHash(leaf))
 				}
 				want = append(want, index[key])
 			}
@@ -192,6 +205,15 @@ func testLargeAppends(t *testing.T, e Engine) {
 		r, err = l.Append(ctx, "hr", entries...)
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(r.Appended).To(BeZero(), "all keys are known")
+		for i := range n {
+			found, err := l.Find(ctx, "hr", entries[i].Key)
+			g.Expect(err).NotTo(HaveOccurred())
+			g.Expect(found.Index).To(Equal(uint64(total - n + i)))
+		}
+		middle, err := l.Entries(ctx, "hr", uint64(total-n/2-1), 1)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(middle).To(HaveLen(1))
+		g.Expect(middle[0].Entry).To(Equal(entries[n-n/2-1]))
 	}
 	Verify(t, l, "hr", known)
 }
@@ -230,7 +252,7 @@ func testFormerHashes(t *testing.T, e Engine) {
 	_, err = l.Append(ctx, "it", Entry("h/1"))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(l.Close()).To(Succeed())
-	place.Tamper(t, "DELETE FROM entries WHERE id < 0") // which lets them be changed
+	place.Tamper(t, "DELETE FROM bundles WHERE id < 0") // which lets them be changed
 	for i, key := range []string{"h/1", "h/2", "x"} {
 		sum := sha256.Sum256(append([]byte{0, 0, 0, 0, 0, 0, 0, 1}, key...))
 		place.Rehash(t, int64(i), sum[:16])

@@ -1,6 +1,7 @@
 package ledgertest
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 
@@ -48,11 +49,11 @@ func testTampering(t *testing.T, e Engine) {
 		statement string
 		want      error
 	}{
-		"tail cut off":    {"DELETE FROM entries WHERE " + index + " > 6", ledger.ErrTruncated},
-		"all gone":        {"DELETE FROM entries", ledger.ErrTruncated},
-		"node changed":    {"UPDATE entries SET nodes = " + e.Zeros + " WHERE " + index + " = 7", ledger.ErrCorrupt},
-		"node shortened":  {"UPDATE entries SET nodes = substr(nodes, 1, 32) WHERE " + index + " = 7", ledger.ErrCorrupt},
-		"checkpoint gone": {"UPDATE entries SET checkpoint = NULL WHERE " + index + " = 9", ledger.ErrCorrupt},
+		"tail cut off":    {"DELETE FROM bundles WHERE " + index + " > 6", ledger.ErrTruncated},
+		"all gone":        {"DELETE FROM bundles", ledger.ErrTruncated},
+		"node changed":    {"UPDATE bundles SET nodes = " + e.Zeros + " WHERE " + index + " = 7", ledger.ErrCorrupt},
+		"node shortened":  {"UPDATE bundles SET nodes = substr(nodes, 1, 32) WHERE " + index + " = 7", ledger.ErrCorrupt},
+		"checkpoint gone": {"UPDATE bundles SET checkpoint = NULL WHERE " + index + " = 9", ledger.ErrCorrupt},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -78,12 +79,60 @@ func testTampering(t *testing.T, e Engine) {
 			_, err := l.Append(ctx, "hr", Entry(fmt.Sprint(i)))
 			g.Expect(err).NotTo(HaveOccurred())
 		}
-		place.Tamper(t, "DELETE FROM entries WHERE "+index+" > 6")
+		place.Tamper(t, "DELETE FROM bundles WHERE "+index+" > 6")
 		for _, entries := range [][]ledger.Entry{{Entry("x")}, {Entry("y"), Entry("y")}} {
 			_, err := l.Append(ctx, "hr", entries...)
 			g.Expect(err).To(Or(MatchError(ledger.ErrCorrupt), MatchError(ledger.ErrTruncated)))
 		}
 		g.Expect(place.Leaves(t)).To(HaveLen(7))
+	})
+}
+
+// Three appends of 10, 100 and 10 entries. What is done to one entry in the middle of a bundle is found, at its place.
+func testTamperedBundle(t *testing.T, e Engine) {
+	for name, c := range map[string]struct {
+		statement string
+		from, to  uint64 // which entries the verifier names
+	}{
+		"another text in canonical form": {"UPDATE bundles SET leaves = " + e.Replace(`"key":"k50"`, `"key":"k5x"`), 10, 110},
+		"another form of the same text":  {"UPDATE bundles SET leaves = " + e.Replace(`"key":"k50"`, `"key": "k50"`), 50, 51},
+		"a text in two":                  {"UPDATE bundles SET leaves = " + e.Replace(`"key":"k50",`, "\n"), 10, 74},
+		"fewer texts than entries":       {"UPDATE bundles SET entries = entries + 1 WHERE id % 1099511627776 = 10", 10, 75},
+		"a bundle gone":                  {"DELETE FROM bundles WHERE id % 1099511627776 = 10", 10, 11},
+	} {
+		t.Run(name, func(t *testing.T) {
+			g := NewWithT(t)
+			place := e.New(t)
+			l := open(t, place)
+			var known []ledger.Checkpoint
+			for n := 0; n < 120; {
+				var entries []ledger.Entry
+				for range []int{10, 100, 10}[len(known)] {
+					entries = append(entries, Entry(fmt.Sprint("k", n)))
+					n++
+				}
+				r, err := l.Append(ctx, "hr", entries...)
+				g.Expect(err).NotTo(HaveOccurred())
+				known = append(known, r.Checkpoint.Checkpoint)
+			}
+			place.Tamper(t, c.statement)
+			err := verify(g, l, "hr", known)
+			var tampered *ledger.TamperedError
+			g.Expect(errors.As(err, &tampered)).To(BeTrue(), "%v", err)
+			g.Expect([]uint64{tampered.From, tampered.To}).To(Equal([]uint64{c.from, c.to}), "%v", err)
+		})
+	}
+	t.Run("keys that lead to other entries", func(t *testing.T) {
+		g := NewWithT(t)
+		place := e.New(t)
+		l := open(t, place)
+		_, err := l.Append(ctx, "hr", Entry("a"), Entry("b"))
+		g.Expect(err).NotTo(HaveOccurred())
+		place.Tamper(t, "UPDATE keys SET id = id + 1")
+		for _, key := range []string{"a", "b"} {
+			_, err = l.Find(ctx, "hr", key)
+			g.Expect(err).To(MatchError(ledger.ErrCorrupt))
+		}
 	})
 }
 
@@ -93,8 +142,10 @@ func testEntriesStay(t *testing.T, e Engine) {
 	l := open(t, place)
 	_, err := l.Append(ctx, "hr", Entry("a"))
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(place.Exec("UPDATE entries SET checkpoint = NULL")).NotTo(Succeed())
-	g.Expect(place.Exec("DELETE FROM entries")).NotTo(Succeed())
+	g.Expect(place.Exec("UPDATE bundles SET checkpoint = NULL")).NotTo(Succeed())
+	g.Expect(place.Exec("DELETE FROM bundles")).NotTo(Succeed())
+	g.Expect(place.Exec("UPDATE keys SET id = id + 1")).NotTo(Succeed())
+	g.Expect(place.Exec("DELETE FROM keys")).NotTo(Succeed())
 	g.Expect(place.Leaves(t)).To(HaveLen(1))
 }
 

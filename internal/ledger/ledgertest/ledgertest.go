@@ -42,11 +42,11 @@ type Place interface {
 	Unlock(t testing.TB)
 	// Leaves are the leaves of the only origin, by plain SQL.
 	Leaves(t testing.TB) [][]byte
-	// Exec runs a statement, with what protects the table entries in place.
+	// Exec runs a statement, with what protects the tables in place.
 	Exec(statement string) error
 	// Tamper is Exec with that protection removed.
 	Tamper(t testing.TB, statement string)
-	// Retouch is Tamper for the checkpoint of the first origin's entry at an index.
+	// Retouch is Tamper for the checkpoint of the first origin's bundle that begins at an index.
 	Retouch(t testing.TB, index int64, checkpoint []byte)
 	// Rehash is Tamper for the hash of the key of the first origin's entry at an index.
 	Rehash(t testing.TB, index int64, hash []byte)
@@ -64,6 +64,10 @@ type Engine struct {
 	Locked error
 	// Zeros is an expression for as many zero bytes as the column nodes has.
 	Zeros string
+	// Replace is an expression for the column leaves with one text in the place of another; neither needs quoting.
+	Replace func(before, after string) string
+	// Former makes a place as a release left it that had one row for each entry, of the first origin, "hr".
+	Former func(t testing.TB, rows []FormerRow) Place
 }
 
 // Run runs the suite.
@@ -82,7 +86,9 @@ func Run(t *testing.T, e Engine) {
 		{"tampering with the store is found", testTampering},
 		{"entries cannot be changed by mistake", testEntriesStay},
 		{"another key is refused", testAnotherKey},
+		{"tampering within a bundle is found, and where", testTamperedBundle},
 		{"keys that a former release hashed are known", testFormerHashes},
+		{"what a former release has left is carried over", testFormerRows},
 		{"a clock that goes backwards changes no order", testClockBackwards},
 		{"a cancelled context appends nothing", testCancelled},
 		{"a killed process loses nothing acknowledged", testKilled},
@@ -122,14 +128,17 @@ func open(t testing.TB, p Place) Log {
 func Verify(t rapid.TB, l ledger.Log, origin string, known []ledger.Checkpoint) {
 	t.Helper()
 	g := NewWithT(t)
+	g.Expect(verify(g, l, origin, known)).To(Succeed())
+}
+
+func verify(g Gomega, l ledger.Log, origin string, known []ledger.Checkpoint) error {
 	last, err := l.Checkpoint(ctx, origin)
 	g.Expect(err).NotTo(HaveOccurred())
 	key, err := Signer(1).VerifierKeyFor(origin)
 	g.Expect(err).NotTo(HaveOccurred())
 	verifier, err := note.NewVerifier(key)
 	g.Expect(err).NotTo(HaveOccurred())
-	g.Expect(ledger.VerifyRecords(ledger.Evidence{OriginLine: last.OriginLine, Verifier: verifier, Current: last.Note, Earlier: known},
-		recordsOf(l, origin))).To(Succeed())
+	return ledger.VerifyRecords(ledger.Evidence{OriginLine: last.OriginLine, Verifier: verifier, Current: last.Note, Earlier: known}, recordsOf(l, origin))
 }
 
 // recordsOf are all entries of an origin.

@@ -107,7 +107,7 @@ func testRotation(t *testing.T, e Engine) {
 	g.Expect(l.Close()).To(Succeed())
 
 	// A checkpoint that the old key signed since is one of a wrong key.
-	place.Tamper(t, "DELETE FROM entries WHERE id BETWEEN 1099511627781 AND 2199023255551") // of the first origin, after index 4
+	place.Tamper(t, "DELETE FROM bundles WHERE id BETWEEN 1099511627781 AND 2199023255551") // of the first origin, after index 4
 	place.Retouch(t, 4, forged.Note)
 	l = openAs(2)
 	_, err = l.Append(ctx, "hr", Entry("y"))

@@ -31,23 +31,31 @@ func Migrations() pgdb.Migrations {
 
 const (
 	selectOrigin  = `SELECT number FROM origins WHERE name = $1`
-	selectOrigins = `SELECT name FROM origins WHERE EXISTS (SELECT 1 FROM entries WHERE id = number << 40) ORDER BY name COLLATE "C"`
+	selectOrigins = `SELECT name FROM origins WHERE EXISTS (SELECT 1 FROM bundles WHERE id = number << 40) ORDER BY name COLLATE "C"`
 	insertOrigin  = `INSERT INTO origins (number, name) SELECT coalesce(max(number), 0) + 1, $1 FROM origins RETURNING number`
-	selectLast    = `SELECT id, checkpoint FROM entries WHERE id BETWEEN $1 AND $2 ORDER BY id DESC LIMIT 1`
-	selectNodes   = `SELECT n.place, substr(e.nodes, n.level * 32 + 1, 32)
-		FROM unnest($1::bigint[], $2::int[]) WITH ORDINALITY AS n(id, level, place) JOIN entries e ON e.id = n.id`
-	selectPage  = `SELECT id, leaf FROM entries WHERE id BETWEEN $1 AND $2 ORDER BY id LIMIT $3`
-	selectKey   = `SELECT id, leaf FROM entries WHERE key_hash = $1`
-	selectKnown = `SELECT key_hash, id FROM entries WHERE key_hash = ANY($1)`
+	selectLast    = `SELECT id, entries, checkpoint FROM bundles WHERE id BETWEEN $1 AND $2 ORDER BY id DESC LIMIT 1`
+	// For each subtree, of the bundle that has its last entry, or of one before it.
+	selectNodes = `SELECT coalesce(b.id, 0), coalesce(b.entries, 0), CASE WHEN b.id <= n.first THEN b.leaves END, CASE WHEN b.id > n.first THEN b.nodes END
+		FROM unnest($1::bigint[], $2::bigint[]) WITH ORDINALITY AS n(first, last, place)
+		LEFT JOIN LATERAL (SELECT * FROM bundles WHERE id <= n.last ORDER BY id DESC LIMIT 1) b ON true ORDER BY n.place`
+	selectPage = `SELECT id, entries, leaves FROM bundles
+		WHERE id >= coalesce((SELECT max(id) FROM bundles WHERE id <= $1), $1) AND id < $2 ORDER BY id`
+	selectKey = `SELECT k.id, coalesce(b.id, 0), coalesce(b.entries, 0), b.leaves FROM keys k
+		LEFT JOIN LATERAL (SELECT * FROM bundles WHERE id <= k.id ORDER BY id DESC LIMIT 1) b ON true WHERE k.hash = $1`
+	selectKnown = `SELECT hash, id FROM keys WHERE hash = ANY($1)`
 
-	// Rows that follow one another, the last one with the checkpoint; none if the one before the first is not there.
-	insertRows = `INSERT INTO entries (id, key_hash, leaf, nodes, checkpoint)
-		SELECT r.id, r.key_hash, r.leaf, r.nodes, CASE WHEN r.id = $6 THEN $5::bytea END
-		FROM unnest($1::bigint[], $2::bytea[], $3::bytea[], $4::bytea[]) AS r(id, key_hash, leaf, nodes)
-		WHERE ($7 OR EXISTS (SELECT 1 FROM entries WHERE id = ($1::bigint[])[1] - 1))`
+	// A bundle and its keys; none if the bundle before is not there.
+	insertBundle = `added AS (INSERT INTO bundles (id, entries, leaves, nodes, checkpoint)
+			SELECT $1::bigint, $2::int, $3::bytea, $4::bytea, $5::bytea
+			WHERE ($6 OR (SELECT id + entries FROM bundles WHERE id < $1 ORDER BY id DESC LIMIT 1) = $1)%s RETURNING id)
+		INSERT INTO keys (hash, id) SELECT k.hash, added.id + k.place - 1 FROM added, unnest($7::bytea[]) WITH ORDINALITY AS k(hash, place)`
+)
+
+var (
+	insertInTx = "WITH " + fmt.Sprintf(insertBundle, "")
 	// The same in a transaction of its own. The row of the epoch stays locked until its end.
-	insertAlone = `WITH mine AS (SELECT 1 FROM store_identity WHERE epoch = $8 FOR SHARE) ` + insertRows + `
-		AND EXISTS (SELECT 1 FROM mine) AND NOT EXISTS (SELECT 1 FROM entries WHERE key_hash = ANY($2::bytea[]))`
+	insertAlone = "WITH mine AS (SELECT 1 FROM store_identity WHERE epoch = $8 FOR SHARE), " + fmt.Sprintf(insertBundle, `
+			AND EXISTS (SELECT 1 FROM mine) AND NOT EXISTS (SELECT 1 FROM keys WHERE hash = ANY($7::bytea[]))`)
 )
 
 // Options of a ledger.
@@ -100,47 +108,54 @@ func (d *database) Origins(ctx context.Context) (names []string, err error) {
 }
 
 // Last implements treelog.Database.
-func (d *database) Last(ctx context.Context, from, to int64) (id int64, checkpoint []byte, err error) {
-	err = d.Query(ctx, first(&id, &checkpoint), selectLast, from, to)
-	return id, checkpoint, err
+func (d *database) Last(ctx context.Context, from, to int64) (b treelog.Bundle, err error) {
+	err = d.Query(ctx, first(&b.ID, &b.Entries, &b.Checkpoint), selectLast, from, to)
+	return b, err
 }
 
 // Nodes implements treelog.Database.
-func (d *database) Nodes(ctx context.Context, nodes []treelog.Node) ([][]byte, error) {
-	ids, levels, hashes := make([]int64, len(nodes)), make([]int32, len(nodes)), make([][]byte, len(nodes))
-	for i, n := range nodes {
-		ids[i], levels[i] = n.ID, int32(n.Level)
+func (d *database) Nodes(ctx context.Context, nodes []treelog.Node) (found []treelog.Bundle, err error) {
+	firsts, lasts := ends(nodes)
+	err = d.Query(ctx, func(rows pgx.Rows) (err error) {
+		found, err = pgx.CollectRows(rows, nodesOf)
+		return err
+	}, selectNodes, firsts, lasts)
+	return found, err
+}
+
+// ends are the first and the last entries of subtrees.
+func ends(nodes []treelog.Node) (firsts, lasts []int64) {
+	for _, n := range nodes {
+		firsts, lasts = append(firsts, n.First), append(lasts, n.Last)
 	}
-	err := d.Query(ctx, func(rows pgx.Rows) error {
-		for rows.Next() {
-			var place int64
-			var hash []byte
-			if err := rows.Scan(&place, &hash); err != nil {
-				return err
-			}
-			hashes[place-1] = hash
-		}
-		return rows.Err()
-	}, selectNodes, ids, levels)
-	return hashes, err
+	return firsts, lasts
+}
+
+// nodesOf reads a row of selectNodes.
+func nodesOf(row pgx.CollectableRow) (b treelog.Bundle, err error) {
+	err = row.Scan(&b.ID, &b.Entries, &b.Leaves, &b.Nodes)
+	return b, err
+}
+
+// leavesOf reads a row of selectPage.
+func leavesOf(row pgx.CollectableRow) (b treelog.Bundle, err error) {
+	err = row.Scan(&b.ID, &b.Entries, &b.Leaves)
+	return b, err
 }
 
 // Page implements treelog.Database.
-func (d *database) Page(ctx context.Context, from, to int64, limit int) (page []treelog.Stored, err error) {
+func (d *database) Page(ctx context.Context, from, to int64) (page []treelog.Bundle, err error) {
 	err = d.Query(ctx, func(rows pgx.Rows) (err error) {
-		page, err = pgx.CollectRows(rows, pgx.RowToStructByPos[treelog.Stored])
+		page, err = pgx.CollectRows(rows, leavesOf)
 		return err
-	}, selectPage, from, to, limit)
+	}, selectPage, from, to)
 	return page, err
 }
 
 // Find implements treelog.Database.
-func (d *database) Find(ctx context.Context, key treelog.KeyHash) (*treelog.Stored, error) {
-	var s treelog.Stored
-	if err := d.Query(ctx, first(&s.ID, &s.Leaf), selectKey, key[:]); err != nil || s.ID == 0 {
-		return nil, err
-	}
-	return &s, nil
+func (d *database) Find(ctx context.Context, key treelog.KeyHash) (id int64, b treelog.Bundle, err error) {
+	err = d.Query(ctx, first(&id, &b.ID, &b.Entries, &b.Leaves), selectKey, key[:])
+	return id, b, err
 }
 
 // AddOrigin implements treelog.Database.
@@ -151,10 +166,6 @@ func (d *database) AddOrigin(ctx context.Context, tx *pgdb.Tx, name string) (num
 
 // Known implements treelog.Database.
 func (d *database) Known(ctx context.Context, tx *pgdb.Tx, keys []treelog.KeyHash) (map[treelog.KeyHash]int64, error) {
-	hashes := make([][]byte, len(keys))
-	for i := range keys {
-		hashes[i] = keys[i][:]
-	}
 	known := map[treelog.KeyHash]int64{}
 	err := tx.Query(ctx, func(rows pgx.Rows) error {
 		for rows.Next() {
@@ -166,38 +177,41 @@ func (d *database) Known(ctx context.Context, tx *pgdb.Tx, keys []treelog.KeyHas
 			known[treelog.KeyHash(hash)] = id
 		}
 		return rows.Err()
-	}, selectKnown, hashes)
+	}, selectKnown, raw(keys))
 	return known, err
 }
 
-// insertArgs are the arguments that insertRows and insertAlone have in common.
-func insertArgs(rows []treelog.Row, checkpoint []byte) []any {
-	ids := make([]int64, len(rows))
-	keys, leaves, nodes := make([][]byte, len(rows)), make([][]byte, len(rows)), make([][]byte, len(rows))
-	for i := range rows {
-		ids[i], keys[i], leaves[i], nodes[i] = rows[i].ID, rows[i].Key[:], rows[i].Leaf, rows[i].Nodes
+// raw are the hashes as the driver takes them.
+func raw(keys []treelog.KeyHash) [][]byte {
+	hashes := make([][]byte, len(keys))
+	for i := range keys {
+		hashes[i] = keys[i][:]
 	}
-	return []any{ids, keys, leaves, nodes, checkpoint, ids[len(ids)-1], rows[0].First()}
+	return hashes
+}
+
+// insertArgs are the arguments that insertInTx and insertAlone have in common.
+func insertArgs(b treelog.NewBundle) []any {
+	return []any{b.ID, b.Entries, b.Leaves, b.Nodes, b.Checkpoint, b.First(), raw(b.Keys)}
 }
 
 // Insert implements treelog.Database.
-func (d *database) Insert(_ context.Context, tx *pgdb.Tx, rows []treelog.Row, checkpoint []byte) error {
-	tx.Exec(insertRows, func(tag pgconn.CommandTag) error {
-		if tag.RowsAffected() == 0 {
-			return treelog.ErrGap
-		}
-		return nil
-	}, insertArgs(rows, checkpoint)...)
+func (d *database) Insert(_ context.Context, tx *pgdb.Tx, bundles []treelog.NewBundle) error {
+	for _, b := range bundles {
+		tx.Exec(insertInTx, func(tag pgconn.CommandTag) error {
+			if tag.RowsAffected() == 0 {
+				return treelog.ErrGap
+			}
+			return nil
+		}, insertArgs(b)...)
+	}
 	return nil
 }
 
-// FitsAlone implements treelog.Database.
-func (*database) FitsAlone(int) bool { return true }
-
 // InsertAlone implements treelog.Database.
-func (d *database) InsertAlone(ctx context.Context, rows []treelog.Row, checkpoint []byte) (added bool, err error) {
+func (d *database) InsertAlone(ctx context.Context, b treelog.NewBundle) (added bool, err error) {
 	err = d.Alone(ctx, func(ctx context.Context, conn *pgx.Conn) error {
-		tag, err := conn.Exec(ctx, insertAlone, append(insertArgs(rows, checkpoint), d.Epoch())...)
+		tag, err := conn.Exec(ctx, insertAlone, append(insertArgs(b), d.Epoch())...)
 		if err != nil {
 			return fmt.Errorf("insert: %w", err)
 		}

@@ -2,13 +2,11 @@ package ledgerpostgresql
 
 import (
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"iter"
 
 	"github.com/jackc/pgx/v5"
-	"github.com/transparency-dev/merkle/compact"
 
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/ledger/treelog"
@@ -71,29 +69,25 @@ func (r *Reader) Checkpoint(ctx context.Context, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var id int64
-	var text []byte
-	err = r.conn.QueryRow(ctx, selectLast, treelog.ID(o, 0), treelog.ID(o, treelog.IndexMask)).Scan(&id, &text)
+	var b treelog.Bundle
+	err = r.conn.QueryRow(ctx, selectLast, treelog.ID(o, 0), treelog.ID(o, treelog.IndexMask)).Scan(&b.ID, &b.Entries, &b.Checkpoint)
 	if errors.Is(err, pgx.ErrNoRows) {
 		err = ledger.ErrNotFound
 	}
-	return text, err
+	return b.Checkpoint, err
 }
 
 // Leaves are the texts of the first size entries, or of those that are there.
 func (r *Reader) Leaves(ctx context.Context, name string, size uint64) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		o, err := r.number(ctx, name)
-		for from := uint64(0); err == nil && from < size; {
+		for from := uint64(0); err == nil && from < size; from += ledger.MaxPage {
 			var page []treelog.Stored
 			page, err = r.page(ctx, o, from, min(size-from, ledger.MaxPage))
 			for _, s := range page {
 				if !yield(s.Leaf, nil) {
 					return
 				}
-			}
-			if from += uint64(len(page)); len(page) == 0 {
-				break
 			}
 		}
 		if err != nil {
@@ -103,11 +97,16 @@ func (r *Reader) Leaves(ctx context.Context, name string, size uint64) iter.Seq2
 }
 
 func (r *Reader) page(ctx context.Context, o int64, from, limit uint64) ([]treelog.Stored, error) {
-	rows, err := r.conn.Query(ctx, selectPage, treelog.ID(o, from), treelog.ID(o, treelog.IndexMask), int64(limit))
+	begin, end := treelog.Range(o, from, limit)
+	rows, err := r.conn.Query(ctx, selectPage, begin, end)
 	if err != nil {
 		return nil, err
 	}
-	return pgx.CollectRows(rows, pgx.RowToStructByPos[treelog.Stored])
+	page, err := pgx.CollectRows(rows, leavesOf)
+	if err != nil {
+		return nil, err
+	}
+	return treelog.Leaves(page, begin, end)
 }
 
 // Entries returns up to limit entries from the index on, none at the end.
@@ -120,11 +119,7 @@ func (r *Reader) Entries(ctx context.Context, name string, from uint64, limit in
 	if err != nil {
 		return nil, err
 	}
-	leaves := make([][]byte, len(page))
-	for i := range page {
-		leaves[i] = page[i].Leaf
-	}
-	return ledger.DecodeLeaves(from, leaves)
+	return treelog.Records(page)
 }
 
 // ConsistencyProof proves that the tree of size newer continues the one of size older.
@@ -133,15 +128,12 @@ func (r *Reader) ConsistencyProof(ctx context.Context, name string, older, newer
 	if err != nil {
 		return nil, err
 	}
-	return ledger.ProveConsistency(ctx, older, newer, func(ctx context.Context, ids []compact.NodeID) ([][]byte, error) {
-		hashes := make([][]byte, len(ids))
-		for i, id := range ids {
-			var place int64
-			err := r.conn.QueryRow(ctx, selectNodes, []int64{treelog.ID(o, ledger.CompletedBy(id))}, []int32{int32(id.Level)}).Scan(&place, &hashes[i])
-			if err != nil || len(hashes[i]) != sha256.Size {
-				return nil, fmt.Errorf("%w: node %d of level %d is missing", ledger.ErrCorrupt, id.Index, id.Level)
-			}
+	return ledger.ProveConsistency(ctx, older, newer, treelog.NodeReader(o, func(ctx context.Context, nodes []treelog.Node) ([]treelog.Bundle, error) {
+		firsts, lasts := ends(nodes)
+		rows, err := r.conn.Query(ctx, selectNodes, firsts, lasts)
+		if err != nil {
+			return nil, err
 		}
-		return hashes, nil
-	})
+		return pgx.CollectRows(rows, nodesOf)
+	}))
 }

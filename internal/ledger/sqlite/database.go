@@ -2,12 +2,11 @@ package ledgersqlite
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"errors"
-	"fmt"
-	"slices"
-	"strings"
+
+	"modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
 
 	"github.com/lethe-dev/lethe/internal/ledger/treelog"
 	"github.com/lethe-dev/lethe/internal/sqlitedb"
@@ -15,57 +14,23 @@ import (
 
 const (
 	selectOrigin  = `SELECT number FROM origins WHERE name = ?`
-	selectOrigins = `SELECT name FROM origins WHERE EXISTS (SELECT 1 FROM entries WHERE id = number << 40) ORDER BY name`
+	selectOrigins = `SELECT name FROM origins WHERE EXISTS (SELECT 1 FROM bundles WHERE id = number << 40) ORDER BY name`
 	insertOrigin  = `INSERT INTO origins (name) VALUES (?) RETURNING number`
-	selectLast    = `SELECT id, checkpoint FROM entries WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1`
-	selectNode    = `SELECT substr(nodes, ?, 32) FROM entries WHERE id = ?`
-	selectPage    = `SELECT id, leaf FROM entries WHERE id BETWEEN ? AND ? ORDER BY id LIMIT ?`
-	selectKey     = `SELECT id, leaf FROM entries WHERE key_hash = ?`
+	selectLast    = `SELECT id, entries, checkpoint FROM bundles WHERE id BETWEEN ? AND ? ORDER BY id DESC LIMIT 1`
+	// Of the bundle that has the last entry of a subtree, which is ?2, or of one before it.
+	selectNode = `SELECT id, entries, CASE WHEN id <= ?1 THEN leaves END, CASE WHEN id <= ?1 THEN NULL ELSE nodes END
+		FROM bundles WHERE id <= ?2 ORDER BY id DESC LIMIT 1`
+	selectPage = `SELECT id, entries, leaves FROM bundles
+		WHERE id >= coalesce((SELECT max(id) FROM bundles WHERE id <= ?1), ?1) AND id < ?2 ORDER BY id`
+	selectKey = `SELECT keys.id, b.id, b.entries, b.leaves FROM keys
+		LEFT JOIN bundles b ON b.id = (SELECT max(id) FROM bundles WHERE id <= keys.id) WHERE hash = ?`
+	// Of hashes that stand one behind the other.
+	selectKnown = `WITH RECURSIVE place (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM place WHERE i + 1 < ?2)
+		SELECT hash, id FROM place JOIN keys ON hash = substr(?1, 16 * i + 1, 16)`
+	insertBundle = `INSERT INTO appends (epoch, id, entries, keys, leaves, nodes, checkpoint) VALUES (?, ?, ?, ?, ?, ?, ?)`
 )
 
-// widths are how many entries one statement can handle, the greatest first.
-var widths = []int{64, 16, 4, 3, 2, 1}
-
-// insertNext adds entries that follow one another. It adds nothing at all if the epoch is over or if the entry before has
-// vanished and, unless the keys were looked up before, if one is there; the general way then finds out which. Its arguments are
-// those of insertArgs.
-func insertNext(n int, lookedUp bool) string {
-	rows, keys := make([]string, n), make([]string, n)
-	for i := range n {
-		at := 5*i + 2
-		rows[i] = fmt.Sprintf("(?%d, ?%d, ?%d, ?%d, ?%d)", at, at+1, at+2, at+3, at+4)
-		keys[i] = fmt.Sprintf("?%d", at+1)
-	}
-	insert := fmt.Sprintf(`INSERT INTO entries (id, key_hash, leaf, nodes, checkpoint) SELECT * FROM (VALUES %s)
-		WHERE (SELECT epoch FROM store_identity) = ?1
-		AND (?2 & %d = 0 OR EXISTS (SELECT 1 FROM entries WHERE id = ?2 - 1))`, strings.Join(rows, ", "), treelog.IndexMask)
-	if lookedUp {
-		return insert
-	}
-	return insert + fmt.Sprintf(` AND NOT EXISTS (SELECT 1 FROM entries WHERE key_hash IN (%s))`, strings.Join(keys, ", "))
-}
-
-// insertArgs are the arguments of insertNext; the last row has the checkpoint.
-func insertArgs(epoch int64, rows []treelog.Row, checkpoint []byte) []any {
-	args := make([]any, 0, 1+5*len(rows))
-	args = append(args, epoch)
-	for i := range rows {
-		var text []byte
-		if i == len(rows)-1 {
-			text = checkpoint
-		}
-		args = append(args, rows[i].ID, rows[i].Key[:], rows[i].Leaf, rows[i].Nodes, text)
-	}
-	return args
-}
-
-func selectKnown(n int) string {
-	return `SELECT key_hash, id FROM entries WHERE key_hash IN (?` + strings.Repeat(", ?", n-1) + `)`
-}
-
-func (d *database) prepare(ctx context.Context) error {
-	d.insert, d.insertAlone, d.known = map[int]*sql.Stmt{}, map[int]*sql.Stmt{}, map[int]*sql.Stmt{}
-	var err error
+func (d *database) prepare(ctx context.Context) (err error) {
 	prepare := func(pool *sql.DB, query string) (stmt *sql.Stmt) {
 		if err == nil {
 			stmt, err = pool.PrepareContext(ctx, query)
@@ -73,23 +38,17 @@ func (d *database) prepare(ctx context.Context) error {
 		return stmt
 	}
 	d.node, d.page, d.find = prepare(d.Reader, selectNode), prepare(d.Reader, selectPage), prepare(d.Reader, selectKey)
-	for _, n := range widths {
-		d.insert[n], d.known[n] = prepare(d.Writer, insertNext(n, true)), prepare(d.Writer, selectKnown(n))
-		d.insertAlone[n] = prepare(d.Writer, insertNext(n, false))
-	}
+	d.known, d.insert = prepare(d.Writer, selectKnown), prepare(d.Writer, insertBundle)
 	return err
 }
 
-// eachPart calls f for parts that a statement can handle.
-func eachPart[E any](list []E, f func(part []E) error) error {
-	for len(list) > 0 {
-		n := widths[slices.IndexFunc(widths, func(n int) bool { return n <= len(list) })]
-		if err := f(list[:n]); err != nil {
-			return err
-		}
-		list = list[n:]
+// joined puts hashes one behind the other.
+func joined(keys []treelog.KeyHash) []byte {
+	text := make([]byte, 0, len(keys)*treelog.KeySize)
+	for i := range keys {
+		text = append(text, keys[i][:]...)
 	}
-	return nil
+	return text
 }
 
 // Origin implements treelog.Database.
@@ -120,52 +79,63 @@ func (d *database) Origins(ctx context.Context) ([]string, error) {
 }
 
 // Last implements treelog.Database.
-func (d *database) Last(ctx context.Context, from, to int64) (id int64, checkpoint []byte, err error) {
-	err = d.Reader.QueryRowContext(ctx, selectLast, from, to).Scan(&id, &checkpoint)
+func (d *database) Last(ctx context.Context, from, to int64) (b treelog.Bundle, err error) {
+	err = d.Reader.QueryRowContext(ctx, selectLast, from, to).Scan(&b.ID, &b.Entries, &b.Checkpoint)
+	return b, ignoreNone(err)
+}
+
+// ignoreNone takes a row that is not there for an empty one.
+func ignoreNone(err error) error {
 	if errors.Is(err, sql.ErrNoRows) {
-		return 0, nil, nil
+		return nil
 	}
-	return id, checkpoint, err
+	return err
 }
 
 // Nodes implements treelog.Database.
-func (d *database) Nodes(ctx context.Context, nodes []treelog.Node) ([][]byte, error) {
-	hashes := make([][]byte, len(nodes))
+func (d *database) Nodes(ctx context.Context, nodes []treelog.Node) ([]treelog.Bundle, error) {
+	return readNodes(nodes, func(n treelog.Node) *sql.Row { return d.node.QueryRowContext(ctx, n.First, n.Last) })
+}
+
+func readNodes(nodes []treelog.Node, read func(n treelog.Node) *sql.Row) ([]treelog.Bundle, error) {
+	found := make([]treelog.Bundle, len(nodes))
 	for i, n := range nodes {
-		err := d.node.QueryRowContext(ctx, int64(n.Level)*sha256.Size+1, n.ID).Scan(&hashes[i])
-		if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		b := &found[i]
+		if err := ignoreNone(read(n).Scan(&b.ID, &b.Entries, &b.Leaves, &b.Nodes)); err != nil {
 			return nil, err
 		}
 	}
-	return hashes, nil
+	return found, nil
 }
 
 // Page implements treelog.Database.
-func (d *database) Page(ctx context.Context, from, to int64, limit int) ([]treelog.Stored, error) {
-	rows, err := d.page.QueryContext(ctx, from, to, limit)
+func (d *database) Page(ctx context.Context, from, to int64) ([]treelog.Bundle, error) {
+	rows, err := d.page.QueryContext(ctx, from, to)
 	if err != nil {
 		return nil, err
 	}
+	return collect(rows)
+}
+
+// collect reads the rows of selectPage.
+func collect(rows *sql.Rows) (page []treelog.Bundle, err error) {
 	defer func() { _ = rows.Close() }()
-	var page []treelog.Stored
 	for rows.Next() {
-		var s treelog.Stored
-		if err := rows.Scan(&s.ID, &s.Leaf); err != nil {
+		var b treelog.Bundle
+		if err := rows.Scan(&b.ID, &b.Entries, &b.Leaves); err != nil {
 			return nil, err
 		}
-		page = append(page, s)
+		page = append(page, b)
 	}
 	return page, rows.Err()
 }
 
 // Find implements treelog.Database.
-func (d *database) Find(ctx context.Context, key treelog.KeyHash) (*treelog.Stored, error) {
-	var s treelog.Stored
-	err := d.find.QueryRowContext(ctx, key[:]).Scan(&s.ID, &s.Leaf)
-	if errors.Is(err, sql.ErrNoRows) {
-		return nil, nil
-	}
-	return &s, err
+func (d *database) Find(ctx context.Context, key treelog.KeyHash) (id int64, b treelog.Bundle, err error) {
+	var first, entries sql.NullInt64
+	err = d.find.QueryRowContext(ctx, key[:]).Scan(&id, &first, &entries, &b.Leaves)
+	b.ID, b.Entries = first.Int64, int(entries.Int64)
+	return id, b, ignoreNone(err)
 }
 
 // AddOrigin implements treelog.Database.
@@ -176,60 +146,57 @@ func (d *database) AddOrigin(ctx context.Context, tx *sqlitedb.Tx, name string) 
 
 // Known implements treelog.Database.
 func (d *database) Known(ctx context.Context, tx *sqlitedb.Tx, keys []treelog.KeyHash) (map[treelog.KeyHash]int64, error) {
+	rows, err := tx.StmtContext(ctx, d.known).QueryContext(ctx, joined(keys), len(keys)) //nolint:sqlclosecheck // the transaction closes it
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }()
 	known := map[treelog.KeyHash]int64{}
-	err := eachPart(keys, func(part []treelog.KeyHash) error {
-		args := make([]any, len(part))
-		for i := range part {
-			args[i] = part[i][:]
+	for rows.Next() {
+		var hash []byte
+		var id int64
+		if err := rows.Scan(&hash, &id); err != nil {
+			return nil, err
 		}
-		rows, err := tx.StmtContext(ctx, d.known[len(part)]).QueryContext(ctx, args...) //nolint:sqlclosecheck // the transaction closes it
+		known[treelog.KeyHash(hash)] = id
+	}
+	return known, rows.Err()
+}
+
+// Insert implements treelog.Database. Epoch and keys were looked at in this transaction.
+func (d *database) Insert(ctx context.Context, tx *sqlitedb.Tx, bundles []treelog.NewBundle) error {
+	insert := tx.StmtContext(ctx, d.insert) //nolint:sqlclosecheck // the transaction closes it
+	for _, b := range bundles {
+		_, err := insert.ExecContext(ctx, d.insertArgs(b)...)
+		if code(err) == sqlite3.SQLITE_CONSTRAINT_TRIGGER {
+			return treelog.ErrGap
+		}
 		if err != nil {
 			return err
 		}
-		defer func() { _ = rows.Close() }()
-		for rows.Next() {
-			var hash []byte
-			var id int64
-			if err := rows.Scan(&hash, &id); err != nil {
-				return err
-			}
-			known[treelog.KeyHash(hash)] = id
-		}
-		return rows.Err()
-	})
-	return known, err
+	}
+	return nil
 }
-
-// Insert implements treelog.Database. Epoch and keys were looked at in this transaction, so where nothing is added it is the
-// entry before that is missing.
-func (d *database) Insert(ctx context.Context, tx *sqlitedb.Tx, rows []treelog.Row, checkpoint []byte) error {
-	left := len(rows)
-	return eachPart(rows, func(part []treelog.Row) error {
-		var text []byte
-		if left -= len(part); left == 0 {
-			text = checkpoint
-		}
-		added, err := execute(ctx, tx.StmtContext(ctx, d.insert[len(part)]), insertArgs(d.Epoch(), part, text))
-		if err == nil && !added {
-			err = treelog.ErrGap
-		}
-		return err
-	})
-}
-
-// FitsAlone implements treelog.Database.
-func (d *database) FitsAlone(n int) bool { return d.insertAlone[n] != nil }
 
 // InsertAlone implements treelog.Database.
-func (d *database) InsertAlone(ctx context.Context, rows []treelog.Row, checkpoint []byte) (bool, error) {
-	return execute(ctx, d.insertAlone[len(rows)], insertArgs(d.Epoch(), rows, checkpoint))
+func (d *database) InsertAlone(ctx context.Context, b treelog.NewBundle) (bool, error) {
+	_, err := d.insert.ExecContext(ctx, d.insertArgs(b)...)
+	if code(err)&0xff == sqlite3.SQLITE_CONSTRAINT {
+		return false, nil
+	}
+	return err == nil, err
 }
 
-func execute(ctx context.Context, insert *sql.Stmt, args []any) (added bool, err error) {
-	result, err := insert.ExecContext(ctx, args...)
-	if err != nil {
-		return false, err
+// insertArgs are the arguments of insertBundle.
+func (d *database) insertArgs(b treelog.NewBundle) []any {
+	return []any{d.Epoch(), b.ID, b.Entries, joined(b.Keys), b.Leaves, b.Nodes, b.Checkpoint}
+}
+
+// code is what SQLite calls an error, 0 if it is none of its own.
+func code(err error) int {
+	var e *sqlite.Error
+	if errors.As(err, &e) {
+		return e.Code()
 	}
-	n, err := result.RowsAffected()
-	return n > 0, err
+	return 0
 }

@@ -2,7 +2,6 @@ package ledgersqlite
 
 import (
 	"context"
-	"crypto/sha256"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -11,8 +10,6 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
-
-	"github.com/transparency-dev/merkle/compact"
 
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/ledger/treelog"
@@ -101,28 +98,24 @@ func (f *File) Checkpoint(ctx context.Context, name string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	var id int64
-	var text []byte
-	if err := f.db.QueryRowContext(ctx, selectLast, treelog.ID(o, 0), treelog.ID(o, treelog.IndexMask)).Scan(&id, &text); err != nil {
+	var b treelog.Bundle
+	if err := f.db.QueryRowContext(ctx, selectLast, treelog.ID(o, 0), treelog.ID(o, treelog.IndexMask)).Scan(&b.ID, &b.Entries, &b.Checkpoint); err != nil {
 		return nil, fmt.Errorf("%w: %w", ledger.ErrNotFound, err)
 	}
-	return text, nil
+	return b.Checkpoint, nil
 }
 
 // Leaves are the texts of the first size entries, or of those that are there.
 func (f *File) Leaves(ctx context.Context, name string, size uint64) iter.Seq2[[]byte, error] {
 	return func(yield func([]byte, error) bool) {
 		o, err := f.number(ctx, name)
-		for from := uint64(0); err == nil && from < size; {
-			var page [][]byte
+		for from := uint64(0); err == nil && from < size; from += ledger.MaxPage {
+			var page []treelog.Stored
 			page, err = f.page(ctx, o, from, min(size-from, ledger.MaxPage))
-			for _, leaf := range page {
-				if !yield(leaf, nil) {
+			for _, s := range page {
+				if !yield(s.Leaf, nil) {
 					return
 				}
-			}
-			if from += uint64(len(page)); len(page) == 0 {
-				return
 			}
 		}
 		if err != nil {
@@ -131,21 +124,17 @@ func (f *File) Leaves(ctx context.Context, name string, size uint64) iter.Seq2[[
 	}
 }
 
-func (f *File) page(ctx context.Context, o int64, from, limit uint64) (leaves [][]byte, err error) {
-	rows, err := f.db.QueryContext(ctx, selectPage, treelog.ID(o, from), treelog.ID(o, treelog.IndexMask), int64(limit))
+func (f *File) page(ctx context.Context, o int64, from, limit uint64) ([]treelog.Stored, error) {
+	begin, end := treelog.Range(o, from, limit)
+	rows, err := f.db.QueryContext(ctx, selectPage, begin, end)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }()
-	for rows.Next() {
-		var id int64
-		var leaf []byte
-		if err := rows.Scan(&id, &leaf); err != nil {
-			return nil, err
-		}
-		leaves = append(leaves, leaf)
+	page, err := collect(rows)
+	if err != nil {
+		return nil, err
 	}
-	return leaves, rows.Err()
+	return treelog.Leaves(page, begin, end)
 }
 
 // Entries returns up to limit entries from the index on, none at the end.
@@ -154,11 +143,11 @@ func (f *File) Entries(ctx context.Context, name string, from uint64, limit int)
 	if err != nil || from > treelog.IndexMask {
 		return nil, ledger.IgnoreNotFound(err)
 	}
-	leaves, err := f.page(ctx, o, from, uint64(limit))
+	page, err := f.page(ctx, o, from, uint64(limit))
 	if err != nil {
 		return nil, err
 	}
-	return ledger.DecodeLeaves(from, leaves)
+	return treelog.Records(page)
 }
 
 // ConsistencyProof proves that the tree of size newer continues the one of size older.
@@ -167,16 +156,7 @@ func (f *File) ConsistencyProof(ctx context.Context, name string, older, newer u
 	if err != nil {
 		return nil, err
 	}
-	return ledger.ProveConsistency(ctx, older, newer, func(ctx context.Context, ids []compact.NodeID) ([][]byte, error) {
-		hashes := make([][]byte, len(ids))
-		for i, id := range ids {
-			if err := f.db.QueryRowContext(ctx, selectNode, nodeOffset(id), treelog.ID(o, ledger.CompletedBy(id))).Scan(&hashes[i]); err != nil {
-				return nil, fmt.Errorf("%w: node %d of level %d is missing", ledger.ErrCorrupt, id.Index, id.Level)
-			}
-		}
-		return hashes, nil
-	})
+	return ledger.ProveConsistency(ctx, older, newer, treelog.NodeReader(o, func(ctx context.Context, nodes []treelog.Node) ([]treelog.Bundle, error) {
+		return readNodes(nodes, func(n treelog.Node) *sql.Row { return f.db.QueryRowContext(ctx, selectNode, n.First, n.Last) })
+	}))
 }
-
-// nodeOffset is where a subtree's hash stands in the row of the entry that completed it.
-func nodeOffset(id compact.NodeID) int64 { return int64(id.Level)*sha256.Size + 1 }

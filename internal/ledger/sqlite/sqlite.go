@@ -54,8 +54,7 @@ func New(ctx context.Context, db *sqlitedb.DB, options Options) (*Log, error) {
 // database implements treelog.Database.
 type database struct {
 	*sqlitedb.DB
-	node, page, find           *sql.Stmt
-	insert, insertAlone, known map[int]*sql.Stmt // by width
+	node, page, find, known, insert *sql.Stmt
 }
 
 // Translate implements treelog.Database. SQLite's texts hold names of columns, never values.

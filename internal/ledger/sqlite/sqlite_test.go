@@ -1,12 +1,14 @@
 package ledgersqlite
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
+	"testing/fstest"
 
 	. "github.com/onsi/gomega"
 	"golang.org/x/mod/sumdb/note"
@@ -25,6 +27,10 @@ var (
 		},
 		Locked: sqlitedb.ErrLocked,
 		Zeros:  "zeroblob(length(nodes))",
+		Replace: func(before, after string) string {
+			return fmt.Sprintf("CAST(replace(CAST(leaves AS TEXT), '%s', '%s') AS BLOB)", before, after)
+		},
+		Former: former,
 	}
 )
 
@@ -34,6 +40,31 @@ func TestMain(m *testing.M) {
 }
 
 func TestContract(t *testing.T) { ledgertest.Run(t, engine) }
+
+// former has the schema of the first release.
+func former(t testing.TB, rows []ledgertest.FormerRow) ledgertest.Place {
+	t.Helper()
+	p, files := place{filepath.Join(t.TempDir(), "ledger.db")}, fstest.MapFS{}
+	text, err := migrations.ReadFile("migrations/00001_entries.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files["00001_entries.sql"] = &fstest.MapFile{Data: text}
+	db, err := sqlitedb.Open(ctx, p.path, sqlitedb.Options{ApplicationID: 1, Migrations: []sqlitedb.Migrations{{Part: "ledger", Files: files}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	if _, err := db.Writer.Exec("INSERT INTO origins (name) VALUES ('hr')"); err != nil {
+		t.Fatal(err)
+	}
+	for _, r := range rows {
+		if _, err := db.Writer.Exec("INSERT INTO entries VALUES (?, ?, ?, ?, ?)", r.ID, r.KeyHash, r.Leaf, r.Nodes, r.Checkpoint); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return p
+}
 
 // place is a file with nothing but a ledger.
 type place struct{ path string }
@@ -78,7 +109,7 @@ func (p place) Exec(statement string) error {
 
 func (p place) Tamper(t testing.TB, statement string) {
 	t.Helper()
-	for _, s := range []string{"DROP TRIGGER entries_stay", "DROP TRIGGER entries_are_kept", statement} {
+	for _, s := range []string{"DROP TRIGGER bundles_stay", "DROP TRIGGER bundles_are_kept", "DROP TRIGGER keys_stay", "DROP TRIGGER keys_are_kept", statement} {
 		if err := p.Exec(s); err != nil {
 			t.Fatal(err)
 		}
@@ -87,18 +118,18 @@ func (p place) Tamper(t testing.TB, statement string) {
 
 func (p place) Retouch(t testing.TB, index int64, checkpoint []byte) {
 	t.Helper()
-	p.set(t, "checkpoint", index, checkpoint)
+	p.set(t, "bundles", "checkpoint", index, checkpoint)
 }
 
 func (p place) Rehash(t testing.TB, index int64, hash []byte) {
 	t.Helper()
-	p.set(t, "key_hash", index, hash)
+	p.set(t, "keys", "hash", index, hash)
 }
 
-func (p place) set(t testing.TB, column string, index int64, value []byte) {
+func (p place) set(t testing.TB, table, column string, index int64, value []byte) {
 	t.Helper()
 	err := p.raw(func(raw *sql.DB) error {
-		_, err := raw.Exec("UPDATE entries SET "+column+" = ? WHERE id = ?", value, 1<<40+index)
+		_, err := raw.Exec("UPDATE "+table+" SET "+column+" = ? WHERE id = ?", value, 1<<40+index)
 		return err
 	})
 	if err != nil {
@@ -109,17 +140,17 @@ func (p place) set(t testing.TB, column string, index int64, value []byte) {
 func (p place) Leaves(t testing.TB) (leaves [][]byte) {
 	t.Helper()
 	err := p.raw(func(raw *sql.DB) error {
-		rows, err := raw.Query("SELECT leaf FROM entries ORDER BY id")
+		rows, err := raw.Query("SELECT leaves FROM bundles ORDER BY id")
 		if err != nil {
 			return err
 		}
 		defer rows.Close()
 		for rows.Next() {
-			var leaf []byte
-			if err := rows.Scan(&leaf); err != nil {
+			var text []byte
+			if err := rows.Scan(&text); err != nil {
 				return err
 			}
-			leaves = append(leaves, leaf)
+			leaves = append(leaves, bytes.Split(text, []byte("\n"))...)
 		}
 		return rows.Err()
 	})

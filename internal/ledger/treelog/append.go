@@ -5,7 +5,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/binary"
-	"slices"
 	"strings"
 	"time"
 
@@ -104,10 +103,19 @@ func (l *Log[T]) known(ctx context.Context, tx T, o *origin, entries []ledger.En
 	return known, nil
 }
 
+// row is an entry at its place.
+type row struct {
+	id   int64
+	key  KeyHash
+	leaf []byte
+	// nodes are the hashes of the complete subtrees that end with this entry, from the leaf's own upwards.
+	nodes [][]byte
+}
+
 // place puts an entry behind a tree.
-func (o *origin) place(tree ledger.Tree, key KeyHash, leaf []byte) (ledger.Tree, Row, error) {
-	next, nodes, err := tree.With(ledger.LeafHash(leaf))
-	return next, Row{ID: o.id(tree.Size()), Key: key, Leaf: leaf, Nodes: slices.Concat(nodes...)}, err
+func (o *origin) place(tree ledger.Tree, key KeyHash, leaf []byte) (ledger.Tree, row) {
+	next, nodes := tree.With(ledger.LeafHash(leaf))
+	return next, row{id: o.id(tree.Size()), key: key, leaf: leaf, nodes: nodes}
 }
 
 func (o *origin) seal(tree ledger.Tree) (*tip, error) {
@@ -117,7 +125,7 @@ func (o *origin) seal(tree ledger.Tree) (*tip, error) {
 
 // appendAlone tries the short way: nobody else writes. It returns false if the statement added nothing.
 func (l *Log[T]) appendAlone(ctx context.Context, receipt *ledger.Receipt, name string, entries []ledger.Entry, leaves [][]byte) (bool, error) {
-	if !l.db.FitsAlone(len(entries)) {
+	if len(entries) > BundleSize {
 		return false, nil
 	}
 	o, err := l.origin(ctx, name)
@@ -132,18 +140,16 @@ func (l *Log[T]) appendAlone(ctx context.Context, receipt *ledger.Receipt, name 
 	if err != nil || len(t.rotations) > 0 {
 		return false, err
 	}
-	rows, tree, indexes := make([]Row, len(keys)), t.tree, make([]uint64, len(keys))
+	rows, tree, indexes := make([]row, len(keys)), t.tree, make([]uint64, len(keys))
 	for i, key := range keys {
 		indexes[i] = tree.Size()
-		if tree, rows[i], err = o.place(tree, key, leaves[i]); err != nil {
-			return false, err
-		}
+		tree, rows[i] = o.place(tree, key, leaves[i])
 	}
 	next, err := o.seal(tree)
 	if err != nil {
 		return false, err
 	}
-	added, err := l.db.InsertAlone(ctx, rows, next.checkpoint.Note)
+	added, err := l.db.InsertAlone(ctx, bundles(rows, next.checkpoint.Note)[0])
 	if err != nil {
 		l.forget(o)
 		return false, err
@@ -179,7 +185,7 @@ type grown struct {
 	*origin
 	base     *tip // before the transaction
 	tree     ledger.Tree
-	rows     []Row
+	rows     []row
 	seen     map[KeyHash]uint64 // the index by the hash of the key, of what is in rows
 	receipts []*ledger.Receipt
 	next     *tip
@@ -237,7 +243,7 @@ func (l *Log[T]) appendTo(ctx context.Context, tx T, receipt *ledger.Receipt, na
 	tree, had, receipts, rotated := o.tree, len(o.rows), len(o.receipts), o.rotated
 	tx.OnUndo(func() {
 		for _, r := range o.rows[had:] {
-			delete(o.seen, r.Key)
+			delete(o.seen, r.key)
 		}
 		o.tree, o.rows, o.receipts, o.rotated = tree, o.rows[:had], o.receipts[:receipts], rotated
 	})
@@ -260,10 +266,8 @@ func (l *Log[T]) appendTo(ctx context.Context, tx T, receipt *ledger.Receipt, na
 			continue
 		}
 		receipt.Indexes[i], o.seen[key] = o.tree.Size(), o.tree.Size()
-		var r Row
-		if o.tree, r, err = o.place(o.tree, key, leaves[i]); err != nil {
-			return err
-		}
+		var r row
+		o.tree, r = o.place(o.tree, key, leaves[i])
 		o.rows = append(o.rows, r)
 		receipt.Appended++
 	}
@@ -284,12 +288,10 @@ func (o *grown) rotate(at time.Time) error {
 		if err != nil {
 			return err
 		}
-		var r Row
+		var r row
 		key := hashKey(o.number, entry.Key)
 		o.seen[key] = o.tree.Size()
-		if o.tree, r, err = o.place(o.tree, key, leaf); err != nil {
-			return err
-		}
+		o.tree, r = o.place(o.tree, key, leaf)
 		o.rows = append(o.rows, r)
 	}
 	return nil
@@ -303,7 +305,7 @@ func (l *Log[T]) write(ctx context.Context, g *growth[T]) error {
 			if o.next, err = o.seal(o.tree); err != nil {
 				return err
 			}
-			if err := l.db.Insert(ctx, g.tx, o.rows, o.next.checkpoint.Note); err != nil {
+			if err := l.db.Insert(ctx, g.tx, bundles(o.rows, o.next.checkpoint.Note)); err != nil {
 				return l.failed("append to the ledger", err)
 			}
 		}

@@ -3,11 +3,8 @@ package treelog
 import (
 	"bytes"
 	"context"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-
-	"github.com/transparency-dev/merkle/compact"
 
 	"github.com/lethe-dev/lethe/internal/ledger"
 )
@@ -31,24 +28,7 @@ func (l *Log[T]) existing(ctx context.Context, name string) (*origin, *tip, erro
 	return o, t, nil
 }
 
-func (l *Log[T]) nodeReader(o *origin) ledger.NodeReader {
-	return func(ctx context.Context, ids []compact.NodeID) ([][]byte, error) {
-		nodes := make([]Node, len(ids))
-		for i, id := range ids {
-			nodes[i] = Node{ID: o.id(ledger.CompletedBy(id)), Level: id.Level}
-		}
-		hashes, err := l.db.Nodes(ctx, nodes)
-		if err != nil {
-			return nil, err
-		}
-		for i, hash := range hashes {
-			if len(hash) != sha256.Size {
-				return nil, fmt.Errorf("%w: node %d of level %d is missing", ledger.ErrCorrupt, ids[i].Index, ids[i].Level)
-			}
-		}
-		return hashes, nil
-	}
-}
+func (l *Log[T]) nodeReader(o *origin) ledger.NodeReader { return NodeReader(o.number, l.db.Nodes) }
 
 // Checkpoint implements ledger.Log.
 func (l *Log[T]) Checkpoint(ctx context.Context, name string) (ledger.SignedCheckpoint, error) {
@@ -75,15 +55,29 @@ func (l *Log[T]) Find(ctx context.Context, name, key string) (ledger.Record, err
 	if stored == nil {
 		return ledger.Record{}, ledger.ErrNotFound
 	}
-	return stored.record()
+	r, err := stored.record()
+	if err == nil && r.Entry.Key != key {
+		err = fmt.Errorf("%w: its keys lead to other entries", ledger.ErrCorrupt)
+	}
+	return r, err
 }
 
 func (l *Log[T]) find(ctx context.Context, o *origin, key string) (*Stored, error) {
-	stored, err := l.db.Find(ctx, hashKey(o.number, key))
-	if stored == nil && err == nil && o.legacy {
-		stored, err = l.db.Find(ctx, hashKeyBefore(o.number, key))
+	id, b, err := l.db.Find(ctx, hashKey(o.number, key))
+	if id == 0 && err == nil && o.legacy {
+		id, b, err = l.db.Find(ctx, hashKeyBefore(o.number, key))
 	}
-	return stored, err
+	if id == 0 || err != nil {
+		return nil, err
+	}
+	found, err := Leaves([]Bundle{b}, id, id+1)
+	if err == nil && len(found) == 0 {
+		err = fmt.Errorf("%w: entry %d is missing", ledger.ErrCorrupt, id&IndexMask)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return &found[0], nil
 }
 
 // Entries implements ledger.Log.
@@ -95,17 +89,26 @@ func (l *Log[T]) Entries(ctx context.Context, name string, from uint64, limit in
 	if limit <= 0 || limit > ledger.MaxPage {
 		limit = ledger.MaxPage
 	}
-	page, err := l.db.Page(ctx, o.id(from), o.id(IndexMask), limit)
+	begin, end := Range(o.number, from, uint64(limit))
+	page, err := l.db.Page(ctx, begin, end)
 	if err != nil {
 		return nil, l.failed("read ledger entries", err)
 	}
-	var records []ledger.Record
-	for _, stored := range page {
-		r, err := stored.record()
-		if err != nil {
+	leaves, err := Leaves(page, begin, end)
+	if err != nil {
+		return nil, err
+	}
+	return Records(leaves)
+}
+
+// Records reads leaves.
+func Records(leaves []Stored) ([]ledger.Record, error) {
+	records := make([]ledger.Record, len(leaves))
+	for i, stored := range leaves {
+		var err error
+		if records[i], err = stored.record(); err != nil {
 			return nil, err
 		}
-		records = append(records, r)
 	}
 	return records, nil
 }
@@ -114,7 +117,7 @@ func (s Stored) record() (ledger.Record, error) {
 	index := uint64(s.ID & IndexMask)
 	entry, err := ledger.DecodeLeaf(s.Leaf)
 	if err != nil {
-		return ledger.Record{}, fmt.Errorf("%w: entry %d: %w", ledger.ErrCorrupt, index, err)
+		return ledger.Record{}, &ledger.TamperedError{From: index, To: index + 1, Problem: err.Error(), Err: ledger.ErrCorrupt}
 	}
 	return ledger.Record{Index: index, Leaf: s.Leaf, Entry: entry}, nil
 }

@@ -29,32 +29,14 @@ const placeSize = 4
 // whole key: keys are short and made by Lethe, and the index stays small.
 type KeyHash [KeySize]byte
 
-// Row is an entry at its place. Whoever writes it keeps none of its slices.
-type Row struct {
-	ID   int64
-	Key  KeyHash
-	Leaf []byte
-	// Nodes are 32 bytes for each complete subtree that ends with this entry, from the leaf's own hash upwards.
-	Nodes []byte
-}
-
-// First tells whether a row begins its tree: none is before it.
-func (r Row) First() bool { return r.ID&IndexMask == 0 }
-
 // Stored is an entry as it is read.
 type Stored struct {
 	ID   int64
 	Leaf []byte
 }
 
-// ErrGap means that the row is not there which new ones would follow.
+// ErrGap means that the bundle is not there which new ones would follow.
 var ErrGap = fmt.Errorf("%w: its last entry is gone", ledger.ErrCorrupt)
-
-// Node is a subtree's hash: in the row of the entry that completed it, at the place of its level.
-type Node struct {
-	ID    int64
-	Level uint
-}
 
 // Tx is a transaction of the database, which one write or several share.
 type Tx interface {
@@ -64,7 +46,7 @@ type Tx interface {
 	OnUndo(func())
 }
 
-// Database keeps rows. What is read is what was committed; within a transaction nobody else writes.
+// Database keeps bundles. What is read is what was committed; within a transaction nobody else writes.
 type Database[T Tx] interface {
 	// Write runs fn in a transaction, durable when it returns; transactions follow one another. A process that was overtaken
 	// is refused.
@@ -76,28 +58,26 @@ type Database[T Tx] interface {
 	Origin(ctx context.Context, name string) (number int64, err error)
 	// Origins names those that have entries.
 	Origins(ctx context.Context) ([]string, error)
-	// Last reads the last row in a range of ids; id 0 is none.
-	Last(ctx context.Context, from, to int64) (id int64, checkpoint []byte, err error)
-	// Nodes reads subtrees' hashes; a missing one is nil.
-	Nodes(ctx context.Context, nodes []Node) ([][]byte, error)
-	// Page reads up to limit rows in a range of ids.
-	Page(ctx context.Context, from, to int64, limit int) ([]Stored, error)
-	// Find looks for a key; nil is none.
-	Find(ctx context.Context, key KeyHash) (*Stored, error)
+	// Last reads the last bundle that begins in a range of ids, without its leaves and nodes; ID 0 is none.
+	Last(ctx context.Context, from, to int64) (Bundle, error)
+	// Nodes is what NodeReader needs.
+	Nodes(ctx context.Context, nodes []Node) ([]Bundle, error)
+	// Page reads the leaves of the bundles that have the entries of a range of ids; to is the one after the last.
+	Page(ctx context.Context, from, to int64) ([]Bundle, error)
+	// Find looks for a key: the id of its entry, and the leaves of the bundle that should have it; 0 is none.
+	Find(ctx context.Context, key KeyHash) (id int64, b Bundle, err error)
 
 	// AddOrigin numbers a new origin.
 	AddOrigin(ctx context.Context, tx T, name string) (number int64, err error)
 	// Known tells the ids of those keys that the database has.
 	Known(ctx context.Context, tx T, keys []KeyHash) (map[KeyHash]int64, error)
-	// Insert adds rows that follow one another, the last one with the checkpoint. If the row before the first is not there,
-	// the transaction does not succeed: ErrGap.
-	Insert(ctx context.Context, tx T, rows []Row, checkpoint []byte) error
-	// FitsAlone tells whether InsertAlone can handle so many rows.
-	FitsAlone(n int) bool
-	// InsertAlone is Insert in one statement that commits by itself. It returns false, and adds nothing, if the row before the
-	// first is not there, if one of the keys is, or if this process was overtaken; why is for the caller to find out in a
+	// Insert adds bundles that follow one another. If the one before the first is not there, the transaction does not succeed:
+	// ErrGap.
+	Insert(ctx context.Context, tx T, bundles []NewBundle) error
+	// InsertAlone is Insert of one bundle in a statement that commits by itself. It returns false, and adds nothing, if the bundle
+	// before is not there, if one of the keys is, or if this process was overtaken; why is for the caller to find out in a
 	// transaction.
-	InsertAlone(ctx context.Context, rows []Row, checkpoint []byte) (bool, error)
+	InsertAlone(ctx context.Context, bundle NewBundle) (bool, error)
 
 	// Translate gives the database's errors the names that the package ledger has for them.
 	Translate(err error) error
@@ -149,6 +129,11 @@ func (o *origin) id(index uint64) int64 { return ID(o.number, index) }
 // ID is the id of the entry at an index of an origin's tree.
 func ID(origin int64, index uint64) int64 { return origin<<indexBits | int64(index) }
 
+// Range is that of the ids of up to limit entries; end is the one after the last.
+func Range(origin int64, from, limit uint64) (begin, end int64) {
+	return ID(origin, from), ID(origin, min(from+limit, IndexMask+1))
+}
+
 // New makes the ledger of an open database.
 func New[T Tx](db Database[T], options Options) (*Log[T], error) {
 	if options.LogName == "" || options.Signer == nil {
@@ -191,16 +176,20 @@ func (l *Log[T]) origin(ctx context.Context, name string) (*origin, error) {
 
 // isLegacy tells whether an origin began with hashes of the former kind.
 func (l *Log[T]) isLegacy(ctx context.Context, o *origin) (bool, error) {
-	first, err := l.db.Page(ctx, o.id(0), o.id(0), 1)
-	if err != nil || len(first) == 0 {
+	page, err := l.db.Page(ctx, o.id(0), o.id(1))
+	if err != nil {
 		return false, err
+	}
+	first, err := Leaves(page, o.id(0), o.id(1))
+	if err != nil || len(first) == 0 {
+		return false, nil //nolint:nilerr // whoever reads it finds that out
 	}
 	entry, err := ledger.DecodeLeaf(first[0].Leaf)
 	if err != nil {
 		return false, nil //nolint:nilerr // whoever reads it finds that out
 	}
-	found, err := l.db.Find(ctx, hashKeyBefore(o.number, entry.Key))
-	return found != nil, err
+	id, _, err := l.db.Find(ctx, hashKeyBefore(o.number, entry.Key))
+	return id != 0, err
 }
 
 func (l *Log[T]) newOrigin(name string, number int64) (*origin, error) {
@@ -268,25 +257,25 @@ func (l *Log[T]) forget(o *origin) {
 
 // loadTip reads the tip and checks that tree, checkpoint and key belong together.
 func (l *Log[T]) loadTip(ctx context.Context, o *origin) (*tip, error) {
-	id, text, err := l.db.Last(ctx, o.id(0), o.id(IndexMask))
+	last, err := l.db.Last(ctx, o.id(0), o.id(IndexMask))
 	if err != nil {
 		return nil, err
 	}
-	if id == 0 {
+	if last.ID == 0 {
 		return &tip{}, nil
 	}
-	tree, err := ledger.LoadTree(ctx, uint64(id&IndexMask)+1, l.nodeReader(o))
+	tree, err := ledger.LoadTree(ctx, uint64(last.ID&IndexMask)+uint64(last.Entries), l.nodeReader(o))
 	if err != nil {
 		return nil, err
 	}
-	checkpoint, err := ledger.ReadCheckpoint(text)
+	checkpoint, err := ledger.ReadCheckpoint(last.Checkpoint)
 	if err != nil {
 		return nil, fmt.Errorf("%w: its last entry has no checkpoint", ledger.ErrCorrupt)
 	}
 	if checkpoint.OriginLine != o.line || checkpoint.Size != tree.Size() || string(checkpoint.Root) != string(tree.Root()) {
 		return nil, fmt.Errorf("%w: the last checkpoint does not fit the tree", ledger.ErrCorrupt)
 	}
-	rotations, err := l.rotationsSince(ctx, o, text)
+	rotations, err := l.rotationsSince(ctx, o, last.Checkpoint)
 	return &tip{tree: tree, checkpoint: checkpoint, rotations: rotations}, err
 }
 

@@ -112,7 +112,7 @@ func (p *place) Unlock(t testing.TB) {
 
 func (p *place) CutLedger(t testing.TB) {
 	t.Helper()
-	p.exec(t, "DROP TRIGGER entries_stay ON entries; DELETE FROM entries WHERE id % 1099511627776 > 0")
+	p.exec(t, "DROP TRIGGER bundles_stay ON bundles; DELETE FROM bundles WHERE id % 1099511627776 > 0")
 }
 
 // opened is a state store with a schema of its own.

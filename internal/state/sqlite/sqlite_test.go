@@ -65,7 +65,7 @@ func (p place) CutLedger(t testing.TB) {
 		t.Fatal(err)
 	}
 	defer raw.Close()
-	if _, err := raw.Exec("DROP TRIGGER entries_are_kept; DELETE FROM entries WHERE id % 1099511627776 > 0"); err != nil {
+	if _, err := raw.Exec("DROP TRIGGER bundles_are_kept; DELETE FROM bundles WHERE id % 1099511627776 > 0"); err != nil {
 		t.Fatal(err)
 	}
 }

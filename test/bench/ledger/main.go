@@ -126,7 +126,7 @@ func (s *postgresStore) open(ctx context.Context, name string) (ledger.Log, func
 		err = db.Query(ctx, func(rows pgx.Rows) error {
 			rows.Next()
 			return rows.Scan(&size)
-		}, "SELECT pg_total_relation_size('entries')")
+		}, "SELECT pg_total_relation_size('bundles') + pg_total_relation_size('keys')")
 		return size, err
 	}, db.Close, err
 }
