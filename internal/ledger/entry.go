@@ -69,10 +69,7 @@ func EncodeLeaf(entry Entry) ([]byte, error) {
 	if err := checkEntry(&entry); err != nil {
 		return nil, err
 	}
-	text, err := encode(entry)
-	if err != nil {
-		return nil, fmt.Errorf("%w: it has no JSON form", ErrInvalidEntry)
-	}
+	text := encode(entry)
 	if len(text) > maxLeaf {
 		return nil, fmt.Errorf("%w: longer than %d bytes", ErrInvalidEntry, maxLeaf)
 	}
@@ -82,17 +79,6 @@ func EncodeLeaf(entry Entry) ([]byte, error) {
 		}
 	}
 	return text, nil
-}
-
-func encode(entry Entry) ([]byte, error) {
-	entry.Time = entry.Time.UTC()
-	var out bytes.Buffer
-	encoder := json.NewEncoder(&out)
-	encoder.SetEscapeHTML(false)
-	if err := encoder.Encode(leaf{Version: SchemaVersion, Entry: entry}); err != nil {
-		return nil, err
-	}
-	return bytes.TrimSuffix(out.Bytes(), []byte("\n")), nil
 }
 
 // DecodeLeaf reads a leaf. It accepts only the canonical form: of one meaning there is one text, hence one hash.
@@ -106,8 +92,7 @@ func DecodeLeaf(text []byte) (Entry, error) {
 	if l.Version != SchemaVersion {
 		return Entry{}, fmt.Errorf("%w: schema version %d is unknown", ErrInvalidEntry, l.Version)
 	}
-	again, err := encode(l.Entry)
-	if err != nil || !bytes.Equal(again, text) {
+	if !bytes.Equal(encode(l.Entry), text) {
 		return Entry{}, fmt.Errorf("%w: not in canonical form", ErrInvalidEntry)
 	}
 	return l.Entry, nil
@@ -123,6 +108,8 @@ func checkEntry(entry *Entry) error {
 		return fmt.Errorf("%w: it has no kind", ErrInvalidEntry)
 	case entry.Time.IsZero():
 		return fmt.Errorf("%w: it has no time", ErrInvalidEntry)
+	case entry.Time.UTC().Year() < 0 || entry.Time.UTC().Year() > 9999:
+		return fmt.Errorf("%w: its time has no JSON form", ErrInvalidEntry)
 	case len(entry.Counts) > maxItems, len(entry.Attributes) > maxItems:
 		return fmt.Errorf("%w: more than %d counts or attributes", ErrInvalidEntry, maxItems)
 	}

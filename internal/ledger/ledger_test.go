@@ -216,6 +216,45 @@ func TestLeafIsCanonicalAndItsFormatStays(t *testing.T) {
 }
 
 // Promise 7, the last net: an address is refused wherever it stands, and the refusal does not repeat it.
+// The canonical form is that of encoding/json, without escapes for HTML.
+func TestLeafIsWhatTheStandardLibraryMakes(t *testing.T) {
+	type published struct {
+		Version int `json:"v"`
+		ledger.Entry
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		text := rapid.OneOf(rapid.StringN(0, 20, -1), rapid.SampledFrom([]string{"", "plain", `"`, `\`, "<&>", "\x00\t\n\r\b\f\x1f\x7f", "\u2028\u2029", "żółć", "\U0001f600"}))
+		e := ledger.Entry{Key: "k" + text.Draw(t, "key"), Kind: "k" + text.Draw(t, "kind"), Handle: text.Draw(t, "handle"), Run: text.Draw(t, "run"),
+			Step: text.Draw(t, "step"), Reason: text.Draw(t, "reason"), Actor: text.Draw(t, "actor"),
+			Time:       time.Unix(rapid.Int64Range(-62e9, 253e9).Draw(t, "second"), rapid.Int64Range(0, 1e9-1).Draw(t, "nanosecond")).In(time.FixedZone("", 3600)),
+			Attributes: rapid.MapOfN(text, text, 0, 4).Draw(t, "attributes")}
+		for range rapid.IntRange(0, 3).Draw(t, "counts") {
+			e.Counts = append(e.Counts, ledger.Count{Store: text.Draw(t, "store"), Entity: text.Draw(t, "entity"), Category: text.Draw(t, "category"),
+				Action: text.Draw(t, "action"), Basis: text.Draw(t, "basis"), Count: rapid.Int64().Draw(t, "count")})
+		}
+		got, err := ledger.EncodeLeaf(e)
+		if errors.Is(err, ledger.ErrPersonalData) {
+			return
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		e.Time = e.Time.UTC()
+		var want bytes.Buffer
+		encoder := json.NewEncoder(&want)
+		encoder.SetEscapeHTML(false)
+		if err := encoder.Encode(published{1, e}); err != nil {
+			t.Fatal(err)
+		}
+		if !bytes.Equal(got, bytes.TrimSpace(want.Bytes())) {
+			t.Fatalf("%s\n%s", got, want.Bytes())
+		}
+		if _, err := ledger.DecodeLeaf(got); err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
 func TestEntriesWithAddressesAreRefused(t *testing.T) {
 	g := NewWithT(t)
 	const canary = "maria.canary@example.org"
