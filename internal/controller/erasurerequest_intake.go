@@ -2,8 +2,6 @@ package controller
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
 
@@ -49,7 +47,7 @@ func (s *session) receive(ctx context.Context) (o outcome, done bool, err error)
 	if err != nil {
 		return o, true, err
 	}
-	record := &state.Request{UID: string(s.er.UID), Namespace: s.er.Namespace, Name: s.er.Name, Handle: randomHandle(), SubjectPseudonym: pseudonym,
+	record := &state.Request{UID: string(s.er.UID), Namespace: s.er.Namespace, Name: s.er.Name, Handle: ledger.NewHandle(now), SubjectPseudonym: pseudonym,
 		Phase: string(v1alpha1.PhasePending), ReceivedAt: now, DueAt: due,
 		Source: string(s.er.Spec.Source), Scope: s.er.Spec.Scope, Timing: string(s.er.Spec.Timing)}
 	if ref := s.er.Spec.Subject.IdentitiesSecretRef; ref != nil {
@@ -68,12 +66,6 @@ func (s *session) receive(ctx context.Context) (o outcome, done bool, err error)
 	s.record = record
 	crashReceived.Hit()
 	return outcome{}, false, nil
-}
-
-func randomHandle() string {
-	b := make([]byte, 16)
-	_, _ = rand.Read(b) // never fails (crypto/rand)
-	return hex.EncodeToString(b)
 }
 
 // check looks whether the request may go ahead, and confirms it. It is done as long as something is in the way.

@@ -61,16 +61,23 @@ func (o *origin) keys(entries []ledger.Entry) []KeyHash {
 	return keys
 }
 
-// hashKey puts the keys of one request, which begin with its handle, beside each other: a random place for each would touch as
-// many pages of the index as an append has entries.
+// hashKey makes the keys of one request, which begin with its handle, neighbours, and those of requests of the same time: a random
+// place for each would touch as many pages of the index as an append has entries.
 func hashKey(origin int64, key string) (hash KeyHash) {
 	text := append(binary.BigEndian.AppendUint64(make([]byte, 0, 8+256), uint64(origin)), key...)
 	sum := sha256.Sum256(text)
-	copy(hash[placeSize:], sum[:])
-	if first := strings.IndexByte(key, '/'); first >= 0 {
-		sum = sha256.Sum256(text[:8+first])
+	first, _, cut := strings.Cut(key, "/")
+	at, timed := ledger.HandleTime(first)
+	switch {
+	case timed:
+		copy(hash[copy(hash[:], at[:]):], sum[:])
+	case cut:
+		begin := sha256.Sum256(text[:8+len(first)])
+		copy(hash[copy(hash[:], begin[:placeSize]):], sum[:])
+	default:
+		copy(hash[:placeSize], sum[:])
+		copy(hash[placeSize:], sum[:])
 	}
-	copy(hash[:placeSize], sum[:])
 	return hash
 }
 

@@ -22,11 +22,12 @@ const IndexMask = 1<<indexBits - 1
 // KeySize is the length of the hash of an idempotency key.
 const KeySize = 16
 
-// placeSize is how much of it says where in the index a key is.
+// placeSize is how much of it is a hash of the key's first part, where that does not tell a time.
 const placeSize = 4
 
-// KeyHash is 32 bits of SHA-256 of an origin's number and the first part of a key, up to a slash, and 96 bits of that of number and
-// whole key: keys are short and made by Lethe, and the index stays small.
+// KeyHash says first where in the index a key is: with the time of a handle with which it begins, or 32 bits of SHA-256 of the
+// origin's number and the key's first part, up to a slash. The rest, 80 or 96 bits, is of SHA-256 of number and whole key: keys are
+// short and made by Lethe, and the index stays small.
 type KeyHash [KeySize]byte
 
 // Stored is an entry as it is read.

@@ -33,7 +33,7 @@ func appends(ctx context.Context, s store, rounds int) error {
 			return errors.Join(err, closeLog())
 		}
 		n := 0
-		leaf, err := ledger.EncodeLeaf(ledgertest.Entry(fmt.Sprintf("%032x/%d", 0, 0)))
+		leaf, err := ledger.EncodeLeaf(ledgertest.Entry(handle(start, 0) + "/0"))
 		if err != nil {
 			return err
 		}
@@ -58,7 +58,7 @@ func appends(ctx context.Context, s store, rounds int) error {
 				for range group.appends {
 					for i := range entries {
 						// As in a life: ten entries of a request, whose keys begin with its handle.
-						entries[i] = ledgertest.Entry(fmt.Sprintf("%032x/%d", n/10, n%10))
+						entries[i] = ledgertest.Entry(fmt.Sprintf("%s/%d", handle(start.Add(time.Duration(n/10)*time.Millisecond), n/10), n%10))
 						n++
 					}
 					if _, err := log.Append(ctx, "hr", entries...); err != nil {

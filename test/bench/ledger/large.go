@@ -26,12 +26,18 @@ var start = time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC)
 // perDay is how many entries of the large ledger fall onto one day: a million are three years.
 const perDay = 1000
 
+// handle is of the form that ledger.NewHandle makes, the same each time.
+func handle(at time.Time, number int) string {
+	ms := at.UnixMilli()
+	return fmt.Sprintf("%08x-%04x-7000-8000-%012x", ms>>16, ms&0xffff, number)
+}
+
 // one is the entry at a place of the large ledger: lives of requests, one in ten of which fails.
 func one(i int) ledger.Entry {
 	request, step := i/len(steps), i%len(steps)
-	handle := fmt.Sprintf("%032x", request*7919)
 	at := start.Add(time.Duration(i) * (24 * time.Hour / perDay))
-	e := ledger.Entry{Key: handle + "/" + steps[step], Time: at, Kind: steps[step], Handle: handle, Run: "0b8e6a52-5b0e-4b39-9f0e-6d6b8d3f2a11"}
+	h := handle(at.Add(-time.Duration(step)*(24*time.Hour/perDay)), request)
+	e := ledger.Entry{Key: h + "/" + steps[step], Time: at, Kind: steps[step], Handle: h, Run: "0b8e6a52-5b0e-4b39-9f0e-6d6b8d3f2a11"}
 	switch e.Kind {
 	case ledger.KindErasureReceived:
 		e.Reason, e.Actor = []string{"Subject", "Admin", "ConsentWithdrawn", "Retention"}[request%4], fmt.Sprintf("user-%d", request%100)
