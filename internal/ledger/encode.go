@@ -35,15 +35,17 @@ func encode(entry Entry) []byte {
 	if len(entry.Counts) > 0 {
 		out = append(out, ']')
 	}
-	for i, name := range slices.Sorted(maps.Keys(entry.Attributes)) {
-		begin := `,`
-		if i == 0 {
-			begin = `,"attributes":{`
-		}
-		out = appendText(append(appendText(out, begin, name), ':'), "", entry.Attributes[name])
-	}
 	if len(entry.Attributes) > 0 {
-		out = append(out, '}')
+		out = appendAttributes(out, entry.Attributes)
+	}
+	return append(out, '}')
+}
+
+func appendAttributes(out []byte, attributes map[string]string) []byte {
+	begin := `,"attributes":{`
+	for _, name := range slices.Sorted(maps.Keys(attributes)) {
+		out = appendText(append(appendText(out, begin, name), ':'), "", attributes[name])
+		begin = `,`
 	}
 	return append(out, '}')
 }

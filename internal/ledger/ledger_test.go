@@ -11,6 +11,8 @@ import (
 	"time"
 
 	. "github.com/onsi/gomega"
+	"github.com/transparency-dev/merkle/compact"
+	"github.com/transparency-dev/merkle/rfc6962"
 	"golang.org/x/mod/sumdb/note"
 	"pgregory.net/rapid"
 
@@ -253,6 +255,22 @@ func TestLeafIsWhatTheStandardLibraryMakes(t *testing.T) {
 			t.Fatal(err)
 		}
 	})
+}
+
+func TestHashesAreThoseOfTheLibrary(t *testing.T) {
+	g := NewWithT(t)
+	var tree ledger.Tree
+	library := (&compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}).NewEmptyRange(0)
+	for _, n := range []int{0, 1, 300, 1022, 1023, 1024, 5000} {
+		leaf := bytes.Repeat([]byte{'x'}, n)
+		hash := ledger.LeafHash(leaf)
+		g.Expect(hash).To(Equal(rfc6962.DefaultHasher.HashLeaf(leaf)))
+		tree, _ = tree.With(hash)
+		g.Expect(library.Append(hash, nil)).To(Succeed())
+		root, err := library.GetRootHash(nil)
+		g.Expect(err).NotTo(HaveOccurred())
+		g.Expect(tree.Root()).To(Equal(root))
+	}
 }
 
 func TestEntriesWithAddressesAreRefused(t *testing.T) {
