@@ -116,7 +116,7 @@ func (db *DB) open(ctx context.Context, path string, opts Options) error {
 		secure = "secure_delete(on)"
 	}
 	if db.Writer, err = openPool(path, 1, "busy_timeout(5000)", "journal_mode(wal)", "synchronous(full)", secure,
-		"temp_store(memory)", "foreign_keys(on)", "cache_size(-8000)"); err != nil {
+		"temp_store(memory)", "foreign_keys(on)", "cache_size(-8000)", "wal_autocheckpoint(2000)"); err != nil {
 		return err
 	}
 	if err := db.prepareFile(ctx, opts); err != nil {

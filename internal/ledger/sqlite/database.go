@@ -4,6 +4,7 @@ import (
 	"context"
 	"database/sql"
 	"errors"
+	"slices"
 
 	"modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
@@ -25,8 +26,7 @@ const (
 	selectKey = `SELECT keys.id, b.id, b.entries, b.leaves FROM keys
 		LEFT JOIN bundles b ON b.id = (SELECT max(id) FROM bundles WHERE id <= keys.id) WHERE hash = ?`
 	// Of hashes that stand one behind the other.
-	selectKnown = `WITH RECURSIVE place (i) AS (SELECT 0 UNION ALL SELECT i + 1 FROM place WHERE i + 1 < ?2)
-		SELECT hash, id FROM place JOIN keys ON hash = substr(?1, 16 * i + 1, 16)`
+	selectKnown  = `SELECT hash, id FROM places CROSS JOIN keys ON hash = substr(?1, 16 * place + 1, 16) WHERE place < ?2`
 	insertBundle = `INSERT INTO appends (epoch, id, entries, keys, leaves, nodes, checkpoint) VALUES (?, ?, ?, ?, ?, ?, ?)`
 )
 
@@ -146,21 +146,30 @@ func (d *database) AddOrigin(ctx context.Context, tx *sqlitedb.Tx, name string) 
 
 // Known implements treelog.Database.
 func (d *database) Known(ctx context.Context, tx *sqlitedb.Tx, keys []treelog.KeyHash) (map[treelog.KeyHash]int64, error) {
-	rows, err := tx.StmtContext(ctx, d.known).QueryContext(ctx, joined(keys), len(keys)) //nolint:sqlclosecheck // the transaction closes it
-	if err != nil {
-		return nil, err
+	look, known := tx.StmtContext(ctx, d.known), map[treelog.KeyHash]int64{}
+	for part := range slices.Chunk(keys, treelog.BundleSize) {
+		rows, err := look.QueryContext(ctx, joined(part), len(part))
+		if err != nil {
+			return nil, err
+		}
+		if err := addKnown(known, rows); err != nil {
+			return nil, err
+		}
 	}
+	return known, nil
+}
+
+func addKnown(known map[treelog.KeyHash]int64, rows *sql.Rows) error {
 	defer func() { _ = rows.Close() }()
-	known := map[treelog.KeyHash]int64{}
 	for rows.Next() {
 		var hash []byte
 		var id int64
 		if err := rows.Scan(&hash, &id); err != nil {
-			return nil, err
+			return err
 		}
 		known[treelog.KeyHash(hash)] = id
 	}
-	return known, rows.Err()
+	return rows.Err()
 }
 
 // Insert implements treelog.Database. Epoch and keys were looked at in this transaction.
