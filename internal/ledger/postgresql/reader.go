@@ -27,7 +27,7 @@ func OpenReader(ctx context.Context, url func() (string, error)) (*Reader, error
 	}
 	r := &Reader{conn: conn}
 	if _, err := r.Origins(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("the database holds no ledger that this release can read: %w", err), r.Close()) //nolint:contextcheck // it is closed whatever became of the context
+		return nil, errors.Join(fmt.Errorf("the database holds no ledger that this release can read (one of an earlier release is carried over when the operator opens it): %w", err), r.Close()) //nolint:contextcheck // it is closed whatever became of the context
 	}
 	return r, nil
 }

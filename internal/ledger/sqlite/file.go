@@ -36,7 +36,7 @@ func OpenFile(ctx context.Context, path string) (*File, error) {
 	}
 	f := &File{db: db}
 	if _, err := f.Origins(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("%s holds no ledger that this release can read: %w", path, err), db.Close())
+		return nil, errors.Join(fmt.Errorf("%s holds no ledger that this release can read (one of an earlier release is carried over when the operator opens it): %w", path, err), db.Close())
 	}
 	return f, nil
 }

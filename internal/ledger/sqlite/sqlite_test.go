@@ -202,3 +202,16 @@ func TestFullDiskLosesNothingAcknowledged(t *testing.T) {
 	g.Expect(r.Indexes).To(Equal([]uint64{last.Size}))
 	ledgertest.Verify(t, l, "hr", []ledger.Checkpoint{last.Checkpoint})
 }
+
+func TestFilesOfAFormerReleaseAreRefusedUntilTheyAreCarriedOver(t *testing.T) {
+	g := NewWithT(t)
+	p := former(t, nil)
+	_, err := OpenFile(ctx, p.Address())
+	g.Expect(err).To(MatchError(ContainSubstring("carried over when the operator opens it")))
+	l, err := p.Open(ledgertest.Signer(1))
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(l.Close()).To(Succeed())
+	f, err := OpenFile(ctx, p.Address())
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(f.Close()).To(Succeed())
+}
