@@ -45,6 +45,7 @@ func RunSweep(t *testing.T, fresh func(t *testing.T) SweepDatabase) {
 		{"goes three levels deep, collects, and does what it counted", testSweepDeep},
 		{"leads along references of several kinds", testSweepPolymorphic},
 		{"writes once, and only what is not so yet", testSweepUpdate},
+		{"updates one table alone", testSweepUpdateAlone},
 		{"cuts links where the dependants stay", testSweepShallow},
 		{"dependants outside their scope keep a record", testSweepStepScope},
 		{"a schema that cascades", testSweepCascade},
@@ -499,6 +500,43 @@ func testSweepUpdate(t *testing.T, e *sweepEnv) {
 	wantEqual(t, "again", e.batch(t, s, backend.SweepBatch{}).Affected, []int64{0, 0})
 	e.Exec(t, `INSERT INTO application VALUES (11, 1, NULL, 'Waiter')`)
 	wantEqual(t, "a new dependant", e.batch(t, s, backend.SweepBatch{}).Affected, []int64{1, 0})
+}
+
+// testSweepUpdateAlone: one step alone, in pages, beside a record that another session has.
+func testSweepUpdateAlone(t *testing.T, e *sweepEnv) {
+	var seen []string
+	for i := range 60 {
+		seen = append(seen, []string{oldDay, newDay, ""}[min(i/20, 2)])
+	}
+	e.people(t, seen...)
+	s := alone("candidate", "seen")
+	s.Steps[0].Action, s.Steps[0].Columns = backend.Update, []backend.SweepColumn{{Column: "name"}, {Column: "born", Truncate: backend.TruncateMonth}}
+	s.Scope = []backend.Condition{is("tenant", "1")}
+	e.Exec(t, `UPDATE candidate SET tenant = 2 WHERE id = 5`)
+	wantEqual(t, "count", e.count(t, s).Steps, []int64{19})
+	session := e.db.Session(t)
+	run := func(statement string) {
+		t.Helper()
+		if _, err := session(statement); err != nil {
+			t.Fatal(err)
+		}
+	}
+	total, want := []int64{0}, []int64{19}
+	if e.db.Sweeps().RowLocks {
+		run("BEGIN")
+		run("UPDATE candidate SET seen = '" + newDay + "' WHERE id = 10")
+		want[0]--
+	}
+	treated := map[string]bool{}
+	e.sweepRange(t, s, backend.SweepBatch{Limit: 7}, treated, total)
+	wantEqual(t, "affected", total, want)
+	wantEqual(t, "treated", int64(len(treated)), want[0])
+	if e.db.Sweeps().RowLocks {
+		run("COMMIT")
+	}
+	e.sweepRange(t, s, backend.SweepBatch{Limit: 7}, treated, total)
+	wantEqual(t, "affected in the end", total, want)
+	wantEqual(t, "left", len(e.Dump(t, "SELECT id FROM candidate WHERE name IS NOT NULL")), 60-int(want[0]))
 }
 
 func testSweepShallow(t *testing.T, e *sweepEnv) {

@@ -137,6 +137,9 @@ func part(op *backend.Operation, from, to int) *backend.Operation {
 }
 
 func (c *Compiler) operation(op *backend.Operation) (string, *Builder, error) {
+	if c.byKey(op) {
+		return c.deleteByKey(op)
+	}
 	b := &Builder{}
 	table, _, err := c.table(op.Table)
 	if err != nil {

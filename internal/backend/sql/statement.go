@@ -135,9 +135,8 @@ type Dialect interface {
 	ClockBy(b *Builder, expr string, c *Column, t time.Time) string
 	// ClockMicros is a column as microseconds since 1970, rounded up; NULL where it is empty or unreadable.
 	ClockMicros(expr string, c *Column) string
-	// KeyAfter tests whether a key follows another one in the order of its columns, KeyUpTo whether it does not.
-	KeyAfter(b *Builder, exprs []string, cols []*Column, key backend.Key) string
-	KeyUpTo(b *Builder, exprs []string, cols []*Column, key backend.Key) string
+	// KeyOrder compares keys in the order of their columns; sign is >, >= or <=.
+	KeyOrder(b *Builder, exprs []string, cols []*Column, sign string, key backend.Key) string
 	// Plain is a plain-text value to be used like a column of Values.
 	Plain(b *Builder, c *Column, text string) string
 	// Truncated is a column of which year, month or day is left, as one of backend's truncations says; empty where its type has
@@ -208,6 +207,9 @@ type Compiler struct {
 	References References
 	// Ignored tables, as in backend.Batch.
 	Ignored []backend.Table
+	// WithoutAlias deletes by keys of one column in a form that knows no alias: for it MariaDB finds single rows by their keys where
+	// for the other it may read, and lock, a whole table.
+	WithoutAlias bool
 }
 
 // CheckNames refuses names that no database can quote.

@@ -14,12 +14,22 @@ type SweepRows struct {
 	sweep *backend.Sweep
 	res   *backend.SweepResult
 	keys  [][]backend.Key
-	seen  map[string]bool
+	// seen are the records of each kind: those that are deleted from one table are one, whatever leads to them.
+	kinds []string
+	seen  map[string]map[string]bool
 }
 
 // NewSweepRows takes what a page treats.
 func NewSweepRows(s *backend.Sweep, res *backend.SweepResult) *SweepRows {
-	return &SweepRows{sweep: s, res: res, keys: make([][]backend.Key, len(s.Steps)), seen: map[string]bool{}}
+	r := &SweepRows{sweep: s, res: res, keys: make([][]backend.Key, len(s.Steps)), kinds: make([]string, len(s.Steps)), seen: map[string]map[string]bool{}}
+	for i := range s.Steps {
+		r.kinds[i] = fmt.Sprint(i)
+		if s.Steps[i].Action == backend.Delete {
+			r.kinds[i] = fmt.Sprintf("%q %q", s.Steps[i].Table, s.Steps[i].KeyColumns)
+		}
+		r.seen[r.kinds[i]] = map[string]bool{}
+	}
+	return r
 }
 
 // Add takes a row of SweepFind. A record that several ways lead to is treated once.
@@ -30,14 +40,11 @@ func (r *SweepRows) Add(i int, values []backend.Value) error {
 	if err != nil {
 		return withEntity(err, step.Entity)
 	}
-	name := fmt.Sprintf("%d %s", i, KeyText(key))
-	if step.Action == backend.Delete {
-		name = fmt.Sprintf("%q %q %s", step.Table, step.KeyColumns, KeyText(key))
-	}
-	if r.seen[name] {
+	seen, name := r.seen[r.kinds[i]], KeyText(key)
+	if seen[name] {
 		return nil
 	}
-	r.seen[name] = true
+	seen[name] = true
 	r.keys[i] = append(r.keys[i], key)
 	if len(step.Collect) > 0 {
 		r.res.Collected[i] = append(r.res.Collected[i], values[n:])
@@ -183,36 +190,21 @@ func SweepLooksFurther(s *backend.Sweep) bool {
 	return further
 }
 
-// DeleteByKey replaces, among the statements of Execute, deletions by keys of one column with a form that knows no alias: for it
-// MariaDB finds single rows by their keys where for the other it may read, and lock, a whole table.
-func (c *Compiler) DeleteByKey(ops []backend.Operation, statements []Statement) ([]Statement, error) {
-	var list []Statement
-	for i := range ops {
-		op := &ops[i]
-		simple := len(op.KeyColumns) == 1 && len(op.Unless) == 0 && len(op.Referrers) == 0
-		for _, st := range statements {
-			if st.Op == i && (st.Guard != nil || !simple) {
-				list = append(list, st)
-			}
-		}
-		if !simple {
-			continue
-		}
-		table, _, err := c.table(op.Table)
-		if err != nil {
-			return nil, withEntity(err, op.Entity)
-		}
-		for from := 0; from < len(op.Keys); from += c.BatchSize {
-			b := &Builder{}
-			where, err := c.inKeys(b, c.Dialect.Quote(op.Table.Name), part(op, from, min(from+c.BatchSize, len(op.Keys))))
-			if err == nil {
-				err = b.err
-			}
-			if err != nil {
-				return nil, withEntity(err, op.Entity)
-			}
-			list = append(list, Statement{Text: "DELETE FROM " + table + " WHERE " + where, Args: b.args, Op: i})
-		}
+// deleteByKey is a deletion by keys of one column in a form that knows no alias.
+func (c *Compiler) deleteByKey(op *backend.Operation) (string, *Builder, error) {
+	b := &Builder{}
+	table, _, err := c.table(op.Table)
+	if err != nil {
+		return "", nil, err
 	}
-	return list, nil
+	where, err := c.inKeys(b, c.Dialect.Quote(op.Table.Name), op)
+	if err != nil {
+		return "", nil, err
+	}
+	return "DELETE FROM " + table + " WHERE " + where, b, b.err
+}
+
+// byKey tells whether deleteByKey will do for an operation.
+func (c *Compiler) byKey(op *backend.Operation) bool {
+	return c.WithoutAlias && op.Action == backend.Delete && len(op.KeyColumns) == 1 && len(op.Unless) == 0 && len(op.Referrers) == 0
 }

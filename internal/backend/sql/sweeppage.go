@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/lethe-dev/lethe/internal/backend"
@@ -25,30 +26,36 @@ func CheckSweepBatch(s *backend.Sweep, b *backend.SweepBatch) error {
 
 // KeyText tells keys apart.
 func KeyText(k backend.Key) string {
+	if len(k) == 1 {
+		return k[0]
+	}
 	var b strings.Builder
 	for _, v := range k {
-		fmt.Fprintf(&b, "%d:%s", len(v), v)
+		b.WriteString(strconv.Itoa(len(v)))
+		b.WriteByte(':')
+		b.WriteString(v)
 	}
 	return b.String()
 }
 
 // Chosen are the keys, of those locked, of the records to treat: those that are still due and that nobody holds. still has the
-// texts of all keys that are due in the page.
+// texts of all keys that are due in the page; nil where all that is locked is still due, and then due counts what is.
 func Chosen(ctx context.Context, b *backend.SweepBatch, res *backend.SweepResult, locked []backend.Key, subjects []backend.Value,
-	still map[string]bool) ([]backend.Key, error) {
-	var keys []backend.Key
-	var names []backend.Value
-	res.Locked = int64(len(still))
-	for i, k := range locked {
-		if !still[KeyText(k)] {
-			continue
-		}
-		res.Locked--
-		keys = append(keys, k)
-		if b.Held != nil {
-			names = append(names, subjects[i])
+	still map[string]bool, due int64) ([]backend.Key, error) {
+	keys, names := locked, subjects
+	if still != nil {
+		keys, names, due = nil, nil, int64(len(still))
+		for i, k := range locked {
+			if !still[KeyText(k)] {
+				continue
+			}
+			keys = append(keys, k)
+			if b.Held != nil {
+				names = append(names, subjects[i])
+			}
 		}
 	}
+	res.Locked = max(due-int64(len(keys)), 0)
 	if b.Held == nil || len(keys) == 0 {
 		return keys, nil
 	}
@@ -59,7 +66,7 @@ func Chosen(ctx context.Context, b *backend.SweepBatch, res *backend.SweepResult
 	if err != nil {
 		return nil, notPermitted("nobody could tell who is held", err)
 	}
-	free := keys[:0]
+	free := make([]backend.Key, 0, len(keys))
 	for i, k := range keys {
 		if held[i] {
 			res.Held++

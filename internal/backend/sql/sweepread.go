@@ -10,8 +10,10 @@ import (
 
 // SweepRange says which due records of a sweep to select.
 type SweepRange struct {
-	// After and Until bound the keys; nil does not.
-	After, Until backend.Key
+	// After, From and Until bound the keys, the first without itself; nil does not.
+	After, From, Until backend.Key
+	// Near tells that the bounds are close to each other: no index is to be used but that of the key.
+	Near bool
 	// Keys to look among, nil for all.
 	Keys []backend.Key
 	// Limit of records; 0 is none.
@@ -20,6 +22,8 @@ type SweepRange struct {
 	Subject bool
 	// Lock ends the statement.
 	Lock string
+	// Count asks for the number of records instead of their keys.
+	Count bool
 }
 
 // SweepDue makes a statement for the keys of due records, in their order.
@@ -34,9 +38,12 @@ func (c *Compiler) SweepDue(s *backend.Sweep, r SweepRange) (Statement, error) {
 		return Statement{}, err
 	}
 	terms := x.bounds(keys, cols, r)
-	due, err := x.due(self)
+	due, err := x.dueIn(r)
 	if err != nil {
 		return Statement{}, err
+	}
+	if r.Count {
+		return x.statement(fmt.Sprintf("SELECT %s FROM %s AS %s WHERE %s", x.Dialect.Read("count(*)", &Column{}), table, self, strings.Join(append(terms, due), " AND ")), len(s.Steps)-1)
 	}
 	list := x.read(keys, cols)
 	if r.Subject {
@@ -56,16 +63,27 @@ func (c *Compiler) SweepDue(s *backend.Sweep, r SweepRange) (Statement, error) {
 
 func (x *sweeper) bounds(keys []string, cols []*Column, r SweepRange) []string {
 	var terms []string
-	if r.After != nil {
-		terms = append(terms, x.Dialect.KeyAfter(&x.b, keys, cols, r.After))
-	}
-	if r.Until != nil {
-		terms = append(terms, x.Dialect.KeyUpTo(&x.b, keys, cols, r.Until))
+	for _, bound := range []struct {
+		sign string
+		key  backend.Key
+	}{{">", r.After}, {">=", r.From}, {"<=", r.Until}} {
+		if bound.key != nil {
+			terms = append(terms, x.Dialect.KeyOrder(&x.b, keys, cols, bound.sign, bound.key))
+		}
 	}
 	if r.Keys != nil {
 		terms = append(terms, x.Dialect.InKeys(&x.b, keys, cols, r.Keys))
 	}
 	return terms
+}
+
+// dueIn tests what is due in a range. As a truth value it serves no index.
+func (x *sweeper) dueIn(r SweepRange) (string, error) {
+	due, err := x.due(self)
+	if r.Near {
+		due = "(" + due + ") IS TRUE"
+	}
+	return due, err
 }
 
 func (c *Compiler) read(exprs []string, cols []*Column) []string {
@@ -74,6 +92,21 @@ func (c *Compiler) read(exprs []string, cols []*Column) []string {
 		list[i] = c.Dialect.Read(e, cols[i])
 	}
 	return list
+}
+
+// SweepBound makes a statement for the key so many records behind the beginning of a range, due or not.
+func (c *Compiler) SweepBound(s *backend.Sweep, r SweepRange, records int) (Statement, error) {
+	x := c.sweeper(s)
+	table, _, err := x.table(s.Table)
+	if err != nil {
+		return Statement{}, err
+	}
+	keys, cols, err := x.keys(self)
+	if err != nil {
+		return Statement{}, err
+	}
+	return x.statement(fmt.Sprintf("SELECT %s FROM %s AS %s WHERE %s ORDER BY %s LIMIT 1 OFFSET %s", strings.Join(x.read(keys, cols), ", "), table, self,
+		and(x.bounds(keys, cols, r)), strings.Join(keys, ", "), x.Dialect.Placeholder(x.b.Bind(int64(records)))), len(s.Steps)-1)
 }
 
 // SweepCount makes the statements of CountSweep: the first has one row for the records, see SweepCounts; the others, one for each

@@ -226,11 +226,18 @@ func (c *Compiler) SweepSteps(s *backend.Sweep, keys []backend.Key) ([]Statement
 	for i := range s.Steps {
 		x := c.sweeper(s)
 		cascaded := x.cascaded(i)
-		guards, lock, err := c.sweepGuards(s, i, keys, cascaded)
+		guards, lock, err := c.sweepGuards(s, i, keys)
 		if err != nil {
 			return nil, withEntity(err, s.Steps[i].Entity)
 		}
-		locks, statements = append(locks, lock...), append(statements, guards...)
+		statements = append(statements, guards...)
+		if lock != nil {
+			lock.Locks, lock.Counts = !cascaded, cascaded
+			locks = append(locks, *lock)
+			if cascaded { // they are counted as they are locked
+				continue
+			}
+		}
 		text, err := x.treat(i, keys, cascaded)
 		if err != nil {
 			return nil, withEntity(err, s.Steps[i].Entity)
@@ -283,6 +290,31 @@ func (x *sweeper) treat(i int, keys []backend.Key, cascaded bool) (string, error
 		return fmt.Sprintf("UPDATE %s AS %s SET %s WHERE %s", table, self, Assignments(columns, values), where), nil
 	}
 	return x.collectUpdated(step, table, where, collect, Assignments(columns, values))
+}
+
+// SweepUpdate makes a statement that updates what is due in a range and returns the keys, for sweeps of one step.
+func (c *Compiler) SweepUpdate(s *backend.Sweep, r SweepRange) (Statement, error) {
+	x := c.sweeper(s)
+	step := &s.Steps[0]
+	table, _, err := x.table(s.Table)
+	if err != nil {
+		return Statement{}, err
+	}
+	keys, cols, err := x.keys(self)
+	if err != nil {
+		return Statement{}, err
+	}
+	terms := x.bounds(keys, cols, r)
+	due, err := x.dueIn(r)
+	if err != nil {
+		return Statement{}, err
+	}
+	columns, values, err := x.assigned(self, step)
+	if err != nil {
+		return Statement{}, withEntity(err, step.Entity)
+	}
+	return x.statement(fmt.Sprintf("UPDATE %s AS %s SET %s WHERE %s RETURNING %s", table, self, Assignments(columns, values),
+		strings.Join(append(terms, due), " AND "), strings.Join(x.read(keys, cols), ", ")), 0)
 }
 
 // collectUpdated returns columns as they were before an update.
@@ -347,7 +379,7 @@ func (x *sweeper) cascaded(i int) bool {
 
 // sweepGuards make statements that count what the database would delete or change besides when a step deletes, and, where
 // dependants of dependants could come in between, lock the step's records first.
-func (c *Compiler) sweepGuards(s *backend.Sweep, i int, keys []backend.Key, cascaded bool) (guards, lock []Statement, err error) {
+func (c *Compiler) sweepGuards(s *backend.Sweep, i int, keys []backend.Key) (guards []Statement, lock *Statement, err error) {
 	step := &s.Steps[i]
 	if step.Action != backend.Delete {
 		return nil, nil, nil
@@ -381,9 +413,8 @@ func (c *Compiler) sweepGuards(s *backend.Sweep, i int, keys []backend.Key, casc
 	if err != nil {
 		return nil, nil, err
 	}
-	st, err := x.statement(fmt.Sprintf("SELECT 1 FROM %s AS %s WHERE %s FOR UPDATE OF %s", table, self, where, self), i)
-	st.Locks = true
-	return guards, []Statement{st}, err
+	st, err := x.statement(fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s AS %s WHERE %s FOR UPDATE OF %s) AS l", table, self, where, self), i)
+	return guards, &st, err
 }
 
 func (c *Compiler) sweepGuard(s *backend.Sweep, i int, ref *Reference, keys []backend.Key) (Statement, error) {

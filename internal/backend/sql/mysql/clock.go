@@ -78,16 +78,8 @@ func textMicros(x string) string {
 		x, core.ClockPattern, x, at, fraction, zone, zone, zone, zone)
 }
 
-// KeyAfter has no comparison of rows, for which no index serves.
-func (dialect) KeyAfter(b *core.Builder, exprs []string, cols []*core.Column, key backend.Key) string {
-	return keyOrder(b, exprs, cols, key, ">", ">")
-}
-
-func (dialect) KeyUpTo(b *core.Builder, exprs []string, cols []*core.Column, key backend.Key) string {
-	return keyOrder(b, exprs, cols, key, "<", "<=")
-}
-
-func keyOrder(b *core.Builder, exprs []string, cols []*core.Column, key backend.Key, before, last string) string {
+// KeyOrder has no comparison of rows, for which no index serves.
+func (dialect) KeyOrder(b *core.Builder, exprs []string, cols []*core.Column, sign string, key backend.Key) string {
 	if len(key) != len(cols) {
 		b.Fail(&backend.RefusedError{Problem: "a key has not as many values as key columns"})
 		return never
@@ -99,8 +91,8 @@ func keyOrder(b *core.Builder, exprs []string, cols []*core.Column, key backend.
 		}
 		return typed(bind(b, s), cols[i])
 	}
-	end := len(exprs) - 1
-	term := fmt.Sprintf("%s %s %s", compared(exprs[end], cols[end]), last, value(end))
+	end, before := len(exprs)-1, sign[:1]
+	term := fmt.Sprintf("%s %s %s", compared(exprs[end], cols[end]), sign, value(end))
 	for i := end - 1; i >= 0; i-- {
 		e := compared(exprs[i], cols[i])
 		term = fmt.Sprintf("(%s %s= %s AND (%s %s %s OR %s))", e, before, value(i), e, before, value(i), term)

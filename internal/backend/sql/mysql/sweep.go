@@ -139,7 +139,7 @@ func (b *Backend) ExplainSweep(ctx context.Context, s *backend.Sweep, keys []bac
 // Lag cannot be told: the servers do not know how far their replicas are.
 func (*Backend) Lag(context.Context) (lag time.Duration, ok bool, err error) { return 0, false, nil }
 
-// SweepBatch chooses without a lock, for the server would lock all that it looks at, and locks the records by their keys.
+// SweepBatch treats a page in one transaction.
 func (b *Backend) SweepBatch(ctx context.Context, s *backend.Sweep, batch backend.SweepBatch) (*backend.SweepResult, error) {
 	if err := core.CheckSweepBatch(s, &batch); err != nil {
 		return nil, err
@@ -172,14 +172,10 @@ type page struct {
 }
 
 func (p *page) run(ctx context.Context) error {
-	chosen, err := p.due(ctx, core.SweepRange{After: p.batch.After, Until: p.batch.Until, Limit: p.batch.Limit}, nil)
-	if err != nil {
-		return of(p.entity(), nil, err)
+	keys, err := p.near(ctx)
+	if err == nil && keys == nil {
+		keys, err = p.anywhere(ctx)
 	}
-	if len(chosen) == p.batch.Limit {
-		p.res.Last = chosen[len(chosen)-1]
-	}
-	keys, err := p.lock(ctx, chosen)
 	if err != nil || len(keys) == 0 {
 		return of(p.entity(), nil, err)
 	}
@@ -187,6 +183,77 @@ func (p *page) run(ctx context.Context) error {
 		return err
 	}
 	return core.BeforeSweep(ctx, p.batch, p.res)
+}
+
+// nearby is how many times its limit a page looks at first.
+const nearby = 4
+
+// near locks the next records that are due and returns the keys of those to treat, where the old ones stand together, as they mostly
+// do; nil where they do not. The optimizer does not know that, and would look at all that is due for each page.
+func (p *page) near(ctx context.Context) ([]backend.Key, error) {
+	r := core.SweepRange{After: p.batch.After, Until: p.batch.Until}
+	st, err := p.c.SweepBound(p.sweep, r, nearby*p.batch.Limit)
+	if err != nil {
+		return nil, err
+	}
+	p.byPrimaryKey(&st)
+	err = p.eachRow(ctx, st, func(raw []sql.RawBytes) error {
+		r.Until, _, err = keyed(raw, p.sweep.Table, p.sweep.KeyColumns, nil, p.c.Tables)
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	var subjects []backend.Value
+	r.Near, r.Limit, r.Lock = true, p.batch.Limit, skipLocked
+	locked, err := p.due(ctx, r, &subjects)
+	if err != nil || len(locked) < p.batch.Limit {
+		return nil, err
+	}
+	r.Until, r.Limit, r.Lock = locked[len(locked)-1], 0, ""
+	p.res.Last = r.Until
+	still, due, err := p.again(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	keys, err := core.Chosen(ctx, p.batch, p.res, locked, subjects, still, due)
+	if keys == nil {
+		keys = []backend.Key{}
+	}
+	return keys, err
+}
+
+// again looks at what is due when the locks are there: other records may say something else by now, and what is due besides is locked
+// by others.
+func (p *page) again(ctx context.Context, r core.SweepRange) (still map[string]bool, due int64, err error) {
+	if core.SweepLooksFurther(p.sweep) {
+		keys, err := p.due(ctx, r, nil)
+		still = make(map[string]bool, len(keys))
+		for _, k := range keys {
+			still[core.KeyText(k)] = true
+		}
+		return still, 0, err
+	}
+	r.Count = true
+	st, err := p.c.SweepDue(p.sweep, r)
+	if err != nil {
+		return nil, 0, err
+	}
+	p.byPrimaryKey(&st)
+	err = p.countRow(ctx, st, &due)
+	return nil, due, err
+}
+
+// anywhere chooses without a lock, for the server would lock all that it looks at, and locks the records by their keys.
+func (p *page) anywhere(ctx context.Context) ([]backend.Key, error) {
+	chosen, err := p.due(ctx, core.SweepRange{After: p.batch.After, Until: p.batch.Until, Limit: p.batch.Limit}, nil)
+	if err != nil {
+		return nil, err
+	}
+	if len(chosen) == p.batch.Limit {
+		p.res.Last = chosen[len(chosen)-1]
+	}
+	return p.lock(ctx, chosen)
 }
 
 func (p *page) entity() string { return core.SweepEntity(p.sweep, -1) }
@@ -198,7 +265,7 @@ func (p *page) due(ctx context.Context, r core.SweepRange, subjects *[]backend.V
 	if err != nil {
 		return nil, err
 	}
-	if r.Keys != nil {
+	if r.Keys != nil || r.Near {
 		p.byPrimaryKey(&st)
 	}
 	var keys []backend.Key
@@ -213,7 +280,8 @@ func (p *page) due(ctx context.Context, r core.SweepRange, subjects *[]backend.V
 	return keys, err
 }
 
-// byPrimaryKey keeps a statement that looks for records by their keys from reading, and with that locking, all that is due.
+// byPrimaryKey keeps a statement that looks for records by their keys, or between two, from reading, and with that locking, all that is
+// due.
 func (p *page) byPrimaryKey(st *core.Statement) {
 	parts := 0
 	for name, c := range p.c.Tables[p.sweep.Table] {
@@ -241,13 +309,10 @@ func (p *page) lock(ctx context.Context, chosen []backend.Key) ([]backend.Key, e
 		}
 		locked = append(locked, keys...)
 	}
-	still := map[string]bool{}
 	if len(locked) == len(chosen) && !core.SweepLooksFurther(p.sweep) {
-		for _, k := range locked {
-			still[core.KeyText(k)] = true
-		}
-		return core.Chosen(ctx, p.batch, p.res, locked, subjects, still)
+		return core.Chosen(ctx, p.batch, p.res, locked, subjects, nil, int64(len(locked)))
 	}
+	still := map[string]bool{}
 	for some := range slices.Chunk(chosen, p.c.BatchSize) {
 		keys, err := p.due(ctx, core.SweepRange{Keys: some}, nil)
 		if err != nil {
@@ -257,7 +322,7 @@ func (p *page) lock(ctx context.Context, chosen []backend.Key) ([]backend.Key, e
 			still[core.KeyText(k)] = true
 		}
 	}
-	return core.Chosen(ctx, p.batch, p.res, locked, subjects, still)
+	return core.Chosen(ctx, p.batch, p.res, locked, subjects, still, 0)
 }
 
 // treat finds all records before it changes any.
@@ -312,11 +377,9 @@ func (p *page) find(ctx context.Context, rows *core.SweepRows, i int, keys []bac
 
 // delete does the operations as Execute does, but looks for what is left only where fewer records went than there are keys.
 func (p *page) delete(ctx context.Context, ops []backend.Operation) error {
+	p.c.WithoutAlias = true
 	statements, err := p.c.Execute(ops)
 	if err != nil {
-		return err
-	}
-	if statements, err = p.c.DeleteByKey(ops, statements); err != nil {
 		return err
 	}
 	x := execution{session: p.session, compiler: p.c, batch: &backend.Batch{Operations: ops, Ignored: p.sweep.Ignored}, affected: make([]int64, len(ops)), facts: p.facts}

@@ -80,15 +80,7 @@ func textMicros(expr string) string {
 		`FROM (SELECT pg_catalog.regexp_match(pg_catalog.btrim(%s::text, E' \t\n\x0B\f\r'), '%s') AS p OFFSET 0) AS p)`, expr, core.ClockPattern)
 }
 
-func (dialect) KeyAfter(b *core.Builder, exprs []string, cols []*core.Column, key backend.Key) string {
-	return core.Tuple(exprs) + " > " + keyTuple(b, cols, key)
-}
-
-func (dialect) KeyUpTo(b *core.Builder, exprs []string, cols []*core.Column, key backend.Key) string {
-	return core.Tuple(exprs) + " <= " + keyTuple(b, cols, key)
-}
-
-func keyTuple(b *core.Builder, cols []*core.Column, key backend.Key) string {
+func (dialect) KeyOrder(b *core.Builder, exprs []string, cols []*core.Column, sign string, key backend.Key) string {
 	if len(key) != len(cols) {
 		b.Fail(&backend.RefusedError{Problem: "a key has not as many values as key columns"})
 		return "NULL"
@@ -97,7 +89,7 @@ func keyTuple(b *core.Builder, cols []*core.Column, key backend.Key) string {
 	for i, c := range cols {
 		values[i] = fmt.Sprintf("$%d::text::%s", b.Bind(key[i]), c.Type)
 	}
-	return core.Tuple(values)
+	return core.Tuple(exprs) + " " + sign + " " + core.Tuple(values)
 }
 
 func (dialect) Plain(b *core.Builder, _ *core.Column, text string) string {

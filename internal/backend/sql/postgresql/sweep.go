@@ -2,10 +2,14 @@ package postgresql
 
 import (
 	"context"
+	"errors"
+	"slices"
+	"strconv"
 	"time"
 	"unicode/utf8"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/lethe-dev/lethe/internal/backend"
 	core "github.com/lethe-dev/lethe/internal/backend/sql"
@@ -152,7 +156,8 @@ func (b *Backend) Lag(ctx context.Context) (lag time.Duration, ok bool, err erro
 	return lag, true, nil
 }
 
-// SweepBatch is four round trips: choose and lock, look again at what is committed since, treat, commit.
+// SweepBatch is five round trips: look how far the page may reach, choose and lock, look again at what is committed since, treat,
+// commit.
 func (b *Backend) SweepBatch(ctx context.Context, s *backend.Sweep, batch backend.SweepBatch) (*backend.SweepResult, error) {
 	if err := core.CheckSweepBatch(s, &batch); err != nil {
 		return nil, err
@@ -181,12 +186,21 @@ type page struct {
 }
 
 func (p *page) run(ctx context.Context) error {
-	keys, err := p.choose(ctx)
-	if err != nil || len(keys) == 0 {
-		return err // what was locked is released with the connection
-	}
-	if err := p.treat(ctx, keys); err != nil {
+	done, err := p.atOnce(ctx)
+	if err != nil {
 		return err
+	}
+	if done && p.res.Keys == nil {
+		return nil // nothing is due any more
+	}
+	if !done {
+		keys, err := p.choose(ctx)
+		if err != nil || len(keys) == 0 {
+			return err // what was locked is released with the connection
+		}
+		if err := p.treat(ctx, keys); err != nil {
+			return err
+		}
 	}
 	if err := core.BeforeSweep(ctx, p.batch, p.res); err != nil {
 		return err
@@ -196,53 +210,158 @@ func (p *page) run(ctx context.Context) error {
 	return commit(ctx, p.conn)
 }
 
+// shortWait is for records that others have locked: an update in passing waits for those who are just about to finish.
+const shortWait = "SET LOCAL lock_timeout = '50ms'"
+
+// atOnce updates the records of the page that are due in one statement, where nothing else must be known of them: locking them first
+// would be half of the work. It is not done where another session keeps a lock, or the next records are not due.
+func (p *page) atOnce(ctx context.Context) (done bool, err error) {
+	s := p.sweep
+	if len(s.Steps) > 1 || s.Steps[0].Action != backend.Update || len(s.Steps[0].Collect) > 0 || p.batch.Held != nil || core.SweepLooksFurther(s) {
+		return false, nil
+	}
+	r := core.SweepRange{After: p.batch.After, Until: p.batch.Until, Near: true}
+	if done, err = p.updateNext(ctx, r); done || err != nil {
+		return done, err
+	}
+	var first backend.Key
+	err = p.look(ctx, beginWrite, core.SweepRange{After: r.After, Until: r.Until, Limit: 1}, func(values []backend.Value) error {
+		first, err = keyOf(values, s)
+		return err
+	})
+	if err != nil {
+		return false, err
+	}
+	if err := p.undo(ctx); err != nil || first == nil {
+		return true, err
+	}
+	r.From, r.After = first, nil
+	return p.updateNext(ctx, r)
+}
+
+// updateNext updates what is due of so many next records as the page may have.
+func (p *page) updateNext(ctx context.Context, r core.SweepRange) (done bool, err error) {
+	if r.Until, err = p.bound(ctx, r, p.batch.Limit-1); err != nil {
+		return false, err
+	}
+	if r.Until == nil {
+		return false, p.undo(ctx)
+	}
+	st, err := p.c.SweepUpdate(p.sweep, r)
+	if err != nil {
+		return false, err
+	}
+	var keys []backend.Key
+	err = p.planned(ctx, goOn, st, func(values []backend.Value) error {
+		key, err := keyOf(values, p.sweep)
+		keys = append(keys, key)
+		return err
+	}, core.Statement{Text: shortWait, Op: -1})
+	var locked *pgconn.PgError
+	if errors.As(err, &locked) && locked.Code == "55P03" || err == nil && len(keys) == 0 {
+		return false, p.undo(ctx)
+	}
+	p.res.Last, p.res.Keys, p.res.Affected[0] = r.Until, keys, int64(len(keys))
+	return true, err
+}
+
+func (p *page) undo(ctx context.Context) error {
+	_, err := p.conn.Exec(ctx, "ROLLBACK")
+	return err
+}
+
 // choose locks the page's records and returns the keys of those to treat.
 func (p *page) choose(ctx context.Context) ([]backend.Key, error) {
 	r := core.SweepRange{After: p.batch.After, Until: p.batch.Until, Limit: p.batch.Limit, Subject: p.batch.Held != nil, Lock: skipLocked}
-	st, err := p.c.SweepDue(p.sweep, r)
+	keys, subjects, near, err := p.lock(ctx, r)
 	if err != nil {
 		return nil, err
 	}
-	var keys []backend.Key
-	var subjects []backend.Value
-	read := func(keep func([]backend.Value) error) func(core.Statement, pgx.Rows) error {
-		return func(st core.Statement, rows pgx.Rows) error {
-			if st.Op < 0 {
-				rows.Close()
-				return rows.Err()
-			}
-			return eachRow(rows, keep)
-		}
+	if len(keys) == p.batch.Limit {
+		p.res.Last = keys[len(keys)-1]
+		r.Until, r.Near = p.res.Last, near
 	}
-	err = p.pipeline(ctx, p.conn, beginWrite, []core.Statement{{Text: planForValues, Op: -1}, st}, entityOf(p.sweep), read(func(values []backend.Value) error {
+	// What is locked is as it was looked at, but for what other records say of it. What is due besides is locked by others.
+	r.Limit, r.Subject, r.Lock, r.Count = 0, false, "", !core.SweepLooksFurther(p.sweep)
+	still := map[string]bool{}
+	var due int64
+	err = p.look(ctx, goOn, r, func(values []backend.Value) error {
+		if r.Count {
+			due, err = strconv.ParseInt(*values[0], 10, 64)
+			return err
+		}
+		key, err := keyOf(values, p.sweep)
+		still[core.KeyText(key)] = true
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	if r.Count {
+		still = nil
+	}
+	return core.Chosen(ctx, p.batch, p.res, keys, subjects, still, due)
+}
+
+// nearby is how many times its limit a page looks at first.
+const nearby = 4
+
+// lock takes the next records that are due. Where the old ones stand together, as they mostly do, they are found nearby by their key;
+// the planner does not know that, and would look at all that is due for each page.
+func (p *page) lock(ctx context.Context, r core.SweepRange) (keys []backend.Key, subjects []backend.Value, near bool, err error) {
+	read := func(values []backend.Value) error {
 		key, err := keyOf(values, p.sweep)
 		keys = append(keys, key)
 		if r.Subject {
 			subjects = append(subjects, values[len(key)])
 		}
 		return err
-	}))
+	}
+	bound, err := p.bound(ctx, r, nearby*r.Limit)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	if bound != nil {
+		close := r
+		close.Until, close.Near = bound, true
+		if err := p.look(ctx, goOn, close, read); err != nil || len(keys) == r.Limit {
+			return keys, subjects, true, err
+		}
+		keys, subjects = nil, nil
+	}
+	err = p.look(ctx, goOn, r, read)
+	return keys, subjects, false, err
+}
+
+// bound begins the transaction and is the key so many records away, nil where there are fewer.
+func (p *page) bound(ctx context.Context, r core.SweepRange, records int) (bound backend.Key, err error) {
+	st, err := p.c.SweepBound(p.sweep, r, records)
 	if err != nil {
 		return nil, err
 	}
-	if len(keys) == p.batch.Limit {
-		p.res.Last = keys[len(keys)-1]
-		r.Until = p.res.Last
-	}
-	r.Limit, r.Subject, r.Lock = 0, false, ""
-	if st, err = p.c.SweepDue(p.sweep, r); err != nil {
-		return nil, err
-	}
-	still := map[string]bool{}
-	err = p.pipeline(ctx, p.conn, goOn, []core.Statement{st, {Text: planOnce, Op: -1}}, entityOf(p.sweep), read(func(values []backend.Value) error {
-		key, err := keyOf(values, p.sweep)
-		still[core.KeyText(key)] = true
+	err = p.planned(ctx, beginWrite, st, func(values []backend.Value) error { bound, err = keyOf(values, p.sweep); return err })
+	return bound, err
+}
+
+// look selects records that are due.
+func (p *page) look(ctx context.Context, begin string, r core.SweepRange, read func([]backend.Value) error) error {
+	st, err := p.c.SweepDue(p.sweep, r)
+	if err != nil {
 		return err
-	}))
-	if err != nil {
-		return nil, err
 	}
-	return core.Chosen(ctx, p.batch, p.res, keys, subjects, still)
+	return p.planned(ctx, begin, st, read)
+}
+
+// planned runs a statement with a plan for the values at hand.
+func (p *page) planned(ctx context.Context, begin string, st core.Statement, read func([]backend.Value) error, before ...core.Statement) error {
+	statements := slices.Concat(before, []core.Statement{{Text: planForValues, Op: -1}, st, {Text: planOnce, Op: -1}})
+	return p.pipeline(ctx, p.conn, begin, statements, entityOf(p.sweep), func(st core.Statement, rows pgx.Rows) error {
+		if st.Op < 0 {
+			rows.Close()
+			return rows.Err()
+		}
+		return eachRow(rows, read)
+	})
 }
 
 func (p *page) treat(ctx context.Context, keys []backend.Key) error {

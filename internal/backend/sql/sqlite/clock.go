@@ -99,15 +99,7 @@ func (dialect) ClockMicros(expr string, _ *core.Column) string {
 	return clockFunction + "(" + expr + ")"
 }
 
-func (dialect) KeyAfter(b *core.Builder, exprs []string, _ []*core.Column, key backend.Key) string {
-	return core.Tuple(exprs) + " > " + keyTuple(b, exprs, key)
-}
-
-func (dialect) KeyUpTo(b *core.Builder, exprs []string, _ []*core.Column, key backend.Key) string {
-	return core.Tuple(exprs) + " <= " + keyTuple(b, exprs, key)
-}
-
-func keyTuple(b *core.Builder, exprs []string, key backend.Key) string {
+func (dialect) KeyOrder(b *core.Builder, exprs []string, _ []*core.Column, sign string, key backend.Key) string {
 	if len(key) != len(exprs) {
 		b.Fail(&backend.RefusedError{Problem: "a key has not as many values as key columns"})
 		return "NULL"
@@ -116,7 +108,7 @@ func keyTuple(b *core.Builder, exprs []string, key backend.Key) string {
 	for i := range key {
 		values[i] = fmt.Sprintf("?%d", b.Bind(fromValue(&key[i])))
 	}
-	return core.Tuple(values)
+	return core.Tuple(exprs) + " " + sign + " " + core.Tuple(values)
 }
 
 func (dialect) Plain(b *core.Builder, _ *core.Column, text string) string {

@@ -156,13 +156,11 @@ func (p *page) choose(ctx context.Context) ([]backend.Key, error) {
 	}
 	var keys []backend.Key
 	var subjects []backend.Value
-	still := map[string]bool{}
 	err = p.eachRow(ctx, p.conn, st, func(raw []any) error {
 		values := toValues(raw)
 		key, err := core.SweepKey(p.sweep.KeyColumns, values)
 		if err == nil {
 			keys, subjects = append(keys, key), append(subjects, p.plain(values[len(key)]))
-			still[core.KeyText(key)] = true
 		}
 		return err
 	})
@@ -172,7 +170,7 @@ func (p *page) choose(ctx context.Context) ([]backend.Key, error) {
 	if len(keys) == p.batch.Limit {
 		p.res.Last = keys[len(keys)-1]
 	}
-	return core.Chosen(ctx, p.batch, p.res, keys, subjects, still)
+	return core.Chosen(ctx, p.batch, p.res, keys, subjects, nil, int64(len(keys)))
 }
 
 func (p *page) entity() string { return core.SweepEntity(p.sweep, -1) }
