@@ -2,7 +2,6 @@ package controller
 
 import (
 	"context"
-	"slices"
 	"strings"
 	"time"
 
@@ -12,13 +11,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
-	"github.com/lethe-dev/lethe/internal/backend"
 	"github.com/lethe-dev/lethe/internal/executor"
 	"github.com/lethe-dev/lethe/internal/fault"
-	"github.com/lethe-dev/lethe/internal/planner"
 	"github.com/lethe-dev/lethe/internal/policy"
 	"github.com/lethe-dev/lethe/internal/state"
-	"github.com/lethe-dev/lethe/internal/stores"
 )
 
 // Identities reads the identities of subjects. The values leave this process only towards the stores.
@@ -74,87 +70,25 @@ func (r *Identities) fromSecret(ctx context.Context, er *v1alpha1.ErasureRequest
 
 // fromRecords takes the identities from the root records that the id leads to.
 func (r *Identities) fromRecords(ctx context.Context, er *v1alpha1.ErasureRequest) (map[string][]string, error) {
-	identities := map[string][]string{}
-	err := r.eachRoot(ctx, er, func(root rootQuery, store *stores.Store, rows []backend.Row) {
-		for _, name := range root.names {
-			if _, said := identities[name]; !said {
-				identities[name] = nil
-			}
-		}
-		for _, row := range rows {
-			for i, name := range root.names {
-				if v := row.Values[i]; v != nil && store.Text(v) != "" && !slices.Contains(identities[name], store.Text(v)) {
-					identities[name] = append(identities[name], store.Text(v))
-				}
-			}
-		}
-	})
+	identities, _, err := r.lookUp(ctx, er)
 	return identities, err
 }
 
 // Known tells whether there is a root record that the request's id leads to.
 func (r *Identities) Known(ctx context.Context, er *v1alpha1.ErasureRequest) (bool, error) {
-	known := false
-	err := r.eachRoot(ctx, er, func(_ rootQuery, _ *stores.Store, rows []backend.Row) { known = known || len(rows) > 0 })
+	_, known, err := r.lookUp(ctx, er)
 	return known, err
 }
 
-// rootQuery finds root records by the id, with the columns that hold other identities.
-type rootQuery struct {
-	backend.Query
-	store string
-	names []string
-}
-
-// eachRoot looks up the root records that the id leads to, entity by entity.
-func (r *Identities) eachRoot(ctx context.Context, er *v1alpha1.ErasureRequest, see func(rootQuery, *stores.Store, []backend.Row)) error {
+func (r *Identities) lookUp(ctx context.Context, er *v1alpha1.ErasureRequest) (identities map[string][]string, known bool, err error) {
 	maps, v, err := readyMaps(ctx, r.Client, er)
 	if err == nil && v.Action != policy.Proceed {
 		err = &fault.Waiting{Reason: v.Reason, Message: v.Message, After: v.After}
 	}
 	if err != nil {
-		return err
+		return nil, false, err
 	}
-	for _, root := range rootQueries(maps, er.Spec.Subject.ID) {
-		store, err := r.Stores.Get(ctx, er.Namespace, root.store)
-		if err != nil {
-			return err
-		}
-		found, err := store.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{root.Query}, MaxRows: store.Limits.MaxRowsPerRun})
-		if err != nil {
-			return fault.FromStore(root.store, err)
-		}
-		see(root, store, found.Rows[root.Entity])
-	}
-	return nil
-}
-
-func rootQueries(maps []planner.MapSource, id string) []rootQuery {
-	var roots []rootQuery
-	for _, m := range maps {
-		for i := range m.Spec.Entities {
-			e := &m.Spec.Entities[i]
-			if e.Root == nil {
-				continue
-			}
-			root := rootQuery{store: e.Store, Query: backend.Query{Entity: m.Name + "/" + e.Name, Table: backend.Table{Schema: e.Schema, Name: e.Table}, KeyColumns: e.Key,
-				Scope: planner.Conditions(e.Conditions)}}
-			for _, match := range e.IdentifiedBy {
-				switch {
-				case match.Comparison != v1alpha1.CompareEquals && match.Comparison != "":
-				case match.Identity == v1alpha1.IdentityID:
-					root.AnyOf = append(root.AnyOf, backend.Match{Identity: &backend.IdentityMatch{Column: match.Column, Values: []string{id},
-						Normalize: backend.Normalization(match.Normalize)}})
-				default:
-					root.Columns, root.names = append(root.Columns, match.Column), append(root.names, match.Identity)
-				}
-			}
-			if len(root.AnyOf) > 0 {
-				roots = append(roots, root)
-			}
-		}
-	}
-	return roots
+	return executor.IdentitiesFromRecords(ctx, r.Stores, er.Namespace, maps, er.Spec.Subject.ID)
 }
 
 // identitiesSecret reads the Secret and refuses one that is not meant for this request.
