@@ -8,7 +8,7 @@ type ExportLog string
 
 // The logs.
 const (
-	// LogDeletions has one record for each erasure request: its status, its history, what was deleted.
+	// LogDeletions has one record for each erasure request and each run of a retention rule: status, history, what was deleted.
 	LogDeletions ExportLog = "Deletions"
 	// LogAudit has the changes of what governs: policies, maps, stores and holds.
 	LogAudit ExportLog = "Audit"

@@ -53,7 +53,7 @@ func newLedgerQueryCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "query --namespace NAMESPACE [filters]",
 		Short: "List the entries or requests of a ledger that match",
-		Long: `List the entries of a namespace's ledger that match all filters, or its requests with --of requests. A filter that is given
+		Long: `List the entries of a namespace's ledger that match all filters, or its requests and runs of retention rules with --of requests. A filter that is given
 several times is met by any of its words. With -o json there is one object on each line. What is listed is what the ledger has:
 lethe verify ledger tells whether it holds.`,
 		Args: cobra.NoArgs,
@@ -67,11 +67,11 @@ lethe verify ledger tells whether it holds.`,
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&f.of, "of", ofEntries, "what is listed: entries or requests")
+	flags.StringVar(&f.of, "of", ofEntries, "what is listed: entries, or requests with the runs of retention rules")
 	flags.StringArrayVar(&f.kinds, "kind", nil, "kind of the entry, such as hold.placed, or hold. for all of holds (entries)")
 	flags.StringArrayVar(&f.reasons, "reason", nil, "reason")
 	flags.StringArrayVar(&f.actors, "actor", nil, "who did it; of requests who asked; as the ledger has it")
-	flags.StringArrayVar(&f.handles, "handle", nil, "handle of the request")
+	flags.StringArrayVar(&f.handles, "handle", nil, "handle of the request, or UID of a run of a rule")
 	flags.StringArrayVar(&f.subjects, "subject", nil, "pseudonym of the request's subject")
 	flags.StringArrayVar(&f.statuses, "status", nil, strings.Join(projection.Statuses(), ", ")+" (requests)")
 	flags.StringArrayVar(&f.sources, "source", nil, "who it came from, such as Subject or Retention (requests)")
@@ -85,7 +85,7 @@ func newLedgerStatsCommand() *cobra.Command {
 	f := &queryFlags{of: ofRequests}
 	return f.registerQuestion(&cobra.Command{
 		Use:   "stats --namespace NAMESPACE",
-		Short: "Count the requests of a ledger by what became of them, and by day",
+		Short: "Count the requests and the runs of retention rules of a ledger by what became of them, and by day",
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.ask(cmd, func(ctx context.Context, index projection.Reader, p projection.Period) error {
@@ -242,12 +242,22 @@ type requestLine struct {
 	DueAt       time.Time      `json:"dueAt,omitzero"`
 	FinishedAt  time.Time      `json:"finishedAt,omitzero"`
 	Counts      []ledger.Count `json:"counts,omitempty"`
+	// Run is what runs of retention rules have besides; the handle is then the run's UID, receivedAt when it was announced.
+	Run *projection.Run `json:"run,omitempty"`
+}
+
+// ruleOf is the rule of a run, as POLICY/RULE.
+func ruleOf(r projection.Request) string {
+	if r.Run == nil {
+		return ""
+	}
+	return r.Run.Policy + "/" + r.Run.Rule
 }
 
 func (f *queryFlags) listRequests(ctx context.Context, index projection.Reader, p projection.Period, out io.Writer) error {
 	filter := projection.RequestFilter{Period: p, Statuses: f.statuses, Sources: f.sources, Reasons: f.reasons, Actors: f.actors, Categories: f.categories,
 		Handles: f.handles}
-	rows := newRows(out, f.format, "INDEX", "HANDLE", "STATUS", "REASON", "SOURCE", "RECEIVED", "SCHEDULED", "DUE", "FINISHED", "ACTOR")
+	rows := newRows(out, f.format, "INDEX", "HANDLE", "STATUS", "REASON", "SOURCE", "RECEIVED", "SCHEDULED", "DUE", "FINISHED", "ACTOR", "RULE")
 	return f.pages(func(from uint64, limit int) (int, uint64, error) {
 		page, err := index.Requests(ctx, f.namespace, filter, from, limit)
 		if err != nil || len(page) == 0 {
@@ -255,35 +265,54 @@ func (f *queryFlags) listRequests(ctx context.Context, index projection.Reader, 
 		}
 		for _, r := range page {
 			rows.add(requestLine(r), strconv.FormatUint(r.Index, 10), r.Handle, r.Status, r.Reason, r.Source,
-				clockTime(r.ReceivedAt), clockTime(r.ScheduledAt), clockTime(r.DueAt), clockTime(r.FinishedAt), r.Actor)
+				clockTime(r.ReceivedAt), clockTime(r.ScheduledAt), clockTime(r.DueAt), clockTime(r.FinishedAt), r.Actor, ruleOf(r))
 		}
 		return len(page), page[len(page)-1].Index, rows.flush()
 	})
 }
 
+// dayLine and runsLine are statistics in JSON.
+type dayLine struct {
+	Date      string    `json:"date"`
+	Received  int64     `json:"received"`
+	Completed int64     `json:"completed"`
+	Cancelled int64     `json:"cancelled"`
+	Failed    int64     `json:"failed"`
+	Runs      dayOfRuns `json:"runs"`
+}
+
+type dayOfRuns struct {
+	Announced int64 `json:"announced"`
+	Completed int64 `json:"completed"`
+	Cancelled int64 `json:"cancelled"`
+	Failed    int64 `json:"failed"`
+}
+
+type runsLine struct {
+	Total     int64 `json:"total"`
+	Pending   int64 `json:"pending"`
+	Completed int64 `json:"completed"`
+	Cancelled int64 `json:"cancelled"`
+	Failed    int64 `json:"failed"`
+}
+
 func (f *queryFlags) writeStatistics(out io.Writer, s projection.Statistics) error {
-	type day struct {
-		Date      string `json:"date"`
-		Received  int64  `json:"received"`
-		Completed int64  `json:"completed"`
-		Cancelled int64  `json:"cancelled"`
-		Failed    int64  `json:"failed"`
-	}
-	days := make([]day, 0, len(s.Days))
+	days := make([]dayLine, 0, len(s.Days))
 	for _, d := range s.Days {
-		days = append(days, day{d.Date.Format(time.DateOnly), d.Received, d.Completed, d.Cancelled, d.Failed})
+		days = append(days, dayLine{d.Date.Format(time.DateOnly), d.Received, d.Completed, d.Cancelled, d.Failed, dayOfRuns(d.Runs)})
 	}
 	if f.format == "json" {
 		return json.NewEncoder(out).Encode(struct {
-			Total                   int64 `json:"total"`
-			Pending                 int64 `json:"pending"`
-			Completed               int64 `json:"completed"`
-			Cancelled               int64 `json:"cancelled"`
-			Failed                  int64 `json:"failed"`
-			Overdue                 int64 `json:"overdue"`
-			MeanSecondsToCompletion int64 `json:"meanSecondsToCompletion"`
-			Days                    []day `json:"days"`
-		}{s.Total, s.Pending, s.Completed, s.Cancelled, s.Failed, s.Overdue, int64(s.MeanTimeToCompletion / time.Second), days})
+			Total                   int64     `json:"total"`
+			Pending                 int64     `json:"pending"`
+			Completed               int64     `json:"completed"`
+			Cancelled               int64     `json:"cancelled"`
+			Failed                  int64     `json:"failed"`
+			Overdue                 int64     `json:"overdue"`
+			MeanSecondsToCompletion int64     `json:"meanSecondsToCompletion"`
+			Runs                    runsLine  `json:"runs"`
+			Days                    []dayLine `json:"days"`
+		}{s.Total, s.Pending, s.Completed, s.Cancelled, s.Failed, s.Overdue, int64(s.MeanTimeToCompletion / time.Second), runsLine(s.Runs), days})
 	}
 	text := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	for _, line := range []struct {
@@ -293,11 +322,15 @@ func (f *queryFlags) writeStatistics(out io.Writer, s projection.Statistics) err
 		{"Mean time to completion", s.MeanTimeToCompletion.Round(time.Second)}} {
 		_, _ = fmt.Fprintf(text, "%s\t%v\n", line.name, line.value)
 	}
+	if r := s.Runs; r.Total > 0 {
+		_, _ = fmt.Fprintf(text, "Runs of retention rules\t%d: %d pending, %d completed, %d cancelled, %d failed\n", r.Total, r.Pending, r.Completed, r.Cancelled, r.Failed)
+	}
 	if len(days) > 0 {
-		_, _ = fmt.Fprint(text, "\nDATE\tRECEIVED\tCOMPLETED\tCANCELLED\tFAILED\n")
+		_, _ = fmt.Fprint(text, "\nDATE\tRECEIVED\tCOMPLETED\tCANCELLED\tFAILED\tRUNS ANNOUNCED\tCOMPLETED\tCANCELLED\tFAILED\n")
 	}
 	for _, d := range days {
-		_, _ = fmt.Fprintf(text, "%s\t%d\t%d\t%d\t%d\n", d.Date, d.Received, d.Completed, d.Cancelled, d.Failed)
+		_, _ = fmt.Fprintf(text, "%s\t%d\t%d\t%d\t%d\t%d\t%d\t%d\t%d\n", d.Date, d.Received, d.Completed, d.Cancelled, d.Failed,
+			d.Runs.Announced, d.Runs.Completed, d.Runs.Cancelled, d.Runs.Failed)
 	}
 	return text.Flush()
 }

@@ -83,6 +83,96 @@ func requests(n int) *memory {
 	return m
 }
 
+const runUID = "0d3c6f0e-2f5d-4c0c-9a55-6f3f2f4d8a11.documents.1772539200"
+
+// sweeps are four runs of rules, with a request that one of them made: Completed, Pending, Cancelled, Failed.
+func (m *memory) sweeps() *memory {
+	entry := func(run string, after time.Duration, kind, reason, actor string, attributes ...string) ledger.Entry {
+		e := ledger.Entry{Time: begin.Add(after), Kind: kind, Run: run, Reason: reason, Actor: actor, Attributes: map[string]string{"policy": "after-process-end", "rule": "documents"}}
+		for i := 0; i < len(attributes); i += 2 {
+			e.Attributes[attributes[i]] = attributes[i+1]
+		}
+		return e
+	}
+	announce := func(run string) ledger.Entry {
+		e := entry(run, time.Hour, ledger.KindRetentionAnnounced, "", "", "scheduledAt", "2026-02-04T09:00:00Z", "until", "2026-02-04T09:00:00Z")
+		e.Counts = []ledger.Count{{Entity: "hiring/documents", Category: "documents", Action: "Delete", Count: 12}, {Entity: "hiring/vacancies", Category: "contact", Action: "Unlink", Count: 2}}
+		return e
+	}
+	day := 24 * time.Hour
+	done := entry(runUID, 40*day+time.Hour, ledger.KindRunCompleted, "", "")
+	done.Counts = []ledger.Count{{Entity: "hiring/documents", Category: "documents", Action: "Delete", Count: 11}, {Entity: "hiring/documents", Category: "documents", Action: "File", Count: 11}, {Entity: "hiring/notes", Category: "notes", Action: "Anonymize", Count: 3}}
+	m.append(announce(runUID), entry(runUID, 2*day, ledger.KindRetentionPostponed, "", "bea", "scheduledAt", "2026-02-20T09:00:00Z"), entry(runUID, 40*day, ledger.KindRetentionConfirmed, "", "carla", "records", "12"),
+		entry(runUID, 40*day+time.Minute, ledger.KindRunStarted, "", "", "records", "11"))
+	for range 600 {
+		m.append(entry(runUID, 40*day+2*time.Minute, ledger.KindRetentionIntent, "", ""), entry(runUID, 40*day+2*time.Minute, ledger.KindRetentionOutcome, "", ""))
+	}
+	m.append(entry(runUID, 40*day+time.Hour, ledger.KindRetentionVerified, "", ""), done,
+		ledger.Entry{Time: begin.AddDate(0, 0, 1), Kind: ledger.KindErasureReceived, Handle: "h-of-run", Reason: "Retention"},
+		announce("u.documents.2"),
+		announce("u.documents.3"), entry("u.documents.3", 2*day, ledger.KindRunCancelled, "RuleGone", "dora"),
+		announce("u.documents.4"), entry("u.documents.4", 40*day, ledger.KindRunStarted, "", ""), entry("u.documents.4", 41*day, ledger.KindRunFailed, "StoreRefused", ""),
+		ledger.Entry{Time: begin, Kind: ledger.KindRunStarted, Run: "by-hand", Actor: "alice"})
+	return m
+}
+
+func TestRunsOfRulesAreInTheLogOfDeletions(t *testing.T) {
+	m := requests(1).sweeps()
+	found := rows(t, m.write(t, m.head(v1alpha1.LogDeletions, v1alpha1.FormatCSV)))
+	if got := column1(found, "status"); !slices.Equal(got, []string{"Completed", "Completed", "Pending", "Pending", "Cancelled", "Failed"}) {
+		t.Fatalf("statuses: %v", got)
+	}
+	for name, want := range map[string]string{"request": runUID, "source": "Retention", "reason": "Swept", "requestedBy": "", "received": "2026-01-05T10:00:00Z",
+		"scheduledDeletion": "2026-02-20T09:00:00Z", "due": "", "begun": "2026-02-14T09:01:00Z", "finished": "2026-02-14T10:00:00Z", "announced": "12", "deleted": "11", "anonymized": "3",
+		"policy": "after-process-end", "rule": "documents", "confirmedBy": "carla", "postponedBy": "bea", "certificate": ""} {
+		if found[1][name] != want {
+			t.Errorf("%s is %q, want %q", name, found[1][name], want)
+		}
+	}
+	if found[0]["rule"] != "" || found[0]["announced"] != "" || found[2]["request"] != "h-of-run" || found[2]["rule"] != "" {
+		t.Errorf("requests have a rule: %v", found)
+	}
+	if got := column1(found, "reason"); !slices.Equal(got[3:], []string{"Announced", "RuleGone", "StoreRefused"}) {
+		t.Errorf("reasons: %v", got)
+	}
+	for name, tc := range map[string]struct {
+		filters v1alpha1.ExportFilters
+		want    int
+	}{
+		"source":   {v1alpha1.ExportFilters{Sources: []v1alpha1.Source{v1alpha1.SourceRetention}}, 5},
+		"reason":   {v1alpha1.ExportFilters{Reasons: []string{"Swept"}}, 1},
+		"category": {v1alpha1.ExportFilters{Categories: []string{"documents"}}, 1},
+		"status":   {v1alpha1.ExportFilters{Statuses: []v1alpha1.ExportStatusWord{v1alpha1.StatusCancelled}}, 1},
+	} {
+		if got := rows(t, m.write(t, m.head(v1alpha1.LogDeletions, v1alpha1.FormatCSV, func(h *Head) { h.Filters = tc.filters }))); len(got) != tc.want {
+			t.Errorf("%s: %v, want %d", name, column1(got, "request"), tc.want)
+		}
+	}
+	var d struct {
+		Records []struct {
+			Rule, Policy            string
+			Begun                   *time.Time
+			History                 []struct{ Kind, Actor string }
+			HistoryCut              bool
+			AnnouncedCounts, Counts []ledger.Count
+		}
+	}
+	if err := json.Unmarshal(m.write(t, m.head(v1alpha1.LogDeletions, v1alpha1.FormatJSON)), &d); err != nil {
+		t.Fatal(err)
+	}
+	run := d.Records[1]
+	if run.Rule != "documents" || run.Begun == nil || len(run.AnnouncedCounts) != 2 || len(run.Counts) != 3 || run.HistoryCut {
+		t.Errorf("run: %+v", run)
+	}
+	var kinds []string
+	for _, e := range run.History {
+		kinds = append(kinds, e.Kind)
+	}
+	if want := []string{"retention.announced", "retention.postponed", "retention.confirmed", "run.started", "retention.verified", "run.completed"}; !slices.Equal(kinds, want) {
+		t.Errorf("history: %v, want %v", kinds, want)
+	}
+}
+
 func rows(t *testing.T, file []byte) []map[string]string {
 	t.Helper()
 	lines, err := csv.NewReader(bytes.NewReader(file)).ReadAll()
@@ -177,12 +267,13 @@ func TestTheSameCheckpointMakesTheSameBytes(t *testing.T) {
 	for _, format := range []v1alpha1.ExportFormat{v1alpha1.FormatCSV, v1alpha1.FormatJSON, v1alpha1.FormatPDF} {
 		for log := range logs {
 			t.Run(fmt.Sprint(log, format), func(t *testing.T) {
-				m := requests(250)
+				m := requests(250).sweeps()
 				h := m.head(log, format)
 				before := m.write(t, h)
 				m.append(ledger.Entry{Time: begin, Kind: ledger.KindErasureCompleted, Handle: "h00001"}, ledger.Entry{Time: begin, Kind: ledger.KindErasureReceived, Handle: "later"},
 					ledger.Entry{Time: begin, Kind: ledger.KindAccessDecided, Reason: "Granted"}, ledger.Entry{Time: begin, Kind: ledger.KindHoldPlaced},
-					ledger.Entry{Time: begin, Kind: ledger.KindExportStarted}, ledger.Entry{Time: begin, Kind: ledger.KindCertificateIssued, Handle: "h00001"})
+					ledger.Entry{Time: begin, Kind: ledger.KindExportStarted}, ledger.Entry{Time: begin, Kind: ledger.KindCertificateIssued, Handle: "h00001"},
+					ledger.Entry{Time: begin, Kind: ledger.KindRunCompleted, Run: "u.documents.2"}, ledger.Entry{Time: begin, Kind: ledger.KindRetentionAnnounced, Run: "later"})
 				if after := m.write(t, h); !bytes.Equal(before, after) {
 					t.Error("the file changed with what was recorded later")
 				}

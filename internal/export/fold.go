@@ -7,14 +7,15 @@ import (
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/policy"
+	"github.com/lethe-dev/lethe/internal/projection"
 )
 
 // maxEvents of one request that are kept; a request that waits has an entry for each of its reasons.
 const maxEvents = 500
 
-// Deletion is a request as its entries up to the checkpoint tell of it.
+// Deletion is a request, or a run of a retention rule, as its entries up to the checkpoint tell of it.
 type Deletion struct {
-	Handle      string
+	Handle      string // of a run its UID
 	Status      string
 	Source      string
 	Reason      string // of its newest turn
@@ -25,7 +26,9 @@ type Deletion struct {
 	FinishedAt  time.Time
 	Counts      []ledger.Count
 	Certificate string // digest of the newest one
-	Events      []ledger.Entry
+	// Run is what runs have besides; nil for a request.
+	Run    *projection.Run
+	Events []ledger.Entry
 	// More events than are kept.
 	More int
 }
@@ -37,13 +40,49 @@ var turns = map[string]v1alpha1.ExportStatusWord{
 	ledger.KindErasureRetried: v1alpha1.StatusPending,
 }
 
-// add takes one more entry of the request.
-func (d *Deletion) add(e ledger.Entry) {
+// addRun takes one more entry of a run of a rule. A run is what the projection makes of its entries.
+func (d *Deletion) addRun(r ledger.Record, as *projection.Request) {
+	d.event(r.Entry)
+	if as.Run == nil {
+		begun, ok := projection.Begin(r)
+		if !ok {
+			return
+		}
+		*as = begun
+	} else {
+		as.Turn(r.Entry)
+	}
+	*d = Deletion{Handle: as.Handle, Status: as.Status, Source: as.Source, Reason: as.Reason, Actor: as.Actor, ReceivedAt: as.ReceivedAt, ScheduledAt: as.ScheduledAt,
+		FinishedAt: as.FinishedAt, Counts: as.Counts, Run: as.Run, Events: d.Events, More: d.More}
+}
+
+func (d *Deletion) event(e ledger.Entry) {
 	if len(d.Events) < maxEvents {
 		d.Events = append(d.Events, e)
 	} else {
 		d.More++
 	}
+}
+
+// run is what runs have, empty for a request.
+func (d *Deletion) run() projection.Run {
+	if d.Run == nil {
+		return projection.Run{}
+	}
+	return *d.Run
+}
+
+// name of the request, or of the run, for people.
+func (d *Deletion) name() string {
+	if d.Run == nil {
+		return d.Handle
+	}
+	return "rule " + d.Run.Rule + " of " + d.Run.Policy
+}
+
+// add takes one more entry of the request.
+func (d *Deletion) add(e ledger.Entry) {
+	d.event(e)
 	if e.Kind == ledger.KindErasureReceived {
 		d.Source, d.Actor, d.ReceivedAt = e.Reason, e.Actor, e.Time
 		d.DueAt, _ = policy.DueDate(e.Time)
@@ -80,9 +119,11 @@ func released(retained ledger.Count, counts []ledger.Count) bool {
 }
 
 // sum of the records that were treated in one of the ways.
-func (d *Deletion) sum(actions ...string) int64 {
+func (d *Deletion) sum(actions ...string) int64 { return sumOf(d.Counts, actions...) }
+
+func sumOf(counts []ledger.Count, actions ...string) int64 {
 	var n int64
-	for _, c := range d.Counts {
+	for _, c := range counts {
 		if slices.Contains(actions, c.Action) {
 			n += c.Count
 		}
@@ -90,7 +131,7 @@ func (d *Deletion) sum(actions ...string) int64 {
 	return n
 }
 
-// matches tells whether the request, as it was at the checkpoint, is asked for.
+// matches tells whether the request or the run, as it was at the checkpoint, is asked for.
 func (d *Deletion) matches(q Query, statuses []string) bool {
 	f := q.Filters
 	inCategory := len(f.Categories) == 0 || slices.ContainsFunc(d.Counts, func(c ledger.Count) bool { return slices.Contains(f.Categories, c.Category) })

@@ -136,7 +136,7 @@ type jsonEvent struct {
 	Attributes map[string]string `json:"attributes,omitempty"`
 }
 
-// details are the history of a request, and what was done by category.
+// details are the history of a request or a run, and what was done by category; of a run also what it announced.
 func (w *jsonWriter) details(d *Deletion) error {
 	history := make([]jsonEvent, 0, len(d.Events))
 	for _, e := range d.Events {
@@ -149,11 +149,22 @@ func (w *jsonWriter) details(d *Deletion) error {
 	if d.More > 0 {
 		w.line.WriteString(`,"historyCut":true`)
 	}
-	w.line.WriteString(`,"counts":`)
-	if d.Counts == nil {
-		return w.encode([]ledger.Count{})
+	if d.Run != nil {
+		w.line.WriteString(`,"announcedCounts":`)
+		if err := w.encode(listOf(d.Run.Announced)); err != nil {
+			return err
+		}
 	}
-	return w.encode(d.Counts)
+	w.line.WriteString(`,"counts":`)
+	return w.encode(listOf(d.Counts))
+}
+
+// listOf is never null.
+func listOf(counts []ledger.Count) []ledger.Count {
+	if counts == nil {
+		return []ledger.Count{}
+	}
+	return counts
 }
 
 func (w *jsonWriter) close(s *Summary) error {

@@ -28,7 +28,7 @@ type column struct {
 	share float64
 }
 
-// Record is one line of a file: an entry, or a request with all its entries.
+// Record is one line of a file: an entry, or a request or a run of a rule with its entries.
 type Record struct {
 	Index uint64
 	Entry ledger.Entry
@@ -73,6 +73,14 @@ func deletion[T any](value func(*Deletion) T) func(*Record) any {
 	return func(r *Record) any { return value(r.Deletion) }
 }
 
+// announced is how many records the announcement of a run said would be deleted or anonymised.
+func announced(r *Record) any {
+	if r.Deletion.Run == nil {
+		return nil
+	}
+	return sumOf(r.Deletion.Run.Announced, "Delete", "Anonymize")
+}
+
 var exportStatus = map[string]string{ledger.KindExportStarted: "Processing", ledger.KindExportCompleted: "Completed", ledger.KindExportFailed: "Failed",
 	ledger.KindExportDownloaded: "Downloaded", ledger.KindExportPurged: "Purged"}
 
@@ -94,7 +102,7 @@ var logs = map[v1alpha1.ExportLog]*log{
 		title: "Deletion log", kinds: []string{"erasure."}, filters: []string{"statuses", "sources", "reasons", "categories", "actors"},
 		statuses: []v1alpha1.ExportStatusWord{v1alpha1.StatusPending, v1alpha1.StatusProcessed, v1alpha1.StatusCompleted, v1alpha1.StatusCancelled, v1alpha1.StatusFailed},
 		columns: []column{
-			{"request", "Request", deletion(func(d *Deletion) string { return d.Handle }), 3.4},
+			{"request", "Request or rule", deletion(func(d *Deletion) string { return d.Handle }), 3.4},
 			{"status", "Status", status, 2},
 			{"source", "Source", deletion(func(d *Deletion) string { return d.Source }), 2.6},
 			{"reason", "Reason", deletion(func(d *Deletion) string { return d.Reason }), 0},
@@ -108,6 +116,13 @@ var logs = map[v1alpha1.ExportLog]*log{
 			{"retained", "Retained", deletion(func(d *Deletion) int64 { return d.sum("Retain", "Keep") }), 0},
 			{"certificate", "Certificate", deletion(func(d *Deletion) string { return d.Certificate }), 0},
 			{"firstEntry", "First entry", index, 0},
+			// Of runs of rules; empty for requests.
+			{"policy", "Policy", deletion(func(d *Deletion) string { return d.run().Policy }), 0},
+			{"rule", "Rule", deletion(func(d *Deletion) string { return d.run().Rule }), 0},
+			{"announced", "Announced", announced, 0},
+			{"begun", "Begun", deletion(func(d *Deletion) time.Time { return d.run().BegunAt }), 0},
+			{"confirmedBy", "Confirmed by", deletion(func(d *Deletion) string { return d.run().ConfirmedBy }), 0},
+			{"postponedBy", "Postponed by", deletion(func(d *Deletion) string { return d.run().PostponedBy }), 0},
 		},
 	},
 	v1alpha1.LogAudit: {

@@ -2,6 +2,7 @@ package export
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
@@ -135,7 +136,7 @@ func (w *pdfWriter) statistics(s *Summary) {
 	if name, bars := volume(s.Days()); len(bars) > 0 {
 		what := "Records"
 		if w.head.Log == v1alpha1.LogDeletions {
-			what = "Requests received"
+			what = "Requests received and runs of rules announced,"
 		}
 		w.Chart(what+" "+name, bars)
 	}
@@ -183,7 +184,11 @@ func (w *pdfWriter) table() {
 	for _, r := range w.records {
 		row := make([]string, 0, len(shown))
 		for _, c := range shown {
-			row = append(row, strings.ReplaceAll(printed(c.value(r)), ",", ", ")) // where a line may be broken
+			value := c.value(r)
+			if c.name == "request" && r.Deletion != nil {
+				value = r.Deletion.name()
+			}
+			row = append(row, strings.ReplaceAll(printed(value), ",", ", ")) // where a line may be broken
 		}
 		rows = append(rows, row)
 	}
@@ -214,6 +219,13 @@ var said = map[string]string{
 	ledger.KindErasureVerified: "Stores asked again", ledger.KindErasureRetained: "Retained", ledger.KindCertificateIssued: "Certificate issued", ledger.KindRunCompleted: "Retained data deleted",
 }
 
+// saidOfRuns are the words for the entries of runs of rules.
+var saidOfRuns = map[string]string{
+	ledger.KindRetentionAnnounced: "Announced", ledger.KindRetentionConfirmed: "Confirmed, may begin", ledger.KindRetentionPostponed: "Postponed",
+	ledger.KindRetentionRefused: "Does not begin", ledger.KindRetentionVerified: "Store asked again, nothing is left", ledger.KindRunStarted: "Begins",
+	ledger.KindRunCompleted: "Completed", ledger.KindRunFailed: "Failed", ledger.KindRunCancelled: "Cancelled", ledger.KindRunRetried: "Tried again", ledger.KindRunAbandoned: "Abandoned",
+}
+
 // execution are the kinds that belong to the deletion log; all others are the history.
 var execution = []string{ledger.KindErasurePlanned, ledger.KindErasureAmended, ledger.KindErasureIntent, ledger.KindErasureOutcome, ledger.KindErasureVerified}
 
@@ -222,36 +234,68 @@ func (w *pdfWriter) details() {
 	w.Section("Details")
 	for _, r := range w.records {
 		d := r.Deletion
-		w.Subject(d.Handle, d.Status)
-		w.Facts(pdf.Fact{Name: "Source", Value: d.Source}, pdf.Fact{Name: "Reason", Value: d.Reason}, pdf.Fact{Name: "Requested by", Value: d.Actor},
-			pdf.Fact{Name: "Scheduled deletion", Value: printed(d.ScheduledAt)}, pdf.Fact{Name: "Statutory due date", Value: printed(d.DueAt)},
-			pdf.Fact{Name: "Certificate", Value: d.Certificate})
-		var history, steps, counts [][]string
-		for _, e := range d.Events {
-			word := said[e.Kind]
-			if word == "" {
-				word = e.Kind
-			}
-			if slices.Contains(execution, e.Kind) {
-				steps = append(steps, []string{printed(e.Time), word, e.Step, e.Attributes["records"]})
-			} else {
-				history = append(history, []string{printed(e.Time), word, e.Reason, e.Actor})
-			}
-		}
-		if d.More > 0 {
-			history = append(history, []string{"", fmt.Sprintf("and %d more entries", d.More), "", ""})
-		}
-		for _, c := range d.Counts {
-			counts = append(counts, []string{c.Category, c.Action, strconv.FormatInt(c.Count, 10), c.Basis})
-		}
-		w.Table([]pdf.Column{{Name: "Status history", Share: 2.4}, {Name: "Event", Share: 4}, {Name: "Reason", Share: 3}, {Name: "By", Share: 4}}, history)
-		if len(steps) > 0 {
-			w.Table([]pdf.Column{{Name: "Deletion log", Share: 2.4}, {Name: "Event", Share: 4}, {Name: "Step", Share: 5}, {Name: "Records", Share: 2, Number: true}}, steps)
-		}
-		if len(counts) > 0 {
-			w.Table([]pdf.Column{{Name: "Category", Share: 4.4}, {Name: "Action", Share: 2.4}, {Name: "Records", Share: 1.6, Number: true}, {Name: "Legal basis", Share: 5}}, counts)
+		w.Subject(d.name(), d.Status)
+		w.Facts(d.facts()...)
+		w.events(d)
+		w.counts(d)
+	}
+}
+
+// facts of a request, or of a run of a rule.
+func (d *Deletion) facts() []pdf.Fact {
+	if d.Run == nil {
+		return []pdf.Fact{{Name: "Source", Value: d.Source}, {Name: "Reason", Value: d.Reason}, {Name: "Requested by", Value: d.Actor},
+			{Name: "Scheduled deletion", Value: printed(d.ScheduledAt)}, {Name: "Statutory due date", Value: printed(d.DueAt)},
+			{Name: "Certificate", Value: d.Certificate}}
+	}
+	by := func(actor string) string { return cmp.Or(actor, printed(nil)) }
+	return []pdf.Fact{{Name: "Source", Value: d.Source + ", automatic after the rule's period"}, {Name: "Reason", Value: d.Reason}, {Name: "Run", Value: d.Handle},
+		{Name: "Announced", Value: printed(d.ReceivedAt)}, {Name: "Scheduled deletion", Value: printed(d.ScheduledAt)}, {Name: "Begun", Value: printed(d.Run.BegunAt)},
+		{Name: "Confirmed by", Value: by(d.Run.ConfirmedBy)}, {Name: "Postponed by", Value: by(d.Run.PostponedBy)}}
+}
+
+// events are the history, and what was executed.
+func (w *pdfWriter) events(d *Deletion) {
+	var history, steps [][]string
+	words := said
+	if d.Run != nil {
+		words = saidOfRuns
+	}
+	for _, e := range d.Events {
+		word := cmp.Or(words[e.Kind], e.Kind)
+		if slices.Contains(execution, e.Kind) {
+			steps = append(steps, []string{printed(e.Time), word, e.Step, e.Attributes["records"]})
+		} else {
+			history = append(history, []string{printed(e.Time), word, e.Reason, e.Actor})
 		}
 	}
+	if d.More > 0 {
+		history = append(history, []string{"", fmt.Sprintf("and %d more entries", d.More), "", ""})
+	}
+	w.Table([]pdf.Column{{Name: "Status history", Share: 2.4}, {Name: "Event", Share: 4}, {Name: "Reason", Share: 3}, {Name: "By", Share: 4}}, history)
+	if len(steps) > 0 {
+		w.Table([]pdf.Column{{Name: "Deletion log", Share: 2.4}, {Name: "Event", Share: 4}, {Name: "Step", Share: 5}, {Name: "Records", Share: 2, Number: true}}, steps)
+	}
+}
+
+// counts are what was done by category, and of a run what it announced.
+func (w *pdfWriter) counts(d *Deletion) {
+	table := func(name, last string, counts []ledger.Count, cell func(ledger.Count) string) {
+		var rows [][]string
+		for _, c := range counts {
+			rows = append(rows, []string{c.Category, c.Action, strconv.FormatInt(c.Count, 10), cell(c)})
+		}
+		if len(rows) > 0 {
+			w.Table([]pdf.Column{{Name: name, Share: 4.4}, {Name: "Action", Share: 2.4}, {Name: "Records", Share: 1.6, Number: true}, {Name: last, Share: 5}}, rows)
+		}
+	}
+	if d.Run == nil {
+		table("Category", "Legal basis", d.Counts, func(c ledger.Count) string { return c.Basis })
+		return
+	}
+	entity := func(c ledger.Count) string { return c.Entity }
+	table("Announced category", "Entity", d.Run.Announced, entity)
+	table("Category", "Entity", d.Counts, entity)
 }
 
 func (w *pdfWriter) proof(records, root string) {
@@ -259,7 +303,7 @@ func (w *pdfWriter) proof(records, root string) {
 	w.Section("Proof")
 	w.Paragraph("This document was made from one state of an append-only ledger, which the checkpoint names: nothing that was recorded later is in it. The ledger has an entry with " +
 		"the SHA-256 of this file, and the export's proof shows that it has: lethe verify export FILE --proof FILE.proof.json --key lethe.vkey. It holds no personal data of those whose data was deleted: " +
-		"requests are named by random handles. What is proven is what was recorded.")
+		"requests are named by random handles, runs of retention rules by their rule. What is proven is what was recorded.")
 	w.Facts(pdf.Fact{Name: "Ledger", Value: w.head.Ledger}, pdf.Fact{Name: "Checkpoint", Value: fmt.Sprintf("of %d entries", w.head.Checkpoint.Size)})
 	w.Verbatim("root    " + root + "\n" + records)
 	w.Paragraph("The digest of the records is that of their JSON, as an export in the format JSON has it between the brackets of records.")

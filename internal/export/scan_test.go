@@ -30,7 +30,7 @@ func matchesEntry(f projection.EntryFilter, e ledger.Entry) bool {
 	ofKind := len(f.Kinds) == 0 || slices.ContainsFunc(f.Kinds, func(k string) bool {
 		return k == e.Kind || strings.HasSuffix(k, ".") && strings.HasPrefix(e.Kind, k)
 	})
-	return ofKind && within(f.Period, e.Time) && among(f.Reasons, e.Reason) && among(f.Actors, e.Actor) && among(f.Handles, e.Handle)
+	return ofKind && within(f.Period, e.Time) && among(f.Reasons, e.Reason) && among(f.Actors, e.Actor) && among(f.Handles, projection.HandleOf(e))
 }
 
 // Requests are those that match in what never changes; what they are now, it does not tell.
@@ -40,9 +40,8 @@ func (s Scan) Requests(ctx context.Context, origin string, f projection.RequestF
 	}
 	var out []projection.Request
 	err := s.each(ctx, origin, from, func(r ledger.Record) bool {
-		e := r.Entry
-		if e.Kind == ledger.KindErasureReceived && within(f.Period, e.Time) && among(f.Sources, e.Reason) && among(f.Actors, e.Actor) && among(f.Handles, e.Handle) {
-			out = append(out, projection.Request{Index: r.Index, Handle: e.Handle, Source: e.Reason, Actor: e.Actor, ReceivedAt: e.Time})
+		if begun, ok := projection.Begin(r); ok && f.Matches(begun) {
+			out = append(out, begun)
 		}
 		return len(out) < limit
 	})

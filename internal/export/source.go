@@ -9,7 +9,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/projection"
 )
 
-// together is how many requests are read with their entries at one time: the bound of what is held in memory.
+// together is how many requests and runs are read with their entries at one time: the bound of what is held in memory.
 const together = 100
 
 // source reads the records of one query, up to a checkpoint, in the order of the ledger.
@@ -66,14 +66,14 @@ func (s *source) entries(ctx context.Context, f projection.EntryFilter, from uin
 	}
 }
 
-// deletions reads requests with their entries. What a request is now may be later than the checkpoint, so it is made again from
-// its entries; the reader is asked only for what does not change any more.
+// deletions reads requests and runs of rules with their entries. What one is now may be later than the checkpoint, so it is made
+// again from its entries; the reader is asked only for what does not change any more.
 func (s *source) deletions(ctx context.Context, fn func(*Record) error) error {
 	f := projection.RequestFilter{Period: s.head.Period, Sources: text(s.head.Filters.Sources), Actors: s.head.Filters.Actors}
 	for from := uint64(0); ; {
 		page, err := s.reader.Requests(ctx, s.head.Namespace, f, from, together)
 		if err != nil {
-			return fmt.Errorf("the ledger's requests: %w", err)
+			return fmt.Errorf("the ledger's requests and runs: %w", err)
 		}
 		for len(page) > 0 && page[len(page)-1].Index >= s.head.Checkpoint.Size {
 			page = page[:len(page)-1]
@@ -93,20 +93,34 @@ func (s *source) deletions(ctx context.Context, fn func(*Record) error) error {
 
 func (s *source) fold(ctx context.Context, page []projection.Request, fn func(*Record) error) error {
 	found := make(map[string]*Deletion, len(page))
-	handles := make([]string, 0, len(page))
+	runs := map[string]*projection.Request{}
+	var handles, uids []string
 	for _, r := range page {
 		found[r.Handle] = &Deletion{Handle: r.Handle}
-		handles = append(handles, r.Handle)
-	}
-	silent := func(uint64) error { return nil }
-	err := s.entries(ctx, projection.EntryFilter{Handles: handles}, page[0].Index, func(record ledger.Record) error {
-		if d := found[record.Entry.Handle]; d != nil {
-			d.add(record.Entry)
+		if r.Run != nil {
+			runs[r.Handle], uids = &projection.Request{}, append(uids, r.Handle)
+		} else {
+			handles = append(handles, r.Handle)
 		}
-		return nil
-	}, silent)
-	if err != nil {
-		return err
+	}
+	for _, f := range []projection.EntryFilter{{Handles: handles}, {Handles: uids, Kinds: runKinds}} {
+		if len(f.Handles) == 0 {
+			continue
+		}
+		err := s.entries(ctx, f, page[0].Index, func(record ledger.Record) error {
+			handle := projection.HandleOf(record.Entry)
+			switch d := found[handle]; {
+			case d == nil:
+			case runs[handle] != nil:
+				d.addRun(record, runs[handle])
+			default:
+				d.add(record.Entry)
+			}
+			return nil
+		}, func(uint64) error { return nil })
+		if err != nil {
+			return err
+		}
 	}
 	for _, r := range page {
 		if d := found[r.Handle]; d.matches(s.head.Query, s.statuses) {
@@ -117,3 +131,7 @@ func (s *source) fold(ctx context.Context, page []projection.Request, fn func(*R
 	}
 	return nil
 }
+
+// runKinds are those of a run of a rule, but for its batches, of which there may be many: its end says what they did together.
+var runKinds = []string{ledger.KindRetentionAnnounced, ledger.KindRetentionConfirmed, ledger.KindRetentionPostponed, ledger.KindRetentionRefused, ledger.KindRetentionVerified,
+	ledger.KindRunStarted, ledger.KindRunCompleted, ledger.KindRunFailed, ledger.KindRunCancelled, ledger.KindRunRetried, ledger.KindRunAbandoned}

@@ -20,19 +20,78 @@ const (
 // Statuses are all of them.
 func Statuses() []string { return []string{Pending, Completed, Cancelled, Failed} }
 
-// Begin is the request that an entry begins, if it does.
-func Begin(r ledger.Record) (Request, bool) {
-	e := r.Entry
-	if e.Kind != ledger.KindErasureReceived || e.Handle == "" {
-		return Request{}, false
+// Source of runs of rules, and of the requests that they make.
+const sourceRetention = "Retention"
+
+// HandleOf is the handle of the request, or the UID of the run without one, that an entry is about.
+func HandleOf(e ledger.Entry) string { return cmp.Or(e.Handle, e.Run) }
+
+// Turns tells whether an entry may begin or change a request or a run. Those on single batches, of which a run has many, do not.
+func Turns(e ledger.Entry) bool {
+	if e.Handle != "" {
+		return true
 	}
-	return Request{Index: r.Index, Handle: e.Handle, Status: Pending, Source: e.Reason,
-		Actor: e.Actor, ReceivedAt: e.Time.UTC(), DueAt: timeOf(e, ledger.AttributeDueAt)}, true
+	return e.Run != "" && e.Kind != ledger.KindRetentionIntent && e.Kind != ledger.KindRetentionOutcome
 }
 
-// Turn applies a later entry of the request's handle. It tells whether that ended the request, with the status that it has then.
+// Begin is the request, or the run of a rule, that an entry begins, if it does.
+func Begin(r ledger.Record) (Request, bool) {
+	e := r.Entry
+	switch {
+	case e.Kind == ledger.KindErasureReceived && e.Handle != "":
+		return Request{Index: r.Index, Handle: e.Handle, Status: Pending, Source: e.Reason,
+			Actor: e.Actor, ReceivedAt: e.Time.UTC(), DueAt: timeOf(e, ledger.AttributeDueAt)}, true
+	case e.Kind == ledger.KindRetentionAnnounced && e.Handle == "" && e.Run != "":
+		return Request{Index: r.Index, Handle: e.Run, Status: Pending, Source: sourceRetention, Reason: runReasons[e.Kind],
+			Actor: e.Actor, ReceivedAt: e.Time.UTC(), ScheduledAt: timeOf(e, ledger.AttributeScheduledAt),
+			Run: &Run{Policy: e.Attributes["policy"], Rule: e.Attributes["rule"], Announced: addCounts(nil, e.Counts)}}, true
+	}
+	return Request{}, false
+}
+
+// runReasons are those of turns whose entries have none.
+var runReasons = map[string]string{ledger.KindRetentionAnnounced: "Announced", ledger.KindRetentionConfirmed: "Confirmed", ledger.KindRetentionPostponed: "Postponed",
+	ledger.KindRunStarted: "Processing", ledger.KindRunCompleted: "Swept", ledger.KindRunRetried: "Retried"}
+
+// turnRun applies a later entry of a run of a rule.
+func (r *Request) turnRun(e ledger.Entry) (ended bool) {
+	if r.Status == Completed || r.Status == Cancelled {
+		return false
+	}
+	run := *r.Run // who has the request as it was keeps its run
+	r.Run = &run
+	switch e.Kind {
+	case ledger.KindRetentionConfirmed:
+		run.ConfirmedBy = e.Actor
+	case ledger.KindRetentionPostponed:
+		run.PostponedBy, r.ScheduledAt = e.Actor, timeOf(e, ledger.AttributeScheduledAt)
+	case ledger.KindRetentionRefused:
+	case ledger.KindRunStarted:
+		run.BegunAt = e.Time.UTC()
+	case ledger.KindRunRetried:
+		r.Status, r.FinishedAt = Pending, time.Time{}
+	case ledger.KindRunCompleted:
+		ended = r.end(Completed, e.Time)
+	case ledger.KindRunCancelled:
+		ended = r.end(Cancelled, e.Time)
+	case ledger.KindRunFailed, ledger.KindRunAbandoned:
+		ended = r.end(Failed, e.Time)
+	default:
+		return false
+	}
+	if len(e.Counts) > 0 {
+		r.Counts = addCounts(nil, e.Counts)
+	}
+	r.Reason = cmp.Or(e.Reason, runReasons[e.Kind], r.Reason)
+	return ended
+}
+
+// Turn applies a later entry of the request's handle, or of the run. It tells whether that ended the request, with the status that it has then.
 // What has ended well, or was cancelled, stays so: the run that deletes later what was retained may still fail.
 func (r *Request) Turn(e ledger.Entry) (ended bool) {
+	if r.Run != nil {
+		return r.turnRun(e)
+	}
 	final := r.Status == Completed || r.Status == Cancelled
 	switch e.Kind {
 	case ledger.KindRunCompleted: // of what was retained
@@ -115,7 +174,7 @@ func KindMatches(filter, kind string) bool {
 
 // Matches tells whether an entry is wanted.
 func (f EntryFilter) Matches(e ledger.Entry) bool {
-	return f.Contains(e.Time) && anyOf(f.Reasons, e.Reason) && anyOf(f.Actors, e.Actor) && anyOf(f.Handles, e.Handle) &&
+	return f.Contains(e.Time) && anyOf(f.Reasons, e.Reason) && anyOf(f.Actors, e.Actor) && anyOf(f.Handles, HandleOf(e)) &&
 		(len(f.Kinds) == 0 || slices.ContainsFunc(f.Kinds, func(k string) bool { return KindMatches(k, e.Kind) }))
 }
 

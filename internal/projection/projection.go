@@ -19,11 +19,11 @@ type EntryFilter struct {
 	Kinds   []string // exact kinds such as hold.placed, or all below a word with a dot at its end: hold.
 	Reasons []string
 	Actors  []string // as the entry has them: in full or as a pseudonym
-	Handles []string // those of a subject's requests are in the state store alone
+	Handles []string // of requests, and the UIDs of runs of rules (HandleOf); those of a subject's requests are in the state store alone
 }
 
-// RequestFilter says which requests are wanted, by the day of their receipt. Of a list any word may be met; an empty list asks
-// nothing.
+// RequestFilter says which requests and runs of rules are wanted, by the day of their receipt or announcement. Of a list any word
+// may be met; an empty list asks nothing.
 type RequestFilter struct {
 	Period
 	Statuses   []string // Pending, Completed, Cancelled, Failed
@@ -34,26 +34,51 @@ type RequestFilter struct {
 	Handles    []string
 }
 
-// Request is one request as its entries tell of it.
+// Request is one request, or one run of a retention rule, as its entries tell of it.
 type Request struct {
 	// Index of its first entry. Pages are in this order.
 	Index       uint64
-	Handle      string
-	Status      string // Pending, Completed, Cancelled, Failed
-	Source      string
-	Reason      string // of its newest turn
-	Actor       string // who asked
-	ReceivedAt  time.Time
+	Handle      string    // of a run its UID
+	Status      string    // Pending, Completed, Cancelled, Failed
+	Source      string    // of a run Retention
+	Reason      string    // of its newest turn
+	Actor       string    // who asked
+	ReceivedAt  time.Time // of a run when it was announced
 	ScheduledAt time.Time // zero before it is confirmed
-	DueAt       time.Time
+	DueAt       time.Time // zero for a run
 	FinishedAt  time.Time // zero while it is Pending
 	Counts      []ledger.Count
+	// Run is what runs have besides; nil for a request.
+	Run *Run
+}
+
+// Run of a retention rule.
+type Run struct {
+	Policy string `json:"policy"`
+	Rule   string `json:"rule"`
+	// BegunAt is zero before it begins.
+	BegunAt time.Time `json:"begunAt,omitzero"`
+	// ConfirmedBy and PostponedBy are who did so last, as the entry has it.
+	ConfirmedBy string `json:"confirmedBy,omitempty"`
+	PostponedBy string `json:"postponedBy,omitempty"`
+	// Announced is what was due then, by category.
+	Announced []ledger.Count `json:"announced,omitempty"`
 }
 
 // Day has what happened on one day, in UTC.
 type Day struct {
 	Date                                   time.Time
 	Received, Completed, Cancelled, Failed int64
+	Runs                                   RunsOfDay
+}
+
+// RunsOfDay has what happened to runs of rules on one day.
+type RunsOfDay struct{ Announced, Completed, Cancelled, Failed int64 }
+
+// RunStatistics of an origin.
+type RunStatistics struct {
+	// Of runs announced in the period, by what they are now.
+	Total, Pending, Completed, Cancelled, Failed int64
 }
 
 // Statistics of an origin.
@@ -64,6 +89,8 @@ type Statistics struct {
 	Overdue int64
 	// MeanTimeToCompletion of the requests that were received in the period and are Completed.
 	MeanTimeToCompletion time.Duration
+	// Runs of retention rules, which the figures above leave out. The requests that a run makes are among those.
+	Runs RunStatistics
 	// Days of the period on which something happened, oldest first.
 	Days []Day
 }

@@ -2,6 +2,7 @@ package promises
 
 import (
 	"crypto/sha256"
+	"encoding/csv"
 	"encoding/hex"
 	"os"
 	"path/filepath"
@@ -259,5 +260,49 @@ var _ = Describe("An export to a data store", func() {
 		Eventually(w.exportState("blocked")).Should(Or(Equal("Failed/StoreRefused"), Equal("Processing/StoreUnreachable")))
 		Expect(cluster.Client.Delete(w, w.export("nowhere"))).To(Succeed())
 		Eventually(w.exportState("nowhere")).Should(Equal("NotFound"))
+	})
+})
+
+var _ = Describe("The log of deletions", func() {
+	It("has the runs of retention rules beside the requests, with what they announced and did, and who confirmed and postponed them", func() {
+		h := newHiring()
+		h.exporting()
+		h.candidate(1, "Found", ago(0, 3, 1))
+		h.candidate(2, "Found", ago(0, 3, 1))
+		h.policy("vacancy-stages", only("candidates"))
+		h.sweepNow("vacancy-stages")
+		name := h.theRun("candidates").Name
+		Eventually(h.runState(name)).Should(Equal("Pending/Announced"))
+		later := start.AddDate(0, 0, 50)
+		h.changeRun(name, func(r *v1alpha1.DeletionRun) {
+			r.Spec.Postponed = &v1alpha1.RunPostponement{To: metav1.NewTime(later), Reason: "audit until May"}
+		})
+		Eventually(h.runState(name)).Should(Equal("Pending/Postponed"))
+		deletions := func(export string) map[string]string {
+			h.create(complianceExport(h.ns, export, v1alpha1.ComplianceExportSpec{Log: v1alpha1.LogDeletions, Filters: v1alpha1.ExportFilters{Sources: []v1alpha1.Source{v1alpha1.SourceRetention}}}))
+			Eventually(h.exportState(export)).Should(Equal("Completed/Exported"))
+			lines, err := csv.NewReader(strings.NewReader(h.exportFiles()[export+".csv"])).ReadAll()
+			Expect(err).NotTo(HaveOccurred())
+			Expect(lines).To(HaveLen(2))
+			row := map[string]string{}
+			for i, column := range lines[0] {
+				row[column] = lines[1][i]
+			}
+			return row
+		}
+		row := deletions("before")
+		for column, want := range map[string]string{"status": "Pending", "reason": "Postponed", "source": "Retention", "policy": "vacancy-stages", "rule": "candidates", "received": start.Format(time.RFC3339),
+			"scheduledDeletion": later.Format(time.RFC3339), "announced": "2", "deleted": "0", "begun": "", "finished": "", "confirmedBy": ""} {
+			Expect(row).To(HaveKeyWithValue(column, want))
+		}
+		Expect(row["postponedBy"]).NotTo(BeEmpty())
+		h.changeRun(name, func(r *v1alpha1.DeletionRun) { r.Spec.Confirmed = &v1alpha1.RunConfirmation{Records: 2} })
+		Eventually(h.runState(name)).Should(Equal("Completed/Swept"), func() string { return h.runMessage(name) })
+		Expect(h.ids("candidates")).To(BeEmpty())
+		row = deletions("after")
+		for column, want := range map[string]string{"status": "Completed", "reason": "Swept", "announced": "2", "deleted": "2", "begun": start.Format(time.RFC3339), "finished": start.Format(time.RFC3339)} {
+			Expect(row).To(HaveKeyWithValue(column, want))
+		}
+		Expect(row["confirmedBy"]).NotTo(BeEmpty())
 	})
 })

@@ -17,14 +17,15 @@ const (
 	insertEntries  = `INSERT INTO entries (id, time, kind, reason, actor, handle, turned) VALUES `
 	insertWord     = `INSERT INTO words (origin, dimension, text) VALUES (?, ?, ?) RETURNING id`
 	insertCategory = `INSERT OR IGNORE INTO categories (category, id) VALUES (?, ?)`
-	insertDay      = `INSERT OR REPLACE INTO days (origin, day, first, last, received, completed, cancelled, failed,
-		now_pending, now_completed, now_cancelled, now_failed, took) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
-	selectDay = `SELECT first, last, received, completed, cancelled, failed, now_pending, now_completed, now_cancelled, now_failed, took
-		FROM days WHERE origin = ? AND day = ?`
-	insertRequest = `INSERT OR REPLACE INTO requests (id, origin, handle, status, source, reason, actor, received, scheduled, due, finished, counts)
-		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	// dayColumns are in the order of day.counters.
+	dayColumns = `received, completed, cancelled, failed, now_pending, now_completed, now_cancelled, now_failed, took, run_announced, run_completed,
+		run_cancelled, run_failed, now_run_pending, now_run_completed, now_run_cancelled, now_run_failed`
+	insertDay     = `INSERT OR REPLACE INTO days (origin, day, first, last, ` + dayColumns + `) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
+	selectDay     = `SELECT first, last, ` + dayColumns + ` FROM days WHERE origin = ? AND day = ?`
+	insertRequest = `INSERT OR REPLACE INTO requests (id, origin, handle, status, source, reason, actor, received, scheduled, due, finished, counts, run)
+		VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`
 	// selectRequest has the columns that scanRequest reads.
-	selectRequest = `SELECT r.id, r.status, r.received, r.scheduled, r.due, r.finished, coalesce(r.counts, ''),
+	selectRequest = `SELECT r.id, r.status, r.received, r.scheduled, r.due, r.finished, coalesce(r.counts, ''), coalesce(r.run, ''),
 		h.text, coalesce(c.text, ''), coalesce(w.text, ''), coalesce(a.text, '')
 		FROM requests r JOIN words h ON h.id = r.handle LEFT JOIN words c ON c.id = r.source
 		LEFT JOIN words w ON w.id = r.reason LEFT JOIN words a ON a.id = r.actor `
@@ -36,9 +37,37 @@ const (
 // day is a row of the table days.
 type day struct {
 	first, last int64
-	happened    [numFailed + 1]int64 // by status; Pending stands for received
-	now         [numFailed + 1]int64
+	requests    tally
 	took        int64
+	runs        tally
+}
+
+// tally counts requests, or runs of rules.
+type tally struct {
+	happened [numFailed + 1]int64 // by status; Pending stands for received
+	now      [numFailed + 1]int64
+}
+
+func (t *tally) counters() (list []*int64) {
+	for _, of := range []*[numFailed + 1]int64{&t.happened, &t.now} {
+		for status := numPending; status <= numFailed; status++ {
+			list = append(list, &of[status])
+		}
+	}
+	return list
+}
+
+// counters are the columns of dayColumns.
+func (d *day) counters() []*int64 {
+	return append(append(d.requests.counters(), &d.took), d.runs.counters()...)
+}
+
+// of is the tally that counts the request.
+func (d *day) of(r *projection.Request) *tally {
+	if r.Run != nil {
+		return &d.runs
+	}
+	return &d.requests
 }
 
 // batch is what a page of entries changes.
@@ -113,7 +142,7 @@ func (b *batch) add(ctx context.Context, r ledger.Record) error {
 	for _, w := range []struct {
 		dimension int64
 		text      string
-	}{{dimKind, e.Kind}, {dimReason, e.Reason}, {dimActor, e.Actor}, {dimHandle, e.Handle}} {
+	}{{dimKind, e.Kind}, {dimReason, e.Reason}, {dimActor, e.Actor}, {dimHandle, projection.HandleOf(e)}} {
 		n, err := b.word(ctx, w.dimension, w.text)
 		if err != nil {
 			return err
@@ -141,10 +170,11 @@ func (b *batch) add(ctx context.Context, r ledger.Record) error {
 
 // turn applies an entry to the request of its handle, and to what is counted.
 func (b *batch) turn(ctx context.Context, happened *day, r ledger.Record) (turned sql.NullInt64, err error) {
-	if r.Entry.Handle == "" {
+	if !projection.Turns(r.Entry) {
 		return turned, nil
 	}
-	request, err := b.request(ctx, r.Entry.Handle)
+	handle := projection.HandleOf(r.Entry)
+	request, err := b.request(ctx, handle)
 	if err != nil {
 		return turned, err
 	}
@@ -153,31 +183,40 @@ func (b *batch) turn(ctx context.Context, happened *day, r ledger.Record) (turne
 		if !ok {
 			return turned, nil
 		}
-		b.requests[r.Entry.Handle] = &begun
-		b.changed = append(b.changed, r.Entry.Handle)
-		happened.happened[numPending]++
-		happened.now[numPending]++
+		b.requests[handle] = &begun
+		b.changed = append(b.changed, handle)
+		happened.of(&begun).happened[numPending]++
+		happened.of(&begun).now[numPending]++
 		return turned, nil
 	}
 	before := *request
 	if request.Turn(r.Entry) {
-		turned = sql.NullInt64{Int64: statusNumbers[request.Status], Valid: true}
-		happened.happened[turned.Int64]++
+		status := statusNumbers[request.Status]
+		happened.of(request).happened[status]++
+		turned = sql.NullInt64{Int64: turnedTo(request.Run != nil, status), Valid: true}
 	}
-	b.changed = append(b.changed, r.Entry.Handle)
+	b.changed = append(b.changed, handle)
 	received, err := b.day(ctx, dayOf(request.ReceivedAt))
 	if err != nil {
 		return turned, err
 	}
-	received.now[statusNumbers[before.Status]]--
-	received.now[statusNumbers[request.Status]]++
+	received.of(request).now[statusNumbers[before.Status]]--
+	received.of(request).now[statusNumbers[request.Status]]++
 	received.took += took(*request) - took(before)
 	return turned, nil
 }
 
+// turnedTo is what the column turned has.
+func turnedTo(run bool, status int64) int64 {
+	if run {
+		return status + 10
+	}
+	return status
+}
+
 // took is how many milliseconds a completed request took.
 func took(r projection.Request) int64 {
-	if r.Status != projection.Completed {
+	if r.Status != projection.Completed || r.Run != nil {
 		return 0
 	}
 	return r.FinishedAt.Sub(r.ReceivedAt).Milliseconds()
@@ -216,8 +255,11 @@ func (b *batch) day(ctx context.Context, at int64) (*day, error) {
 		return d, nil
 	}
 	d := &day{}
-	err := b.tx.QueryRowContext(ctx, selectDay, b.origin, at).Scan(&d.first, &d.last, &d.happened[numPending], &d.happened[numCompleted], &d.happened[numCancelled],
-		&d.happened[numFailed], &d.now[numPending], &d.now[numCompleted], &d.now[numCancelled], &d.now[numFailed], &d.took)
+	into := []any{&d.first, &d.last}
+	for _, n := range d.counters() {
+		into = append(into, n)
+	}
+	err := b.tx.QueryRowContext(ctx, selectDay, b.origin, at).Scan(into...)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return nil, err
 	}
@@ -254,8 +296,11 @@ func (b *batch) write(ctx context.Context) error {
 		}
 	}
 	for at, d := range b.days {
-		if _, err := b.tx.ExecContext(ctx, insertDay, b.origin, at, d.first, d.last, d.happened[numPending], d.happened[numCompleted], d.happened[numCancelled],
-			d.happened[numFailed], d.now[numPending], d.now[numCompleted], d.now[numCancelled], d.now[numFailed], d.took); err != nil {
+		args := []any{b.origin, at, d.first, d.last}
+		for _, n := range d.counters() {
+			args = append(args, *n)
+		}
+		if _, err := b.tx.ExecContext(ctx, insertDay, args...); err != nil {
 			return err
 		}
 	}
@@ -274,17 +319,17 @@ func (b *batch) put(ctx context.Context, r *projection.Request) error {
 			return err
 		}
 	}
-	var counts sql.NullString
-	if len(r.Counts) > 0 {
-		text, err := json.Marshal(r.Counts)
-		if err != nil {
-			return err
-		}
-		counts = sql.NullString{String: string(text), Valid: true}
+	counts, err := jsonOf(len(r.Counts) > 0, r.Counts)
+	if err != nil {
+		return err
+	}
+	run, err := jsonOf(r.Run != nil, r.Run)
+	if err != nil {
+		return err
 	}
 	key := id(b.origin, r.Index)
 	if err := b.exec(ctx, b.statements.putRequest, key, b.origin, words[0], statusNumbers[r.Status], words[1], words[2], words[3],
-		nanos(r.ReceivedAt), nullTime(r.ScheduledAt), nullTime(r.DueAt), nullTime(r.FinishedAt), counts); err != nil {
+		nanos(r.ReceivedAt), nullTime(r.ScheduledAt), nullTime(r.DueAt), nullTime(r.FinishedAt), counts, run); err != nil {
 		return err
 	}
 	for _, c := range r.Counts {
@@ -302,6 +347,14 @@ func (b *batch) put(ctx context.Context, r *projection.Request) error {
 	return nil
 }
 
+func jsonOf(there bool, value any) (s sql.NullString, err error) {
+	if !there {
+		return s, nil
+	}
+	text, err := json.Marshal(value)
+	return sql.NullString{String: string(text), Valid: true}, err
+}
+
 // scanRequests reads what selectRequest selects, and closes it.
 func scanRequests(rows *sql.Rows) (list []projection.Request, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
@@ -309,8 +362,8 @@ func scanRequests(rows *sql.Rows) (list []projection.Request, err error) {
 		var r projection.Request
 		var key, status, received int64
 		var scheduled, due, finished sql.NullInt64
-		var counts string
-		if err := rows.Scan(&key, &status, &received, &scheduled, &due, &finished, &counts, &r.Handle, &r.Source, &r.Reason, &r.Actor); err != nil {
+		var counts, run string
+		if err := rows.Scan(&key, &status, &received, &scheduled, &due, &finished, &counts, &run, &r.Handle, &r.Source, &r.Reason, &r.Actor); err != nil {
 			return nil, err
 		}
 		r.Index, r.Status = uint64(key&indexMask), statusNames[status]
@@ -318,6 +371,11 @@ func scanRequests(rows *sql.Rows) (list []projection.Request, err error) {
 		if counts != "" {
 			if err := json.Unmarshal([]byte(counts), &r.Counts); err != nil {
 				return nil, fmt.Errorf("%w: the counts of a request", errDamaged)
+			}
+		}
+		if run != "" {
+			if err := json.Unmarshal([]byte(run), &r.Run); err != nil {
+				return nil, fmt.Errorf("%w: the run of a rule", errDamaged)
 			}
 		}
 		list = append(list, r)

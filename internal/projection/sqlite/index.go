@@ -27,7 +27,7 @@ var schema string
 
 const (
 	// version of the schema and of what is made of the entries. Raise it when either changes.
-	version = 1
+	version = 2
 	// applicationID marks the files: "LetI" as a number.
 	applicationID = 0x4c657449
 	readers       = 3

@@ -101,10 +101,10 @@ func (n naive) requests() []projection.Request {
 	var list []projection.Request
 	at := map[string]int{}
 	for _, r := range n {
-		if i, ok := at[r.Entry.Handle]; ok {
+		if i, ok := at[projection.HandleOf(r.Entry)]; ok {
 			list[i].Turn(r.Entry)
 		} else if begun, ok := projection.Begin(r); ok {
-			at[r.Entry.Handle] = len(list)
+			at[projection.HandleOf(r.Entry)] = len(list)
 			list = append(list, begun)
 		}
 	}
@@ -136,21 +136,20 @@ func (n naive) Statistics(p projection.Period, now time.Time) projection.Statist
 		if !p.Contains(r.ReceivedAt) {
 			continue
 		}
-		s.Total++
-		switch r.Status {
-		case projection.Pending:
-			s.Pending++
-			if !r.DueAt.IsZero() && r.DueAt.Before(now) {
-				s.Overdue++
-			}
-		case projection.Completed:
-			s.Completed++
+		of := map[string]*int64{projection.Pending: &s.Pending, projection.Completed: &s.Completed, projection.Cancelled: &s.Cancelled, projection.Failed: &s.Failed}
+		if r.Run != nil {
+			s.Runs.Total++
+			of = map[string]*int64{projection.Pending: &s.Runs.Pending, projection.Completed: &s.Runs.Completed, projection.Cancelled: &s.Runs.Cancelled, projection.Failed: &s.Runs.Failed}
+		} else {
+			s.Total++
+		}
+		*of[r.Status]++
+		if r.Status == projection.Pending && !r.DueAt.IsZero() && r.DueAt.Before(now) {
+			s.Overdue++
+		}
+		if r.Status == projection.Completed && r.Run == nil {
 			completed++
 			took += r.FinishedAt.Sub(r.ReceivedAt).Milliseconds()
-		case projection.Cancelled:
-			s.Cancelled++
-		case projection.Failed:
-			s.Failed++
 		}
 	}
 	if completed > 0 {
@@ -169,20 +168,26 @@ func (n naive) Statistics(p projection.Period, now time.Time) projection.Statist
 	}
 	alive := map[string]*projection.Request{}
 	for _, r := range n {
-		if request := alive[r.Entry.Handle]; request != nil {
-			if request.Turn(r.Entry) {
-				switch request.Status {
-				case projection.Completed:
-					day(r.Entry.Time).Completed++
-				case projection.Cancelled:
-					day(r.Entry.Time).Cancelled++
-				case projection.Failed:
-					day(r.Entry.Time).Failed++
-				}
+		request, d := alive[projection.HandleOf(r.Entry)], day(r.Entry.Time)
+		if request == nil {
+			if begun, ok := projection.Begin(r); ok {
+				alive[projection.HandleOf(r.Entry)] = &begun
+				*map[bool]*int64{false: &d.Received, true: &d.Runs.Announced}[begun.Run != nil]++
 			}
-		} else if begun, ok := projection.Begin(r); ok {
-			alive[r.Entry.Handle] = &begun
-			day(r.Entry.Time).Received++
+			continue
+		}
+		if !request.Turn(r.Entry) {
+			continue
+		}
+		if request.Run != nil {
+			*map[string]*int64{projection.Completed: &d.Runs.Completed, projection.Cancelled: &d.Runs.Cancelled, projection.Failed: &d.Runs.Failed}[request.Status]++
+		} else {
+			*map[string]*int64{projection.Completed: &d.Completed, projection.Cancelled: &d.Cancelled, projection.Failed: &d.Failed}[request.Status]++
+		}
+	}
+	for date, d := range days {
+		if *d == (projection.Day{Date: date}) {
+			delete(days, date) // nothing happened on it
 		}
 	}
 	for _, d := range days {
@@ -209,6 +214,9 @@ func all(t rapid.TB, log ledger.Log, origin string) naive {
 var (
 	kindWords   = []string{ledger.KindErasureReceived, ledger.KindErasureConfirmed, ledger.KindErasureCancelled, ledger.KindErasureCompleted, ledger.KindErasureFailed, ledger.KindErasureRetried, ledger.KindErasureAbandoned, ledger.KindErasureOutcome, ledger.KindErasureExtended, ledger.KindRunCompleted, ledger.KindCertificateIssued, ledger.KindHoldPlaced, ledger.KindGovernanceChanged}
 	reasonWords = []string{"", "Subject", "Admin", "Retention", "Erased", "StoreUnavailable"}
+	// Entries of runs have no handle: those of rules, and of requests.
+	runKinds    = []string{ledger.KindRetentionAnnounced, ledger.KindRetentionAnnounced, ledger.KindRetentionPostponed, ledger.KindRetentionConfirmed, ledger.KindRetentionRefused, ledger.KindRunStarted, ledger.KindRetentionIntent, ledger.KindRetentionOutcome, ledger.KindRunCompleted, ledger.KindRunFailed, ledger.KindRunCancelled, ledger.KindRunRetried}
+	runWords    = []string{"u.a.1", "u.a.2", "u.b.1", "by-hand"}
 	actorWords  = []string{"", "alice", "bob", "p1.k.someone"}
 	handleWords = []string{"", "h1", "h2", "h3", "h4", "h5", "h6", "h7", "h8"}
 	categories  = []string{"", "notes", "contact", "consent"}
@@ -223,7 +231,12 @@ func moment(t *rapid.T, name string) time.Time {
 func randomEntry(t *rapid.T, key string) ledger.Entry {
 	pick := func(name string, words []string) string { return rapid.SampledFrom(words).Draw(t, name) }
 	e := ledger.Entry{Key: key, Time: moment(t, "at"), Kind: pick("kind", kindWords), Handle: pick("handle", handleWords), Reason: pick("reason", reasonWords), Actor: pick("actor", actorWords)}
+	if rapid.IntRange(0, 2).Draw(t, "of a run") == 0 {
+		e.Kind, e.Handle, e.Run = pick("kind of the run", runKinds), "", pick("run", runWords)
+	}
 	switch e.Kind {
+	case ledger.KindRetentionAnnounced, ledger.KindRetentionPostponed:
+		e.Attributes = map[string]string{"policy": "age", "rule": "documents", ledger.AttributeScheduledAt: moment(t, "scheduled").Format(time.RFC3339)}
 	case ledger.KindErasureReceived:
 		e.Attributes = map[string]string{ledger.AttributeDueAt: moment(t, "due").Format(time.RFC3339)}
 	case ledger.KindErasureConfirmed:
@@ -260,14 +273,14 @@ func compare(t *rapid.T, x *Index, want naive, origin string) {
 	g := NewWithT(t)
 	p := randomPeriod(t)
 	from, limit := rapid.Uint64Range(0, uint64(len(want)+1)).Draw(t, "index"), rapid.IntRange(1, 30).Draw(t, "limit")
-	ef := projection.EntryFilter{Period: p, Kinds: words(t, "kinds", kindWords, "erasure.", "hold.", "unknown"), Reasons: words(t, "reasons", reasonWords, "unknown"),
-		Actors: words(t, "actors", actorWords), Handles: words(t, "handles", handleWords, "unknown")}
+	ef := projection.EntryFilter{Period: p, Kinds: words(t, "kinds", kindWords, "erasure.", "hold.", "retention.", "unknown"), Reasons: words(t, "reasons", reasonWords, "unknown"),
+		Actors: words(t, "actors", actorWords), Handles: words(t, "handles", handleWords, append(runWords, "unknown")...)}
 	entries, err := x.Entries(ctx, origin, ef, from, limit)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(entries).To(HaveLen(len(want.Entries(ef, from, limit))))
 	g.Expect(append([]ledger.Record(nil), entries...)).To(Equal(want.Entries(ef, from, limit)))
 	rf := projection.RequestFilter{Period: p, Statuses: words(t, "statuses", projection.Statuses(), "Unknown"), Sources: words(t, "sources", reasonWords), Reasons: words(t, "their reasons", reasonWords),
-		Actors: words(t, "requesters", actorWords), Categories: words(t, "categories", categories, "unknown"), Handles: words(t, "their handles", handleWords)}
+		Actors: words(t, "requesters", actorWords), Categories: words(t, "categories", categories, "unknown"), Handles: words(t, "their handles", handleWords, runWords...)}
 	requests, err := x.Requests(ctx, origin, rf, from, limit)
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(requests).To(Equal(want.Requests(rf, from, limit)))

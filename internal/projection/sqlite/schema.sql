@@ -24,8 +24,8 @@ CREATE TABLE entries (
     kind   INTEGER NOT NULL,
     reason INTEGER,
     actor  INTEGER,
-    handle INTEGER,
-    turned INTEGER -- the status to which it ended a request
+    handle INTEGER, -- of the request, or without one the UID of the run
+    turned INTEGER  -- the status to which it ended a request; 10 more for a run of a rule
 ) STRICT;
 CREATE INDEX entries_kind ON entries (kind);
 CREATE INDEX entries_reason ON entries (reason) WHERE reason IS NOT NULL;
@@ -33,7 +33,7 @@ CREATE INDEX entries_actor ON entries (actor) WHERE actor IS NOT NULL;
 CREATE INDEX entries_handle ON entries (handle) WHERE handle IS NOT NULL;
 CREATE INDEX entries_turned ON entries (turned) WHERE turned IS NOT NULL;
 
--- A request has the id of its first entry.
+-- A request, or a run of a rule, has the id of its first entry.
 CREATE TABLE requests (
     id        INTEGER PRIMARY KEY,
     origin    INTEGER NOT NULL,
@@ -46,7 +46,8 @@ CREATE TABLE requests (
     scheduled INTEGER,
     due       INTEGER,
     finished  INTEGER,
-    counts    TEXT
+    counts    TEXT,
+    run       TEXT -- what runs of rules have besides; NULL for a request
 ) STRICT;
 CREATE INDEX requests_status ON requests (status);
 CREATE INDEX requests_source ON requests (source) WHERE source IS NOT NULL;
@@ -77,5 +78,14 @@ CREATE TABLE days (
     now_cancelled INTEGER NOT NULL,
     now_failed    INTEGER NOT NULL,
     took          INTEGER NOT NULL,
+    -- the same of runs of rules
+    run_announced INTEGER NOT NULL,
+    run_completed INTEGER NOT NULL,
+    run_cancelled INTEGER NOT NULL,
+    run_failed    INTEGER NOT NULL,
+    now_run_pending   INTEGER NOT NULL,
+    now_run_completed INTEGER NOT NULL,
+    now_run_cancelled INTEGER NOT NULL,
+    now_run_failed    INTEGER NOT NULL,
     PRIMARY KEY (origin, day)
 ) STRICT, WITHOUT ROWID;

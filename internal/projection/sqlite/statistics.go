@@ -69,7 +69,7 @@ func (c *counter) count(ctx context.Context, p projection.Period) error {
 }
 
 func (c *counter) whole(ctx context.Context, from, to int64) (err error) {
-	rows, err := c.db.QueryContext(ctx, `SELECT day, received, completed, cancelled, failed, now_pending, now_completed, now_cancelled, now_failed, took
+	rows, err := c.db.QueryContext(ctx, `SELECT day, `+dayColumns+`
 		FROM days WHERE origin = ? AND day >= ? AND day < ?`, c.origin, from, to)
 	if err != nil {
 		return err
@@ -78,8 +78,11 @@ func (c *counter) whole(ctx context.Context, from, to int64) (err error) {
 	for rows.Next() {
 		var at int64
 		d := &day{}
-		if err := rows.Scan(&at, &d.happened[numPending], &d.happened[numCompleted], &d.happened[numCancelled], &d.happened[numFailed],
-			&d.now[numPending], &d.now[numCompleted], &d.now[numCancelled], &d.now[numFailed], &d.took); err != nil {
+		into := []any{&at}
+		for _, n := range d.counters() {
+			into = append(into, n)
+		}
+		if err := rows.Scan(into...); err != nil {
 			return err
 		}
 		c.days[at] = d
@@ -98,26 +101,40 @@ func (c *counter) part(ctx context.Context, at int64, p projection.Period) error
 		return err
 	}
 	d := &day{}
+	for _, run := range []bool{false, true} {
+		if err := c.partOf(ctx, d, run, first, last, p); err != nil {
+			return err
+		}
+	}
+	c.days[at] = d
+	return nil
+}
+
+// partOf counts the requests, or the runs of rules, of a part of a day.
+func (c *counter) partOf(ctx context.Context, d *day, run bool, first, last int64, p projection.Period) error {
+	to, which := &d.requests, "run IS NULL"
+	if run {
+		to, which = &d.runs, "run IS NOT NULL"
+	}
 	for status := numPending; status <= numFailed; status++ {
 		var took sql.NullInt64
 		if err := c.db.QueryRowContext(ctx, `SELECT COUNT(*), SUM((finished - received) / 1000000) FROM requests
-			WHERE +status = ? AND id BETWEEN ? AND ? AND received >= ? AND received < ?`,
-			status, first, last, nanos(p.From), nanos(p.To)).Scan(&d.now[status], &took); err != nil {
+			WHERE +status = ? AND `+which+` AND id BETWEEN ? AND ? AND received >= ? AND received < ?`,
+			status, first, last, nanos(p.From), nanos(p.To)).Scan(&to.now[status], &took); err != nil {
 			return err
 		}
-		d.happened[numPending] += d.now[status]
-		if status == numCompleted {
+		to.happened[numPending] += to.now[status]
+		if status == numCompleted && !run {
 			d.took = took.Int64
 		}
 		if status == numPending {
 			continue
 		}
 		if err := c.db.QueryRowContext(ctx, `SELECT COUNT(*) FROM entries WHERE turned = ? AND id BETWEEN ? AND ? AND time >= ? AND time < ?`,
-			status, first, last, nanos(p.From), nanos(p.To)).Scan(&d.happened[status]); err != nil {
+			turnedTo(run, int64(status)), first, last, nanos(p.From), nanos(p.To)).Scan(&to.happened[status]); err != nil {
 			return err
 		}
 	}
-	c.days[at] = d
 	return nil
 }
 
@@ -126,17 +143,24 @@ func (c *counter) statistics() projection.Statistics {
 	var took int64
 	for _, at := range slices.Sorted(maps.Keys(c.days)) {
 		d := c.days[at]
-		s.Pending += d.now[numPending]
-		s.Completed += d.now[numCompleted]
-		s.Cancelled += d.now[numCancelled]
-		s.Failed += d.now[numFailed]
+		r, u := &d.requests, &d.runs
+		s.Pending += r.now[numPending]
+		s.Completed += r.now[numCompleted]
+		s.Cancelled += r.now[numCancelled]
+		s.Failed += r.now[numFailed]
+		s.Runs.Pending += u.now[numPending]
+		s.Runs.Completed += u.now[numCompleted]
+		s.Runs.Cancelled += u.now[numCancelled]
+		s.Runs.Failed += u.now[numFailed]
 		took += d.took
-		if d.happened != [len(d.happened)]int64{} {
-			s.Days = append(s.Days, projection.Day{Date: startOf(at), Received: d.happened[numPending], Completed: d.happened[numCompleted],
-				Cancelled: d.happened[numCancelled], Failed: d.happened[numFailed]})
+		if none := [numFailed + 1]int64{}; r.happened != none || u.happened != none {
+			s.Days = append(s.Days, projection.Day{Date: startOf(at), Received: r.happened[numPending], Completed: r.happened[numCompleted],
+				Cancelled: r.happened[numCancelled], Failed: r.happened[numFailed],
+				Runs: projection.RunsOfDay{Announced: u.happened[numPending], Completed: u.happened[numCompleted], Cancelled: u.happened[numCancelled], Failed: u.happened[numFailed]}})
 		}
 	}
 	s.Total = s.Pending + s.Completed + s.Cancelled + s.Failed
+	s.Runs.Total = s.Runs.Pending + s.Runs.Completed + s.Runs.Cancelled + s.Runs.Failed
 	if s.Completed > 0 {
 		s.MeanTimeToCompletion = time.Duration(took/s.Completed) * time.Millisecond
 	}
