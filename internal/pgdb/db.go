@@ -209,9 +209,15 @@ func (db *DB) makeSchema(ctx context.Context) error {
 			return clean(err)
 		}
 	}
-	pool := stdlib.OpenDB(*db.with(db.options.Lease, false), stdlib.OptionAfterConnect(check))
+	return db.versions(ctx, db.options, true)
+}
+
+// versions compares the versions of the schema's parts with those that this release knows, and migrates older ones or refuses
+// them.
+func (t target) versions(ctx context.Context, options Options, migrate bool) error {
+	pool := stdlib.OpenDB(*t.with(options.Lease, false), stdlib.OptionAfterConnect(check))
 	defer func() { _ = pool.Close() }()
-	for _, m := range db.options.Migrations {
+	for _, m := range options.Migrations {
 		versions, err := database.NewStore(database.DialectPostgres, "lethe_"+m.Part+"_version")
 		if err != nil {
 			return err
@@ -226,6 +232,8 @@ func (db *DB) makeSchema(ctx context.Context) error {
 			return clean(err)
 		case have > want:
 			return fmt.Errorf("%w: the schema of its %s is version %d, this release knows up to %d", ErrNewer, m.Part, have, want)
+		case have < want && !migrate:
+			return fmt.Errorf("%w: the schema of its %s is version %d, this release needs %d: the operator has to migrate it first", ErrUnsuitable, m.Part, have, want)
 		case have < want:
 			if _, err := provider.Up(ctx); err != nil {
 				return clean(err)

@@ -20,6 +20,8 @@ var (
 	ErrLifted = errors.New("the hold is lifted")
 	// ErrStaleEpoch means that another process has opened the store since.
 	ErrStaleEpoch = errors.New("the state store was opened by another process since: this one may no longer write")
+	// ErrLapsed means that the operator does not let a worker go on, for now or for good.
+	ErrLapsed = errors.New("the operator does not let this worker go on at the moment")
 )
 
 // Reader reads. Whatever is not there is ErrNotFound; lists are then empty.
@@ -112,4 +114,31 @@ type Store interface {
 	ID() string
 	// Epoch rises with every opening.
 	Epoch() int64
+}
+
+// Delegator is a Store that lets processes beside the operator work on the shards of a run. They write no ledger: what they have to
+// say waits in an outbox.
+type Delegator interface {
+	// Lease lets the workers of a run's Job go on for that long, by the store's own clock. It ends at once when another process
+	// opens the store.
+	Lease(ctx context.Context, runUID, job string, d time.Duration) error
+	// Withdraw ends the lease, and waits for the pages that are under way: when it returns, no worker is in one, and none begins
+	// another.
+	Withdraw(ctx context.Context, runUID string) error
+	// Drain moves what the workers of a run have left in the outbox into the namespace's ledger.
+	Drain(ctx context.Context, namespace, runUID string) error
+}
+
+// Worker is what a worker of a Job has of the store.
+type Worker interface {
+	Run(ctx context.Context, uid string) (*Run, error)
+	Schedule(ctx context.Context, policyUID string) (*Schedule, error)
+	Holds(ctx context.Context, namespace string) ([]Hold, error)
+	// WithHolds is that of Store, and ErrLapsed without a lease. Withdraw waits for it too.
+	WithHolds(ctx context.Context, namespace string, fn func(ctx context.Context, holds []Hold) error) error
+	// Leased is ErrLapsed unless the workers of this one's Job may go on.
+	Leased(ctx context.Context) error
+	// PutShard writes a shard and its entries, to become the ledger's, in one transaction. ErrConflict unless its Revision is the
+	// stored one; for an intent, after which something happens that cannot be undone, ErrLapsed without a lease.
+	PutShard(ctx context.Context, shard *Run, entries []ledger.Entry, intent bool) error
 }

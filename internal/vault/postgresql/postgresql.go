@@ -59,3 +59,22 @@ func (v *Vault) Err() error { return v.db.Err() }
 
 // Close gives the vault free.
 func (v *Vault) Close() error { return v.db.Close() }
+
+// Worker is what a worker of a Job has of the vault.
+type Worker struct {
+	*statepostgresql.Worker
+	db *pgdb.Helper
+}
+
+// OpenWorker waits for the turn of one shard of a run's Job, which one process at a time has.
+func OpenWorker(ctx context.Context, options Options, runUID, job, turn string) (*Worker, error) {
+	db, err := pgdb.OpenHelper(ctx, pgdb.Options{URL: options.URL, Lease: options.Lease,
+		Migrations: []pgdb.Migrations{ledgerpostgresql.Migrations(), statepostgresql.Migrations()}}, runUID+"/"+turn)
+	if err != nil {
+		return nil, err
+	}
+	return &Worker{Worker: statepostgresql.NewWorker(db, runUID, job), db: db}, nil
+}
+
+// Close gives the turn free.
+func (w *Worker) Close() { w.db.Close() }
