@@ -130,6 +130,8 @@ const (
 	ReasonSweepUnsupported      = "SweepUnsupported"
 	ReasonPostponementTooLong   = "PostponementTooLong"
 	ReasonSwept                 = "Swept"
+	ReasonJobsUnavailable       = "JobsUnavailable"
+	ReasonWorkersFailed         = "WorkersFailed"
 )
 
 // Annotations that repeat a command: a new value (a nonce) asks once more, status.acknowledged repeats the value when

@@ -128,6 +128,16 @@ type Sweep struct {
 	ArchiveStore     string     `json:"archiveStore,omitempty"`
 	ArchiveRetention string     `json:"archiveRetention,omitempty"`
 	PurgedAt         *time.Time `json:"purgedAt,omitempty"`
+	// Jobs counts the Jobs that were made for the run. Job is the one whose workers are at it.
+	Jobs int       `json:"jobs,omitempty"`
+	Job  *SweepJob `json:"job,omitempty"`
+}
+
+// SweepJob is a Kubernetes Job for one target of a run in one pass, with one worker for each shard.
+type SweepJob struct {
+	Name   string `json:"name"`
+	Pass   int    `json:"pass"`
+	Target int    `json:"target"`
 }
 
 // SweepTarget is the sweep of one entity.
@@ -153,6 +163,14 @@ type Shard struct {
 	// Size of the next batch.
 	Size int  `json:"size,omitempty"`
 	Over bool `json:"over,omitempty"`
+	// Room is how many records a worker of a Job may treat in this pass, Bounded tells that there may be more in its range, and
+	// Hungry that there may have been in the pass before.
+	Room    int64 `json:"room,omitempty"`
+	Bounded bool  `json:"bounded,omitempty"`
+	Hungry  bool  `json:"hungry,omitempty"`
+	// Remote tells that a worker of a Job wrote last, Terminal that what it failed with needs a person.
+	Remote   bool `json:"remote,omitempty"`
+	Terminal bool `json:"terminal,omitempty"`
 }
 
 // SweepCount counts what was done to the records of one entity.

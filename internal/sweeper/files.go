@@ -175,6 +175,10 @@ var errLook = errors.New("only looked at")
 
 // recover asks the store what became of the page that was on record when a process, or a connection, ended.
 func (s *shard) recover(ctx context.Context) error {
+	if s.record.Shard.Remote {
+		// A worker that was cut off may have asked the store to commit a moment ago.
+		s.rest(ctx, s.lull())
+	}
 	if err := s.mayGoOn(ctx); err != nil {
 		return err
 	}
@@ -217,7 +221,7 @@ func (s *shard) recover(ctx context.Context) error {
 	s.at.Pending = nil
 	entry := s.entry("recovered", kindOutcome)
 	entry.Attributes["records"] = formatInt(int64(len(doubted.Keys) - left))
-	return s.saveShard(ctx, []ledger.Entry{entry})
+	return s.saveShard(ctx, []ledger.Entry{entry}, false)
 }
 
 // left is how many records of a page are there as if nothing had been done.

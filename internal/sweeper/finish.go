@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"time"
 
@@ -101,6 +102,11 @@ func (r *run) treated() (treated, skipped int64) {
 	return treated, skipped
 }
 
+// bounded tells whether a shard ended because a worker had used up its room.
+func (r *run) bounded() bool {
+	return slices.ContainsFunc(r.shards, func(s *shard) bool { return s.record.Shard.Bounded })
+}
+
 // nextPass lets all shards begin again.
 func (r *run) nextPass(ctx context.Context) error {
 	sweep := r.record.Sweep
@@ -110,7 +116,7 @@ func (r *run) nextPass(ctx context.Context) error {
 		part := s.record.Shard
 		sweep.Done += part.Done
 		sweep.Counts = mergeCounts(sweep.Counts, part.Counts)
-		s.record.Shard = &state.Shard{RunUID: part.RunUID, Target: part.Target, Index: part.Index, Pass: sweep.Passes, Size: part.Size}
+		s.record.Shard = &state.Shard{RunUID: part.RunUID, Target: part.Target, Index: part.Index, Pass: sweep.Passes, Size: part.Size, Hungry: part.Bounded}
 		s.at.After, s.at.Pending = s.at.From, nil
 		if err := r.seal(s.record, s.at); err != nil {
 			return err

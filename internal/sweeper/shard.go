@@ -138,11 +138,8 @@ func (r *run) load(ctx context.Context) error {
 			if err != nil {
 				return err
 			}
-			s := &shard{run: r, target: r.task.Targets[i], record: record, pace: policy.PaceOf(r.task.Policy.Throttle)}
-			if s.at, err = r.unseal(record); err != nil {
-				return err
-			}
-			if s.store, s.able, err = r.store(ctx, r.task.Namespace, s.target.Store); err != nil {
+			s, err := r.shard(ctx, r.task.Targets[i], record)
+			if err != nil {
 				return err
 			}
 			r.room.left -= record.Shard.Done
@@ -152,9 +149,25 @@ func (r *run) load(ctx context.Context) error {
 	return nil
 }
 
+// shard makes a worker of a shard's record.
+func (r *run) shard(ctx context.Context, target *retention.Target, record *state.Run) (s *shard, err error) {
+	s = &shard{run: r, target: target, record: record, pace: policy.PaceOf(r.task.Policy.Throttle)}
+	if s.at, err = r.unseal(record); err != nil {
+		return nil, err
+	}
+	s.store, s.able, err = r.store(ctx, r.task.Namespace, target.Store)
+	return s, err
+}
+
 // sweep lets the shards of one target after the other work side by side.
 func (r *run) sweep(ctx context.Context) error {
 	for i := range r.record.Sweep.Targets {
+		if r.delegates(i) {
+			return r.delegate(ctx, i)
+		}
+		if err := r.recall(ctx); err != nil {
+			return err
+		}
 		ctx, cancel := context.WithCancel(ctx)
 		var group sync.WaitGroup
 		var once sync.Once
@@ -216,7 +229,7 @@ func (s *shard) mayGoOn(ctx context.Context) error {
 		return err
 	}
 	now := s.Clock.Now()
-	if now.After(s.deadline) {
+	if !s.deadline.IsZero() && now.After(s.deadline) {
 		return executor.ErrBudget
 	}
 	if s.task.Stop != nil {
@@ -262,6 +275,7 @@ func (s *shard) page(ctx context.Context) (took time.Duration, more bool, err er
 	}
 	size := s.room.take(part.Size)
 	if size == 0 {
+		part.Bounded = true
 		return 0, false, nil
 	}
 	before := s.at
@@ -342,7 +356,7 @@ func (s *shard) intend(ctx context.Context, result *backend.SweepResult, sweep *
 	part.Counts = s.add(counts, result.Affected, 1)
 	entry := s.entry("intent", kindIntent)
 	entry.Counts = ledgerCounts(s.add(nil, result.Affected, 1))
-	if err := s.saveShard(ctx, append(s.outcome, entry)); err != nil {
+	if err := s.saveShard(ctx, append(s.outcome, entry), true); err != nil {
 		s.at, part.Batch, part.Done, part.Counts = before, batch, done, counts
 		return err
 	}
@@ -372,7 +386,7 @@ func (s *shard) pause(ctx context.Context, cause error) error {
 		return cause
 	}
 	s.at.Pending = nil
-	if err := s.saveShard(ctx, s.outcome); err != nil {
+	if err := s.saveShard(ctx, s.outcome, false); err != nil {
 		if cause == nil {
 			cause = err
 		}
@@ -382,9 +396,10 @@ func (s *shard) pause(ctx context.Context, cause error) error {
 	return cause
 }
 
-func (s *shard) saveShard(ctx context.Context, entries []ledger.Entry) error {
+// saveShard writes where the shard is, with entries. After an intent comes what cannot be undone.
+func (s *shard) saveShard(ctx context.Context, entries []ledger.Entry, intent bool) error {
 	if err := s.seal(s.record, s.at); err != nil {
 		return err
 	}
-	return s.Journal.Record(ctx, s.task.Namespace, entries, func(tx state.Tx) error { return tx.PutRun(s.record) })
+	return s.put(ctx, s.record, entries, intent)
 }

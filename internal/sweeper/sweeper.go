@@ -41,12 +41,22 @@ var (
 	crashFinished = crash.Define("sweep/finished")
 	crashArchived = crash.Define("sweep/archived")
 	crashPurged   = crash.Define("sweep/archive-purged")
+	crashLaunched = crash.Define("sweep/job-recorded")
+	crashCreated  = crash.Define("sweep/job-created")
 )
+
+// State is what a sweep reads, and how it keeps holds from coming into force while a page is under way.
+type State interface {
+	Run(ctx context.Context, uid string) (*state.Run, error)
+	Schedule(ctx context.Context, policyUID string) (*state.Schedule, error)
+	Holds(ctx context.Context, namespace string) ([]state.Hold, error)
+	WithHolds(ctx context.Context, namespace string, fn func(ctx context.Context, holds []state.Hold) error) error
+}
 
 // Sweeper carries out runs of retention rules.
 type Sweeper struct {
 	Stores  executor.Stores
-	State   state.Store
+	State   State
 	Journal *journal.Journal
 	Keys    keys.Store
 	Clock   clock.PassiveClock
@@ -54,6 +64,12 @@ type Sweeper struct {
 	Resting clock.Clock
 	// Budget is how long one Advance goes on before it returns to report progress. Default 10 s.
 	Budget time.Duration
+	// Workers and Delegator let the workers of a Job do the shards; nil where that is not possible.
+	Workers   Workers
+	Delegator state.Delegator
+	// Lull is how long to wait before a page is looked at that a worker left in doubt. Default: a little longer than the lease of
+	// a connection to the vault.
+	Lull time.Duration
 }
 
 // Task is a run with what it needs from outside.
@@ -64,6 +80,8 @@ type Task struct {
 	Targets []*retention.Target
 	// Parallelism is the number of workers.
 	Parallelism int
+	// Delegate has the shards done by the workers of a Job.
+	Delegate bool
 	// Stop, if set, is asked before each batch whether the run may go on.
 	Stop func(ctx context.Context) error
 	// Eraser is set for a rule that erases people.
@@ -84,6 +102,8 @@ type run struct {
 	deadline time.Time
 	shards   []*shard
 	room     *allowance
+	// put writes a shard with its entries.
+	put func(ctx context.Context, part *state.Run, entries []ledger.Entry, intent bool) error
 }
 
 // Advance carries a run on that was announced and whose time has come, until it is finished, its budget is used up
@@ -93,7 +113,10 @@ func (s *Sweeper) Advance(ctx context.Context, task Task) (*state.Run, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &run{Sweeper: s, task: task, record: record}
+	r := &run{Sweeper: s, task: task, record: record, put: func(ctx context.Context, part *state.Run, entries []ledger.Entry, _ bool) error {
+		part.Shard.Remote = false
+		return s.Journal.Record(ctx, task.Namespace, entries, func(tx state.Tx) error { return tx.PutRun(part) })
+	}}
 	if executor.Ended(record) {
 		return record, s.destroy(ctx, record)
 	}
@@ -122,6 +145,9 @@ func (r *run) advance(ctx context.Context) error {
 		if err := r.load(ctx); err != nil {
 			return err
 		}
+		if err := r.Settle(ctx, r.record); err != nil { // after what was read: what comes later conflicts with what is written
+			return err
+		}
 		if err := r.sweep(ctx); err != nil {
 			return err
 		}
@@ -129,7 +155,10 @@ func (r *run) advance(ctx context.Context) error {
 			return err
 		}
 		treated, skipped := r.treated()
-		if treated == 0 && skipped == 0 || r.room.empty() {
+		if err := r.recall(ctx); err != nil {
+			return err
+		}
+		if treated == 0 && skipped == 0 && !r.bounded() || r.room.empty() {
 			return r.finish(ctx)
 		}
 		if err := r.nextPass(ctx); err != nil {
