@@ -22,7 +22,7 @@ mkdir -p charts/lethe/crds charts/lethe/files/rbac charts/lethe/files/webhook do
 rm -f charts/lethe/crds/*.yaml charts/lethe/files/rbac/*.yaml charts/lethe/files/webhook/*.yaml
 cp config/webhook/manifests.yaml charts/lethe/files/webhook/
 cp config/crd/bases/*.yaml charts/lethe/crds/
-for role in role leader_election_role secrets_role persona_viewer persona_editor persona_approver persona_admin; do
+for role in role leader_election_role secrets_role jobs_role persona_viewer persona_editor persona_approver persona_admin; do
 	cp "config/rbac/$role.yaml" charts/lethe/files/rbac/
 done
 

@@ -31,6 +31,8 @@ type retentionRun struct {
 	policy *v1alpha1.RetentionPolicy
 	// began tells that the run has begun before this reconcile.
 	began bool
+	// working tells that workers of a Job are at it, and may go on.
+	working bool
 }
 
 // retain carries the run of a rule on.
@@ -49,6 +51,9 @@ func (r *DeletionRunReconciler) retain(ctx context.Context, run *v1alpha1.Deleti
 	}
 	t := &retentionRun{DeletionRunReconciler: r, run: run, record: record, began: record.StartedAt != nil}
 	o, err := t.advance(ctx)
+	if err == nil && !t.working { // whatever the run waits for, its workers wait for it too
+		err = t.Sweeper.Recall(ctx, t.record)
+	}
 	t.project(ctx)
 	return o, err
 }
@@ -56,6 +61,9 @@ func (r *DeletionRunReconciler) retain(ctx context.Context, run *v1alpha1.Deleti
 // advance decides what is next: the end, a wait, or the sweep.
 func (t *retentionRun) advance(ctx context.Context) (outcome, error) {
 	if executor.Ended(t.record) {
+		if err := t.Sweeper.Settle(ctx, t.record); err != nil {
+			return endedSweep(t.record), err
+		}
 		return t.afterEnd(ctx)
 	}
 	if err := t.commands(ctx, t.run, t.record); err != nil {
@@ -91,8 +99,13 @@ func (t *retentionRun) advance(ctx context.Context) (outcome, error) {
 
 // later shows why a run does not go on now. What has not begun simply waits; what fails is tried again, and is Failed at last.
 func (t *retentionRun) later(ctx context.Context, cause error) (outcome, error) {
+	var working *sweeper.Working
 	switch {
+	case errors.As(cause, &working):
+		t.working = true
+		return reconciling(v1alpha1.ReasonProcessing, working.Message, working.Again), nil
 	case errors.Is(cause, executor.ErrBudget):
+		t.working = true
 		return reconciling(v1alpha1.ReasonProcessing, "the run goes on", time.Millisecond), nil
 	case errors.Is(cause, state.ErrConflict), apierrors.IsConflict(cause):
 		return outcome{}, cause
@@ -203,6 +216,7 @@ func (t *retentionRun) sweepTask(ctx context.Context) (*sweeper.Task, error) {
 	task := &sweeper.Task{RunUID: t.record.UID, Namespace: t.run.Namespace, Name: t.run.Name, Policy: t.policy.Spec, Targets: targets, Stop: t.stop}
 	if e := t.policy.Spec.Execution; e != nil {
 		task.Parallelism = int(e.Parallelism)
+		task.Delegate = e.Mode == v1alpha1.ExecuteAsJob && !sweeper.Erases(targets)
 	}
 	if sweeper.Erases(targets) {
 		task.Eraser = &ruleEraser{Requests: t.Requests, origin: origin{namespace: t.run.Namespace, prefix: requestPrefix(t.run.Name), key: "run/" + string(t.run.UID),
@@ -235,6 +249,23 @@ func (t *retentionRun) stop(ctx context.Context) error {
 		word = "the annotation " + v1alpha1.AnnotationSuspend + " of namespace " + suspended
 	}
 	return fault.Waitingf(v1alpha1.ReasonSuspended, time.Minute, "%s stops the run before its next batch; nothing is lost, and it goes on when that is taken back", word)
+}
+
+// SweepTask is what a worker of a Job needs to know of a run: what its rule says now. c is not cached.
+func SweepTask(ctx context.Context, c client.Reader, record *state.Run) (*sweeper.Task, error) {
+	var p v1alpha1.RetentionPolicy
+	err := c.Get(ctx, client.ObjectKey{Namespace: record.Namespace, Name: record.Sweep.Policy}, &p)
+	if apierrors.IsNotFound(err) || err == nil && string(p.UID) != record.Sweep.PolicyUID {
+		return nil, fault.Waitingf(v1alpha1.ReasonRuleGone, time.Minute, "RetentionPolicy %s is gone", record.Sweep.Policy)
+	}
+	if err != nil {
+		return nil, err
+	}
+	targets, err := ruleTargets(ctx, c, &p, record.Sweep.Rule)
+	if err != nil {
+		return nil, err
+	}
+	return &sweeper.Task{RunUID: record.UID, Namespace: record.Namespace, Name: record.Name, Policy: p.Spec, Targets: targets}, nil
 }
 
 // ruleTargets compiles one rule of a policy. Maps that are not Ready, and problems of the rule, are what it waits for.

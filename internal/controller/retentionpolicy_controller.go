@@ -32,6 +32,8 @@ type RetentionPolicyReconciler struct {
 	Admission bool
 	// Governance records what is applied.
 	Governance *Governance
+	// NoJobs says why runs cannot be executed as Jobs, and what to do; empty where they can.
+	NoJobs string
 }
 
 // +kubebuilder:rbac:groups=privacy.lethe.dev,resources=retentionpolicies,verbs=get;list;watch;update;patch
@@ -72,6 +74,9 @@ func (r *RetentionPolicyReconciler) check(ctx context.Context, p *v1alpha1.Reten
 	}
 	if o, err := r.ambiguity(ctx, p); err != nil || o.stalled {
 		return o, err
+	}
+	if e := p.Spec.Execution; e != nil && e.Mode == v1alpha1.ExecuteAsJob && r.NoJobs != "" {
+		return stalled(v1alpha1.ReasonJobsUnavailable, "spec.execution.mode is Job, and "+r.NoJobs+", or set spec.execution.mode to Operator", 0), nil
 	}
 	switch {
 	case len(p.Spec.Rules) > 0 && p.Spec.Schedule != nil:

@@ -69,7 +69,9 @@ type Options struct {
 	// LedgerLease is how long this process may go on without word from the server of the vault.
 	LedgerLease time.Duration
 
-	Namespace                    string
+	Namespace string
+	// Pod is the operator's own, which the Pods of Jobs are made from; empty outside of a cluster.
+	Pod                          string
 	MetricsAddress, ProbeAddress string
 	LeaderElection               bool
 	Admission, AdmissionAddress  string
@@ -185,7 +187,7 @@ func serve(ctx context.Context, restConfig *rest.Config, direct client.Client, o
 	entries := &journal.Journal{Ledger: vault.Ledger, State: vault.State, Clock: o.Clock, Problem: anchors.Problem}
 	rotateLogs(ctx, o.Log.WithName("ledger"), entries, opened.Rotations)
 	sweeps := &sweeper.Sweeper{Stores: pool, State: vault.State, Journal: entries, Keys: keyStore, Clock: o.Clock}
-	if err := register(ctx, mgr, o, vault, keyStore, pool, sealer, sweeps, entries); err != nil {
+	if err := register(ctx, mgr, direct, o, vault, keyStore, pool, sealer, sweeps, entries); err != nil {
 		return err
 	}
 	if err := setupExports(mgr, o, vault, exportParts{direct: direct, keys: keyStore, storage: storage, pool: pool, sealer: sealer, entries: entries, ledgerName: opened.Signer.Name()}); err != nil {
@@ -243,7 +245,9 @@ func newManager(restConfig *rest.Config, o Options) (ctrl.Manager, error) {
 }
 
 // register adds the controllers.
-func register(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, keyStore keys.Store, pool *stores.Pool, sealer *stamp.Sealer, sweeps *sweeper.Sweeper, entries *journal.Journal) error {
+func register(ctx context.Context, mgr ctrl.Manager, direct client.Client, o Options, vault *Vault, keyStore keys.Store, pool *stores.Pool, sealer *stamp.Sealer,
+	sweeps *sweeper.Sweeper, entries *journal.Journal,
+) error {
 	admission := verifiesApprovers(o.Admission)
 	c, recorder := mgr.GetClient(), mgr.GetEventRecorder("lethe")
 	pseudonyms := &controller.Pseudonyms{Keys: keyStore}
@@ -251,6 +255,7 @@ func register(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, ke
 	exec := &executor.Executor{Stores: pool, State: vault.State, Journal: entries, Keys: keyStore, Clock: o.Clock}
 	identities := &controller.Identities{Client: c, Secrets: mgr.GetAPIReader(), Stores: pool, Pseudonyms: pseudonyms}
 	requests := &controller.Requests{Client: c, Keys: keyStore, Journal: entries, Identities: identities}
+	noJobs := delegate(sweeps, direct, o, vault)
 	kill := &controller.KillSwitch{Live: mgr.GetAPIReader(), Namespace: o.Namespace, Clock: o.Clock}
 	err := errors.Join(
 		mgr.AddReadyzCheck("ledger", func(req *http.Request) error { return vault.ready(req.Context()) }),
@@ -265,7 +270,7 @@ func register(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, ke
 		(&controller.DataStoreReconciler{Client: c, Pool: pool, State: vault.State, Recorder: recorder, Governance: governance}).SetupWithManager(mgr),
 		(&controller.PersonalDataMapReconciler{Client: c, Pool: pool, State: vault.State, Recorder: recorder, Governance: governance}).SetupWithManager(mgr),
 		(&controller.RetentionPolicyReconciler{Client: c, State: vault.State, Sweeper: sweeps, Clock: o.Clock, Witness: o.Witness, Recorder: recorder,
-			Admission: admission, Governance: governance}).SetupWithManager(mgr),
+			Admission: admission, Governance: governance, NoJobs: noJobs}).SetupWithManager(mgr),
 		(&controller.LegalHoldReconciler{Client: c, State: vault.State, Journal: entries, Pseudonyms: pseudonyms, Clock: o.Clock, Recorder: recorder, Stamps: sealer,
 			Governance: governance}).SetupWithManager(mgr),
 		(&controller.ErasureRequestReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Journal: entries, Keys: keyStore,

@@ -29,7 +29,7 @@ func (c *Cluster) OperatorConfig(ctx context.Context, namespace string) (*rest.C
 		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: cluster.Name}}); err != nil {
 		return nil, err
 	}
-	for _, file := range []string{"secrets_role.yaml", "leader_election_role.yaml"} {
+	for _, file := range []string{"secrets_role.yaml", "jobs_role.yaml", "leader_election_role.yaml"} {
 		var role rbacv1.Role
 		if err := readRole(file, &role); err != nil {
 			return nil, err

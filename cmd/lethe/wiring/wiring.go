@@ -51,6 +51,15 @@ func OpenVault(ctx context.Context, opts operator.VaultOptions) (*operator.Vault
 	return &operator.Vault{State: vault.State, Ledger: vault.Ledger, Index: index, Close: closeAll}, nil
 }
 
+// OpenWorkerVault opens what a worker of a Job has of a vault in PostgreSQL.
+func OpenWorkerVault(ctx context.Context, o operator.WorkerVaultOptions) (*operator.WorkerVault, error) {
+	vault, err := vaultpostgresql.OpenWorker(ctx, vaultpostgresql.Options{URL: URLFile(o.LedgerURLFile), Lease: o.LedgerLease}, o.RunUID, o.Job, o.Turn)
+	if err != nil {
+		return nil, err
+	}
+	return &operator.WorkerVault{State: vault, Close: vault.Close}, nil
+}
+
 // openIndex puts the index beside an embedded ledger, or into the folder for temporary files, unless it has a place of its own.
 func openIndex(log ledger.Log, opts operator.VaultOptions, closeVault func() error) (projection.Reader, func() error) {
 	o := projectionsqlite.Options{Path: opts.LedgerIndexPath}
