@@ -24,8 +24,8 @@ type Statement struct {
 	Ops []int
 	// Guard is set for a statement that counts, in one row, what must be none: see Judge.
 	Guard *Reference
-	// Counts is set for a statement that returns how many records the database itself deletes, Locks for one that only locks.
-	Counts, Locks bool
+	// Locks is set for a statement that only locks.
+	Locks bool
 }
 
 // Column is what the catalogue says of a column.

@@ -220,25 +220,18 @@ func (x *sweeper) differs(alias string, step *backend.SweepStep) (string, error)
 }
 
 // SweepSteps makes the statements that treat the records with the keys and their dependants, in the order to run them. Op is the
-// step. A step of which the database itself deletes the records is a count alone.
+// step. Dependants are deleted by statements of their own also where the schema cascades: it is faster than to let the database delete
+// them one by one, and it counts them.
 func (c *Compiler) SweepSteps(s *backend.Sweep, keys []backend.Key) ([]Statement, error) {
 	var locks, statements []Statement
 	for i := range s.Steps {
 		x := c.sweeper(s)
-		cascaded := x.cascaded(i)
 		guards, lock, err := c.sweepGuards(s, i, keys)
 		if err != nil {
 			return nil, withEntity(err, s.Steps[i].Entity)
 		}
-		statements = append(statements, guards...)
-		if lock != nil {
-			lock.Locks, lock.Counts = !cascaded, cascaded
-			locks = append(locks, *lock)
-			if cascaded { // they are counted as they are locked
-				continue
-			}
-		}
-		text, err := x.treat(i, keys, cascaded)
+		locks, statements = append(locks, lock...), append(statements, guards...)
+		text, err := x.treat(i, keys)
 		if err != nil {
 			return nil, withEntity(err, s.Steps[i].Entity)
 		}
@@ -246,13 +239,12 @@ func (c *Compiler) SweepSteps(s *backend.Sweep, keys []backend.Key) ([]Statement
 		if err != nil {
 			return nil, withEntity(err, s.Steps[i].Entity)
 		}
-		st.Counts = cascaded
 		statements = append(statements, st)
 	}
 	return append(locks, statements...), nil
 }
 
-func (x *sweeper) treat(i int, keys []backend.Key, cascaded bool) (string, error) {
+func (x *sweeper) treat(i int, keys []backend.Key) (string, error) {
 	step := &x.sweep.Steps[i]
 	table, _, err := x.table(step.Table)
 	if err != nil {
@@ -261,9 +253,6 @@ func (x *sweeper) treat(i int, keys []backend.Key, cascaded bool) (string, error
 	where, err := x.rowsOf(self, step, keys)
 	if err != nil {
 		return "", err
-	}
-	if cascaded {
-		return fmt.Sprintf("SELECT count(*) FROM %s AS %s WHERE %s", table, self, where), nil
 	}
 	exprs, cols, err := x.columns(self, step.Table, step.Collect)
 	if err != nil {
@@ -358,28 +347,9 @@ func (x *sweeper) refers(step *backend.SweepStep, ref *Reference) bool {
 	return true
 }
 
-// cascaded tells whether the database deletes all records of a step when their parents go, which another step deletes, and
-// nothing beyond what steps name: it is faster to leave it that.
-func (x *sweeper) cascaded(i int) bool {
-	step := &x.sweep.Steps[i]
-	n := len(step.Path)
-	if step.Action != backend.Delete || n == 0 || len(step.Collect) > 0 {
-		return false
-	}
-	for _, ref := range x.References[step.Table] {
-		if x.covers(i, &ref) < 0 {
-			return false
-		}
-	}
-	return slices.ContainsFunc(x.sweep.Steps, func(up backend.SweepStep) bool {
-		return up.Action == backend.Delete && samePath(up.Path, step.Path[:n-1]) &&
-			slices.ContainsFunc(x.References[up.Table], func(r Reference) bool { return r.Deletes && x.refers(step, &r) })
-	})
-}
-
 // sweepGuards make statements that count what the database would delete or change besides when a step deletes, and, where
 // dependants of dependants could come in between, lock the step's records first.
-func (c *Compiler) sweepGuards(s *backend.Sweep, i int, keys []backend.Key) (guards []Statement, lock *Statement, err error) {
+func (c *Compiler) sweepGuards(s *backend.Sweep, i int, keys []backend.Key) (guards, lock []Statement, err error) {
 	step := &s.Steps[i]
 	if step.Action != backend.Delete {
 		return nil, nil, nil
@@ -390,8 +360,8 @@ func (c *Compiler) sweepGuards(s *backend.Sweep, i int, keys []backend.Key) (gua
 		if !ref.Deletes && slices.ContainsFunc(s.Ignored, func(t backend.Table) bool { return c.full(t) == ref.Table }) {
 			continue
 		}
-		if by := c.sweeper(s).covers(i, ref); by >= 0 {
-			locking = locking || !c.sweeper(s).cascaded(by)
+		if by := c.sweeper(s).covers(i, ref); by >= 0 { // what comes too late goes with its parent, but not the paths of its files
+			locking = locking || len(s.Steps[by].Collect) > 0
 			continue
 		}
 		locking = true
@@ -414,7 +384,8 @@ func (c *Compiler) sweepGuards(s *backend.Sweep, i int, keys []backend.Key) (gua
 		return nil, nil, err
 	}
 	st, err := x.statement(fmt.Sprintf("SELECT count(*) FROM (SELECT 1 FROM %s AS %s WHERE %s FOR UPDATE OF %s) AS l", table, self, where, self), i)
-	return guards, &st, err
+	st.Locks = true
+	return guards, []Statement{st}, err
 }
 
 func (c *Compiler) sweepGuard(s *backend.Sweep, i int, ref *Reference, keys []backend.Key) (Statement, error) {

@@ -380,10 +380,6 @@ func (p *page) treat(ctx context.Context, keys []backend.Key) error {
 				return err
 			}
 			return st.JudgeFor(p.sweep.Steps[st.Op].Entity, count)
-		case st.Counts:
-			count, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[int64])
-			p.res.Affected[st.Op] += count
-			return err
 		case st.Locks:
 			rows.Close()
 			return rows.Err()
