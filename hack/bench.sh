@@ -8,6 +8,7 @@ programs=()
 if [[ -d test/bench ]]; then
 	mapfile -t programs < <(go list -f '{{if eq .Name "main"}}{{.ImportPath}}{{end}}' ./test/bench/... | sed '/^$/d')
 fi
+"$ROOT/hack/deps.sh" ptarchiver >/dev/null || say "no comparison with pt-archiver"
 [[ ${#programs[@]} -gt 0 ]] || fail "no program under test/bench"
 for program in "${programs[@]}"; do
 	say "== $program"

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Finds, installs or builds the servers that the tests run. `deps.sh postgres` prints the folder with initdb, postgres and
 # pg_ctl, `deps.sh mariadb` the folder with mariadbd, and `deps.sh redis`, `deps.sh versitygw` and `deps.sh pdftotext` print
-# the program. `deps.sh shelltools` makes sure that jq and openssl are there.
+# the program, as `deps.sh ptarchiver` does for benchmarks. `deps.sh shelltools` makes sure that jq and openssl are there.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
@@ -79,6 +79,13 @@ shelltools() {
 	program jq && program openssl || fail "apt-get installed jq and openssl, but they are not there"
 }
 
+# What database administrators delete old rows of MariaDB with; a benchmark compares with it where it is there.
+ptarchiver() {
+	program pt-archiver && return
+	apt_install percona-toolkit || fail "no pt-archiver: install it (Debian and Fedora: percona-toolkit)"
+	program pt-archiver || fail "apt-get installed percona-toolkit, but no pt-archiver is there"
+}
+
 # An S3 server, built once for each version into the cache that all clones share.
 versitygw() {
 	[[ -n ${LETHE_VERSITYGW:-} ]] && echo "$LETHE_VERSITYGW" && return
@@ -95,6 +102,6 @@ versitygw() {
 }
 
 case ${1:-} in
-postgres | mariadb | redis | versitygw | pdftotext | shelltools) "$1" ;;
-*) fail "usage: deps.sh postgres|mariadb|redis|versitygw|pdftotext|shelltools" ;;
+postgres | mariadb | redis | versitygw | pdftotext | shelltools | ptarchiver) "$1" ;;
+*) fail "usage: deps.sh postgres|mariadb|redis|versitygw|pdftotext|shelltools|ptarchiver" ;;
 esac
