@@ -71,7 +71,7 @@ type SubjectsReference struct {
 	// +kubebuilder:validation:MaxItems=500
 	Items []RunSubject `json:"items,omitempty"`
 
-	// reason, at most 256 characters; no personal data.
+	// reason of the erasure, at most 256 characters; no personal data.
 	// +required
 	// +kubebuilder:validation:MinLength=1
 	// +kubebuilder:validation:MaxLength=256

@@ -97,12 +97,12 @@ func (r *Requests) counts(ctx context.Context, run *v1alpha1.DeletionRun) (*v1al
 	counts := &v1alpha1.RequestCounts{}
 	for i := range list.Items {
 		er := &list.Items[i]
-		switch {
-		case er.Status.Phase == v1alpha1.PhaseCompleted:
+		switch er.Status.Phase {
+		case v1alpha1.PhaseCompleted:
 			counts.Completed++
-		case er.Status.Phase == v1alpha1.PhaseCancelled:
+		case v1alpha1.PhaseCancelled:
 			counts.Cancelled++
-		case er.Status.Phase == v1alpha1.PhaseFailed:
+		case v1alpha1.PhaseFailed:
 			counts.Failed++
 		default:
 			counts.Pending++

@@ -37,7 +37,7 @@ func OpenHelper(ctx context.Context, options Options, turn string) (*Helper, err
 		_, err = h.conn.Exec(ctx, "SELECT pg_advisory_lock($1)", t.key("turn", turn))
 	}
 	if err != nil {
-		h.Close()
+		h.Close() //nolint:contextcheck // it is closed whatever became of the context
 		return nil, ended(ctx, err)
 	}
 	return h, nil
@@ -103,7 +103,7 @@ func (h *Helper) letGo(ctx context.Context, keys []int64) {
 		return err
 	})
 	if err != nil {
-		h.Close()
+		h.Close() //nolint:contextcheck // it is closed whatever became of the context
 	}
 }
 

@@ -47,7 +47,7 @@ func JudgePostponement(n *v1alpha1.NoticePolicy, announced time.Time, p *v1alpha
 		return wait(0, v1alpha1.ReasonPeriodOutOfRange, "spec.notice.maxPostponement: %s", err.Error())
 	case p.To.Time.Before(announced):
 		return wait(0, v1alpha1.ReasonInvalidSpec, "spec.postponed.to is before %s, for which the run was announced; confirm it to begin at once", announced.UTC().Format(time.RFC3339))
-	case p.To.Time.After(latest):
+	case p.To.After(latest):
 		return wait(0, v1alpha1.ReasonPostponementTooLong, "spec.postponed.to is after %s, the latest that spec.notice.maxPostponement %s of the policy allows",
 			latest.Format(time.RFC3339), bound)
 	}

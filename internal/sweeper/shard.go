@@ -370,7 +370,7 @@ func (s *shard) settle() {
 	outcome := s.entry("outcome", kindOutcome)
 	outcome.Counts = ledgerCounts(s.add(nil, s.at.Pending.Affected, 1))
 	s.outcome = []ledger.Entry{outcome}
-	s.remove(s.at.Pending.Files)
+	s.remove(s.at.Pending.Files) //nolint:contextcheck // it is waited for in any case
 }
 
 // pause writes down where the shard is, with nothing in doubt, unless something went wrong with the page itself.
