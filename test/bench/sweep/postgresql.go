@@ -181,7 +181,7 @@ func (d *database) byHand(ctx context.Context, cutoff time.Time) error {
 				return err
 			}
 		}
-		if len(paths) != d.o.due {
+		if len(paths) < d.o.due { // more, where records were locked in an earlier turn
 			return errLeft
 		}
 		return nil
