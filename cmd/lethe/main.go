@@ -28,7 +28,7 @@ func main() {
 		SilenceErrors: true,
 	}
 	root.AddCommand(newManagerCommand(), newGenerateMapCommand(), newValidateCommand(), newFingerprintCommand(),
-		newCertificateCommand(), newVerifyCommand(), newLedgerCommand(), newSweepWorkerCommand())
+		newCertificateCommand(), newVerifyCommand(), newLedgerCommand(), newExplainCommand(), newSweepWorkerCommand())
 	if crash.Enabled {
 		root.AddCommand(&cobra.Command{Use: "crash-points", Hidden: true, Args: cobra.NoArgs, Run: func(cmd *cobra.Command, _ []string) {
 			for _, p := range crash.Points() {
