@@ -126,7 +126,7 @@ func TestKilledAnywhereItEndsAsIfUndisturbed(t *testing.T) {
 		t.FailNow()
 	}
 	for _, point := range crashPoints(t) {
-		if firstToReach(lives, point) < 0 {
+		if firstToReach(lives, point) < 0 && !killedElsewhere[point] {
 			t.Errorf("crash point %s is reached by no scenario: add one, or drop the point", point)
 		}
 	}
@@ -190,7 +190,7 @@ func killsOf(t *testing.T, life undisturbed, lives []undisturbed) []kill {
 	var kills []kill
 	if life.postgres {
 		for _, point := range crashPoints(t) {
-			if g := life.reaches(point); g >= 0 {
+			if g := life.reaches(point); g >= 0 && !earlierInPostgreSQL(lives, life.name, point) {
 				kills = append(kills, kill{Generation: g, Point: point, Nth: 1})
 			}
 		}
@@ -202,6 +202,22 @@ func killsOf(t *testing.T, life undisturbed, lives []undisturbed) []kill {
 		}
 	}
 	return append(kills, life.also...)
+}
+
+// killedElsewhere are points that only a cluster with Jobs comes by: test/promises plays the kubelet, and kills there.
+var killedElsewhere = map[string]bool{"sweep/job-recorded": true, "sweep/job-created": true}
+
+// earlierInPostgreSQL tells whether a scenario before has its vault in PostgreSQL too and comes by the point.
+func earlierInPostgreSQL(lives []undisturbed, name, point string) bool {
+	for _, l := range lives {
+		if l.name == name {
+			return false
+		}
+		if l.postgres && l.reaches(point) >= 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // firstToReach is the first scenario that comes by a point, or -1: before an orderly restart, or else after one.

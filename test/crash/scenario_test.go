@@ -27,7 +27,7 @@ type scenario struct {
 	effects map[string]int
 	// also has points that other scenarios have too, but that matter here.
 	also []kill
-	// postgres has the vault in PostgreSQL. Such a scenario is killed at every point that it comes by.
+	// postgres has the vault in PostgreSQL. Such a scenario is killed at every point that no such scenario before it comes by.
 	postgres bool
 }
 
@@ -63,8 +63,8 @@ func scenarios() []scenario {
 			also: []kill{{Point: "sweep/intent-recorded", Nth: 2}, {Point: "sweep/effect-done", Nth: 2}, {Point: "sweep/files-removed", Nth: 2}}},
 		{name: "archived", script: archived, deleted: 8, files: 8, also: []kill{{Point: "sweep/intent-recorded", Nth: 3}, {Point: "sweep/effect-done", Nth: 3}}},
 		{name: "erased by a rule", script: erasedByRule, deleted: 19, updated: 2, files: 11},
-		{name: "swept with the vault in PostgreSQL", script: swept, deleted: 8, files: 8, postgres: true},
 		{name: "immediate with the vault in PostgreSQL", script: immediate, deleted: 19, updated: 2, files: 11, postgres: true},
+		{name: "swept with the vault in PostgreSQL", script: swept, deleted: 8, files: 8, postgres: true},
 	}
 }
 
