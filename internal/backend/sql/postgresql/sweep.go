@@ -217,7 +217,7 @@ const shortWait = "SET LOCAL lock_timeout = '50ms'"
 // would be half of the work. It is not done where another session keeps a lock, or the next records are not due.
 func (p *page) atOnce(ctx context.Context) (done bool, err error) {
 	s := p.sweep
-	if len(s.Steps) > 1 || s.Steps[0].Action != backend.Update || len(s.Steps[0].Collect) > 0 || p.batch.Held != nil || core.SweepLooksFurther(s) {
+	if len(s.Steps) != 1 || s.Steps[0].Action != backend.Update || len(s.Steps[0].Collect) > 0 || p.batch.Held != nil || core.SweepLooksFurther(s) {
 		return false, nil
 	}
 	r := core.SweepRange{After: p.batch.After, Until: p.batch.Until, Near: true}
