@@ -316,7 +316,7 @@ func (s *shard) page(ctx context.Context) (took time.Duration, more bool, err er
 	part.Size = s.pace.Next(part.Size, took)
 	s.at.After = result.Last
 	if len(result.Keys) > 0 {
-		s.settle()
+		s.settle() //nolint:contextcheck // the removal that it begins is waited for in any case
 	}
 	return took, result.Last != nil, nil
 }
@@ -370,7 +370,7 @@ func (s *shard) settle() {
 	outcome := s.entry("outcome", kindOutcome)
 	outcome.Counts = ledgerCounts(s.add(nil, s.at.Pending.Affected, 1))
 	s.outcome = []ledger.Entry{outcome}
-	s.remove(s.at.Pending.Files) //nolint:contextcheck // it is waited for in any case
+	s.remove(s.at.Pending.Files)
 }
 
 // pause writes down where the shard is, with nothing in doubt, unless something went wrong with the page itself.
