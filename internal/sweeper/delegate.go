@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"time"
 
@@ -262,8 +261,8 @@ func (s *Sweeper) Recall(ctx context.Context, record *state.Run) error {
 	if err := s.recall(ctx, record, true); err != nil {
 		return err
 	}
-	err := s.Delegator.Drain(ctx, record.Namespace, record.UID)
-	return errors.Join(err, s.Journal.Record(ctx, record.Namespace, nil, func(tx state.Tx) error { return tx.PutRun(record) }))
+	// What they have said follows when the run goes on or has ended: the ledger may be what it waits for.
+	return s.Journal.Record(ctx, record.Namespace, nil, func(tx state.Tx) error { return tx.PutRun(record) })
 }
 
 // Settle moves what workers of a run have said into the ledger.
