@@ -294,6 +294,9 @@ func (t *Target) Explained(now time.Time, holds []Hold) (*backend.Sweep, error) 
 	return s, nil
 }
 
+// Done is the test that holds for records that are as the rule leaves them; nil for a rule that leaves none.
+func (t *Target) Done() *backend.SweepTest { return t.done }
+
 const outsidePrefix = "outside the scope of "
 
 // negated are conditions of which one holds where c does not.

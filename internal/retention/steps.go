@@ -245,7 +245,9 @@ func (b *builder) buildUpdate() {
 	case len(fields) == 0:
 		b.problem(v1alpha1.ReasonInvalidSpec, "the action %s needs fields or a stamp", r.Action)
 	default:
-		t.done = done(r.Name, fields)
+		if t.done = done(r.Name, fields); t.done == nil && len(s.references) > 0 {
+			b.problem(v1alpha1.ReasonInvalidSpec, "nothing tells whether a date was truncated already, and so whether the files of a record are to go; give the rule a stamp")
+		}
 	}
 	b.checkHeldColumns(s.Columns)
 	b.addStep(s)

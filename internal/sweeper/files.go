@@ -230,13 +230,17 @@ func (s *shard) left(ctx context.Context, doubted *page) (int, error) {
 	if err != nil {
 		return 0, err
 	}
+	w.sweep.Keep = nil
+	if done := s.target.Done(); done != nil {
+		w.sweep.Keep = append(w.sweep.Keep, *done)
+	}
 	found, err := s.able.ExplainSweep(ctx, w.sweep, doubted.Keys)
 	if err != nil {
 		return 0, fault.FromStore(s.target.Store, err)
 	}
 	n := 0
 	for _, f := range found {
-		if f.Found {
+		if f.Found && !slices.Contains(f.Keep, true) {
 			n++
 		}
 	}
