@@ -114,6 +114,12 @@ func (t *retentionRun) later(ctx context.Context, cause error) (outcome, error) 
 	if t.record.StartedAt == nil && errors.As(cause, &waiting) {
 		return reconciling(waiting.Reason, waiting.Message, min(max(waiting.After, time.Second), policy.MaxRequeue)), nil
 	}
+	if gone, err := t.namespaceGone(ctx, t.run, cause); err != nil || gone {
+		if err == nil {
+			err = t.Executor.Abandon(ctx, t.record, v1alpha1.ReasonNamespaceDeleted)
+		}
+		return endedSweep(t.record), err
+	}
 	next, err := t.Executor.RecordFailure(ctx, t.record, cause)
 	if err != nil {
 		return outcome{}, errors.Join(cause, err)
@@ -132,7 +138,8 @@ func (t *retentionRun) endings(ctx context.Context) (ended bool, err error) {
 	if err != nil && !apierrors.IsNotFound(err) {
 		return false, err
 	}
-	gone := err != nil || string(p.UID) != ref.PolicyUID || !p.DeletionTimestamp.IsZero() ||
+	// A policy that is being deleted stays until its runs that have begun have ended.
+	gone := err != nil || string(p.UID) != ref.PolicyUID || !p.DeletionTimestamp.IsZero() && !t.began ||
 		!slices.ContainsFunc(p.Spec.Rules, func(r v1alpha1.RetentionRule) bool { return r.Name == ref.Rule })
 	t.policy = &p
 	switch {
