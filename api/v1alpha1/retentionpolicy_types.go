@@ -252,9 +252,10 @@ type SweepThrottle struct {
 	// +kubebuilder:validation:Maximum=20000
 	BatchSize int32 `json:"batchSize,omitempty"`
 
-	// targetMilliseconds that one transaction should take: batches grow and shrink towards it. Default 200, range 10 to 5000.
+	// targetMilliseconds that one transaction should take: batches grow and shrink towards it. An application that writes a record
+	// of a batch waits as long. Default 100, range 10 to 5000.
 	// +optional
-	// +kubebuilder:default=200
+	// +kubebuilder:default=100
 	// +kubebuilder:validation:Minimum=10
 	// +kubebuilder:validation:Maximum=5000
 	TargetMilliseconds int32 `json:"targetMilliseconds,omitempty"`

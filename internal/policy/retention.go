@@ -113,7 +113,7 @@ type Pace struct {
 
 // PaceOf is that of a policy.
 func PaceOf(t *v1alpha1.SweepThrottle) Pace {
-	p := Pace{MaxBatch: 5000, Target: 200 * time.Millisecond, Duty: 50, MaxLag: 10 * time.Second}
+	p := Pace{MaxBatch: 5000, Target: 100 * time.Millisecond, Duty: 50, MaxLag: 10 * time.Second}
 	if t == nil {
 		return p
 	}
