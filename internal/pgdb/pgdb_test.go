@@ -357,11 +357,16 @@ func TestWhoWasOvertakenFindsOut(t *testing.T) {
 		_, err := conn.Exec(ctx, "SELECT pg_advisory_unlock_all()")
 		return err
 	})).To(Succeed())
-	acts := make(chan struct{})
+	acting, acts := make(chan struct{}), make(chan struct{})
 	ended := make(chan error, 1)
 	go func() {
-		ended <- old.Guard(ctx, "g", func(rows pgx.Rows) error { rows.Close(); return rows.Err() }, "SELECT 1", nil, func(context.Context) error { <-acts; return nil })
+		ended <- old.Guard(ctx, "g", func(rows pgx.Rows) error { rows.Close(); return rows.Err() }, "SELECT 1", nil, func(context.Context) error {
+			close(acting)
+			<-acts
+			return nil
+		})
 	}()
+	g.Eventually(acting, short).Should(BeClosed())
 	successor := open(t, o)
 	placed := make(chan error, 1)
 	go func() { placed <- successor.Exclude(ctx, "g", func(context.Context) error { return nil }) }()
