@@ -64,6 +64,11 @@ func (r *DeletionRunReconciler) retain(ctx context.Context, run *v1alpha1.Deleti
 // advance decides what is next: the end, a wait, or the sweep.
 func (t *retentionRun) advance(ctx context.Context) (outcome, error) {
 	if executor.Ended(t.record) {
+		if !t.run.Status.Phase.Finished() { // the process may have died before the key was destroyed
+			if err := t.Sweeper.Destroy(ctx, t.record); err != nil {
+				return endedSweep(t.record), err
+			}
+		}
 		return t.afterEnd(ctx)
 	}
 	if err := t.commands(ctx, t.run, t.record); err != nil {
@@ -226,7 +231,7 @@ func (t *retentionRun) sweepTask(ctx context.Context) (*sweeper.Task, error) {
 		task.Delegate = e.Mode == v1alpha1.ExecuteAsJob && !sweeper.Erases(targets)
 	}
 	if sweeper.Erases(targets) {
-		task.Eraser = &ruleEraser{Requests: t.Requests, origin: origin{namespace: t.run.Namespace, prefix: requestPrefix(t.run.Name), key: "run/" + string(t.run.UID),
+		task.Eraser = &ruleEraser{requests: t.Requests, origin: origin{namespace: t.run.Namespace, prefix: requestPrefix(t.run.Name), key: "run/" + string(t.run.UID),
 			source: v1alpha1.SourceRetention, note: "rule " + t.run.Spec.Retention.Rule + " of RetentionPolicy " + truncate(t.policy.Name, 180), run: t.run}}
 	}
 	return task, nil
@@ -314,6 +319,9 @@ func endedSweep(record *state.Run) outcome {
 	message := fmt.Sprintf("%d records that were due are treated, and a further look found none", record.Sweep.Done)
 	if record.Sweep.Left > 0 {
 		message = fmt.Sprintf("%d records that were due are treated, the most that were announced or confirmed; %d more are due and are announced anew", record.Sweep.Done, record.Sweep.Left)
+	}
+	if record.Sweep.PurgedAt != nil {
+		message += "; what it archived is purged"
 	}
 	return ready(record.Reason, message)
 }

@@ -201,13 +201,13 @@ func runOfRequest(_ context.Context, obj client.Object) []reconcile.Request {
 
 // ruleEraser makes the requests of a rule's run.
 type ruleEraser struct {
-	*Requests
+	requests *Requests
 	origin
 }
 
 // Erase implements sweeper.Eraser.
 func (e *ruleEraser) Erase(ctx context.Context, ids []string) (made int, err error) {
-	n, err := e.Unfinished(ctx)
+	_, n, err := e.Requests(ctx)
 	if err != nil {
 		return 0, err
 	}
@@ -215,7 +215,7 @@ func (e *ruleEraser) Erase(ctx context.Context, ids []string) (made int, err err
 		if n >= maxUnfinishedRequests {
 			return made, fault.Waitingf(v1alpha1.ReasonProcessing, 10*time.Second, "%d erasure requests that the run made are not finished; further ones follow as they end", n)
 		}
-		is, err := e.make(ctx, e.origin, id)
+		is, err := e.requests.make(ctx, e.origin, id)
 		if err != nil {
 			return made, err
 		}
@@ -226,11 +226,11 @@ func (e *ruleEraser) Erase(ctx context.Context, ids []string) (made int, err err
 	return made, nil
 }
 
-// Unfinished implements sweeper.Eraser.
-func (e *ruleEraser) Unfinished(ctx context.Context) (int, error) {
-	c, err := e.counts(ctx, e.run)
+// Requests implements sweeper.Eraser.
+func (e *ruleEraser) Requests(ctx context.Context) (made, unfinished int, err error) {
+	c, err := e.requests.counts(ctx, e.run)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
-	return int(c.Pending + c.Failed), nil
+	return int(c.Completed + c.Cancelled + c.Pending + c.Failed), int(c.Pending + c.Failed), nil
 }

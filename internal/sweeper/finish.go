@@ -138,6 +138,11 @@ func (r *run) finish(ctx context.Context) error {
 		parts = append(parts, s.record)
 	}
 	var err error
+	if r.task.Eraser != nil {
+		if err = r.countRequests(ctx); err != nil {
+			return err
+		}
+	}
 	if r.room.empty() { // no pass has looked whether more is due
 		if sweep.Left, err = r.left(ctx); err != nil {
 			return err
@@ -155,7 +160,7 @@ func (r *run) finish(ctx context.Context) error {
 		return err
 	}
 	crashFinished.Hit()
-	return r.destroy(ctx, r.record)
+	return r.Destroy(ctx, r.record)
 }
 
 // left counts what is due still.

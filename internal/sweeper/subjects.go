@@ -21,8 +21,8 @@ type Eraser interface {
 	// Erase makes requests for those who have none for this run yet, and says how many it made. While too many are not finished
 	// it is a *fault.Waiting.
 	Erase(ctx context.Context, ids []string) (made int, err error)
-	// Unfinished counts the requests that have not ended.
-	Unfinished(ctx context.Context) (int, error)
+	// Requests counts those that the run made, and those of them that have not ended.
+	Requests(ctx context.Context) (made, unfinished int, err error)
 }
 
 func (s *shard) erases() bool { return s.target.Rule.Action == v1alpha1.RuleEraseSubject }
@@ -119,7 +119,7 @@ func (r *run) unfinished(ctx context.Context) error {
 	if r.task.Eraser == nil {
 		return nil
 	}
-	n, err := r.task.Eraser.Unfinished(ctx)
+	_, n, err := r.task.Eraser.Requests(ctx)
 	if err != nil || n == 0 {
 		return err
 	}
@@ -129,4 +129,18 @@ func (r *run) unfinished(ctx context.Context) error {
 // Erases tells whether the targets of a rule are people.
 func Erases(targets []*retention.Target) bool {
 	return len(targets) > 0 && targets[0].Rule.Action == v1alpha1.RuleEraseSubject
+}
+
+// countRequests makes the requests themselves what counts: a process may have died between making one and counting it.
+func (r *run) countRequests(ctx context.Context) error {
+	made, _, err := r.task.Eraser.Requests(ctx)
+	if err != nil || len(r.task.Targets) == 0 {
+		return err
+	}
+	t, sweep := r.task.Targets[0], r.record.Sweep
+	sweep.Done, sweep.Counts = int64(made), nil
+	if made > 0 {
+		sweep.Counts = []state.SweepCount{{Entity: t.Map + "/" + t.Entity, Category: t.Category, Action: string(v1alpha1.RuleEraseSubject), Count: int64(made)}}
+	}
+	return nil
 }

@@ -118,7 +118,7 @@ func (s *Sweeper) Advance(ctx context.Context, task Task) (*state.Run, error) {
 		return s.Journal.Record(ctx, task.Namespace, entries, func(tx state.Tx) error { return tx.PutRun(part) })
 	}}
 	if executor.Ended(record) {
-		return record, s.destroy(ctx, record)
+		return record, s.Destroy(ctx, record)
 	}
 	budget := s.Budget
 	if budget == 0 {
@@ -370,8 +370,8 @@ func runKey(record *state.Run) keys.ID {
 	return keys.ID{Purpose: keys.Run, Namespace: record.Namespace, Name: record.UID}
 }
 
-// destroy removes the key under which positions are sealed.
-func (s *Sweeper) destroy(ctx context.Context, record *state.Run) error {
+// Destroy removes the key under which the positions of a run that has ended were sealed; a second time changes nothing.
+func (s *Sweeper) Destroy(ctx context.Context, record *state.Run) error {
 	return s.Keys.Destroy(ctx, runKey(record))
 }
 

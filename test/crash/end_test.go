@@ -9,6 +9,7 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
@@ -145,6 +146,12 @@ func (w *world) endOfObjects(e *end) map[string]string {
 		case run.Spec.Retention != nil:
 			of = run.Spec.Retention.Rule
 		}
+		if run.Spec.Retention != nil {
+			st.Counts = slices.Clone(st.Counts)
+			for i := range st.Counts {
+				st.Counts[i].Files = 0 // files removed right before a death are not counted (docs/promises.md)
+			}
+		}
 		e.Runs = append(e.Runs, runEnd{Of: of, Phase: st.Phase, Conditions: words(st.Conditions), Revision: st.PlanRevision,
 			Counts: st.Counts, Retained: st.Retained, Steps: st.Steps, Progress: st.Progress})
 	}
@@ -243,7 +250,8 @@ func (w *world) endOfLedger(e *end, handles map[string]string) {
 		}
 		words := strings.Fields(strings.Join([]string{handles[entry.Handle], entry.Kind, entry.Step, entry.Reason}, " "))
 		if entry.Kind == ledger.KindRunCompleted {
-			words = append(words, fmt.Sprint(entry.Counts))
+			counts := slices.DeleteFunc(slices.Clone(entry.Counts), func(c ledger.Count) bool { return c.Action == "DeleteFile" })
+			words = append(words, fmt.Sprint(counts))
 		}
 		e.Ledger[strings.Join(words, " ")]++
 	})))

@@ -1,7 +1,7 @@
 package crash_test
 
 import (
-	"path/filepath"
+	"strings"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
@@ -179,9 +179,13 @@ func archived(w *world) {
 	rule.Action, rule.ArchiveTo, rule.ArchiveRetention = v1alpha1.RuleArchive, "storage", "P0D"
 	w.followRule(rule)
 	w.await("the archive is purged", func() bool {
-		found, err := filepath.Glob(w.path("root", "storage", "retention-*", "*", "*"))
-		w.must(err)
-		return len(found) == 0
+		for _, o := range w.list(w.ctx, &v1alpha1.DeletionRunList{}, w.namespace) {
+			ready := meta.FindStatusCondition(o.(*v1alpha1.DeletionRun).Status.Conditions, v1alpha1.ConditionReady)
+			if ready != nil && strings.HasSuffix(ready.Message, "purged") {
+				return true
+			}
+		}
+		return false
 	})
 	w.atRest()
 }
