@@ -424,6 +424,7 @@ func (t *retentionRun) afterEnd(ctx context.Context) (outcome, error) {
 		}
 		if err == nil && wait == 0 {
 			err = t.Sweeper.Purge(ctx, t.record)
+			o = endedSweep(t.record)
 		}
 		var waiting *fault.Waiting
 		if errors.As(err, &waiting) {
