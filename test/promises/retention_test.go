@@ -476,6 +476,7 @@ var _ = Describe("Retention: data leaves by itself when its time has come", func
 			Expect(err).NotTo(HaveOccurred())
 			return left
 		}).Should(BeEmpty())
+		Eventually(func() string { return h.runMessage(run.Name) }).Should(HaveSuffix("purged"))
 		Expect(h.ledgerKinds()).To(ContainElement("retention.purged"))
 	})
 
