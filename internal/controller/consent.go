@@ -187,30 +187,47 @@ func (c *consentOf) onExpiry() backend.SweepStep {
 // request is made.
 func (w *ConsentWatch) pages(ctx context.Context, c consentOf, source v1alpha1.Source, able backend.Sweeper, store backend.Backend, sweep *backend.Sweep) error {
 	o := origin{namespace: c.namespace, prefix: "consent", key: "consent/" + string(source) + "/" + c.mapName + "/" + c.entity.Name, source: source}
+	refused := false
+	opaque := func(_ context.Context, subjects []backend.Value) ([]bool, error) {
+		skip := make([]bool, len(subjects))
+		for i, v := range subjects {
+			skip[i] = v != nil && !policy.OpaqueID(store.Text(v)) // one such record keeps nobody else, and stays as it is
+			refused = refused || skip[i]
+		}
+		return skip, nil
+	}
 	var after backend.Key
 	for {
-		last, err := sweeper.See(ctx, able, store, sweep, backend.SweepBatch{After: after, Limit: consentPage}, func(ctx context.Context, ids []string) error {
+		var failed error
+		last, err := sweeper.See(ctx, able, store, sweep, backend.SweepBatch{After: after, Limit: consentPage, Held: opaque}, func(ctx context.Context, ids []string) error {
 			for _, id := range ids {
-				if known, err := w.known(ctx, c, id); err != nil || !known {
-					if err != nil {
-						return err
-					}
-					continue
-				}
-				if _, err := w.Requests.make(ctx, o, id); err != nil {
-					return err
+				if failed = w.request(ctx, c, o, id); failed != nil {
+					return failed
 				}
 			}
 			return nil
 		})
-		if err != nil {
+		switch {
+		case failed != nil:
+			return failed
+		case err != nil:
 			return fault.FromStore(c.entity.Store, err)
-		}
-		if last == nil {
+		case last == nil && refused:
+			return errRefusedID
+		case last == nil:
 			return nil
 		}
 		after = last
 	}
+}
+
+// request makes the request for one person, if there is one.
+func (w *ConsentWatch) request(ctx context.Context, c consentOf, o origin, id string) error {
+	known, err := w.known(ctx, c, id)
+	if err == nil && known {
+		_, err = w.Requests.make(ctx, o, id)
+	}
+	return err
 }
 
 // known tells whether there is a root record of the person: an anonymised consent stays, and its person is gone.

@@ -54,8 +54,10 @@ func (r *DeletionRunReconciler) retain(ctx context.Context, run *v1alpha1.Deleti
 	if err == nil && !t.working { // whatever the run waits for, its workers wait for it too
 		err = t.Sweeper.Recall(ctx, t.record)
 	}
-	if err == nil && executor.Ended(t.record) {
-		err = t.Sweeper.Settle(ctx, t.record)
+	if err == nil && executor.Ended(t.record) && !run.Status.Phase.Finished() {
+		if err = t.Sweeper.Settle(ctx, t.record); err == nil {
+			err = t.Sweeper.Close(ctx, t.record)
+		}
 	}
 	t.project(ctx)
 	return o, err
@@ -64,11 +66,6 @@ func (r *DeletionRunReconciler) retain(ctx context.Context, run *v1alpha1.Deleti
 // advance decides what is next: the end, a wait, or the sweep.
 func (t *retentionRun) advance(ctx context.Context) (outcome, error) {
 	if executor.Ended(t.record) {
-		if !t.run.Status.Phase.Finished() { // the process may have died before the key was destroyed
-			if err := t.Sweeper.Destroy(ctx, t.record); err != nil {
-				return endedSweep(t.record), err
-			}
-		}
 		return t.afterEnd(ctx)
 	}
 	if err := t.commands(ctx, t.run, t.record); err != nil {

@@ -5,6 +5,7 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"strings"
 	"time"
@@ -55,6 +56,10 @@ type origin struct {
 	run *v1alpha1.DeletionRun
 }
 
+// errRefusedID means that the API takes no request for a person by this id.
+var errRefusedID = &fault.Terminal{Reason: v1alpha1.ReasonSubjectIDRefused,
+	Message: "the API refuses a request for one of the people: an id must be opaque, without white space or an at sign, at most 253 characters; correct the records, or erase this person by hand"}
+
 // make makes the request for one person, unless there is one of this origin, finished or not. Its name tells nothing of the person.
 func (r *Requests) make(ctx context.Context, o origin, id string) (made bool, err error) {
 	key, err := r.Keys.Ensure(ctx, keys.ID{Purpose: keys.Pseudonym, Namespace: o.namespace})
@@ -79,8 +84,12 @@ func (r *Requests) make(ctx context.Context, o origin, id string) (made bool, er
 		if apierrors.IsAlreadyExists(err) {
 			return false, nil
 		}
-		if apierrors.IsInvalid(err) || apierrors.IsForbidden(err) {
-			return false, fault.Terminalf(v1alpha1.ReasonSubjectIDRefused, "the API refuses a request for one of the people: an id must be opaque, without white space or an at sign, at most 253 characters; correct the records, or erase this person by hand")
+		switch {
+		case apierrors.IsInvalid(err):
+			return false, errRefusedID // without the API's text, which has the id
+		case apierrors.IsForbidden(err):
+			return false, &fault.Transient{Reason: v1alpha1.ReasonPrivilegesMissing, Err: err,
+				Message: "the operator may not make ErasureRequests here: its role needs the verbs create, expedite and force on erasurerequests"}
 		}
 		return false, err
 	}
@@ -206,24 +215,29 @@ type ruleEraser struct {
 }
 
 // Erase implements sweeper.Eraser.
-func (e *ruleEraser) Erase(ctx context.Context, ids []string) (made int, err error) {
+func (e *ruleEraser) Erase(ctx context.Context, ids []string) (made, refused int, err error) {
+	if len(ids) == 0 {
+		return 0, 0, nil
+	}
 	_, n, err := e.Requests(ctx)
 	if err != nil {
-		return 0, err
+		return 0, 0, err
 	}
 	for _, id := range ids {
 		if n >= maxUnfinishedRequests {
-			return made, fault.Waitingf(v1alpha1.ReasonProcessing, 10*time.Second, "%d erasure requests that the run made are not finished; further ones follow as they end", n)
+			return made, refused, fault.Waitingf(v1alpha1.ReasonProcessing, 10*time.Second, "%d erasure requests that the run made are not finished; further ones follow as they end", n)
 		}
 		is, err := e.requests.make(ctx, e.origin, id)
-		if err != nil {
-			return made, err
-		}
-		if is {
+		switch {
+		case errors.Is(err, errRefusedID): // one such record keeps nobody else
+			refused++
+		case err != nil:
+			return made, refused, err
+		case is:
 			made, n = made+1, n+1
 		}
 	}
-	return made, nil
+	return made, refused, nil
 }
 
 // Requests implements sweeper.Eraser.

@@ -25,6 +25,9 @@ import (
 // LabelPolicy is on the runs of a policy's rules.
 const LabelPolicy = "privacy.lethe.dev/policy"
 
+// followAgain is how soon rules are followed again of which one could not be, because its store was away for example.
+const followAgain = 5 * time.Minute
+
 var (
 	crashAnnounced = crash.Define("policy/announced")
 	crashFollowed  = crash.Define("policy/followed")
@@ -54,22 +57,29 @@ func (r *RetentionPolicyReconciler) follow(ctx context.Context, p *v1alpha1.Rete
 	}
 	nonce := p.Annotations[v1alpha1.AnnotationSweep]
 	asked := nonce != "" && nonce != known.AcknowledgedSweep
+	again := policy.MaxRequeue
 	if at := r.Clock.Now().UTC(); (due || asked) && !p.Spec.Suspend && rules != nil {
-		if err := r.followRules(ctx, p, known, rules, problems, at); err != nil {
+		all, err := r.followRules(ctx, p, known, rules, problems, at)
+		if err != nil {
 			return outcome{}, err
 		}
-		if err := r.followed(ctx, known, at, nonce); err != nil {
+		if all {
+			known.LastSweep = &at
+		} else {
+			again = followAgain
+		}
+		if err := r.followed(ctx, known, nonce); err != nil {
 			return outcome{}, err
 		}
 	}
-	r.showRules(p, known, problems)
+	showRules(p, problems)
 	p.Status.LastSweep, p.Status.AcknowledgedSweep = seconds(known.LastSweep), known.AcknowledgedSweep
 	next := metav1.NewTime(schedule.Next(r.Clock.Now()))
 	p.Status.NextSweep = &next
 	if p.Spec.Suspend {
 		p.Status.NextSweep = nil
 	}
-	return rulesOutcome(p, problems, policy.Hint(next.Sub(r.Clock.Now()))), nil
+	return rulesOutcome(p, problems, min(again, policy.Hint(next.Sub(r.Clock.Now())))), nil
 }
 
 // rulesOutcome is how the rules are as a whole.
@@ -119,12 +129,14 @@ func (r *RetentionPolicyReconciler) dueSweep(ctx context.Context, p *v1alpha1.Re
 	return policy.Reached(next, now, witness).Action == policy.Proceed, nil
 }
 
-// followRules announces what falls due by each rule. A rule with a problem keeps none of the others.
-func (r *RetentionPolicyReconciler) followRules(ctx context.Context, p *v1alpha1.RetentionPolicy, known *state.Schedule, rules *retention.Rules, problems []retention.Problem, at time.Time) error {
+// followRules announces what falls due by each rule. A rule with a problem keeps none of the others. It tells whether all were
+// followed that can be without somebody changing something.
+func (r *RetentionPolicyReconciler) followRules(ctx context.Context, p *v1alpha1.RetentionPolicy, known *state.Schedule, rules *retention.Rules, problems []retention.Problem, at time.Time) (all bool, err error) {
 	notice, err := policy.NoticePeriod(p.Spec.Notice)
 	if err != nil {
-		return err
+		return false, err
 	}
+	all = true
 	until := policy.CeilSecond(notice.AddTo(at))
 	for _, rule := range p.Spec.Rules {
 		if slices.ContainsFunc(problems, func(x retention.Problem) bool { return x.Rule == rule.Name || x.Rule == "" }) {
@@ -133,14 +145,17 @@ func (r *RetentionPolicyReconciler) followRules(ctx context.Context, p *v1alpha1
 		status := ruleStatus(p, rule.Name)
 		*status = v1alpha1.RuleStatus{Name: rule.Name, AnnouncedUntil: status.AnnouncedUntil}
 		if err := r.followRule(ctx, p, known, rule, rules.Of(rule.Name), status, until); err != nil {
+			var terminal *fault.Terminal
+			var waiting *fault.Waiting
 			if errors.Is(err, state.ErrConflict) || ctx.Err() != nil {
-				return err
+				return false, err
 			}
+			all = all && (errors.As(err, &terminal) || errors.As(err, &waiting))
 			status.Reason, status.Message = fault.Public(err)
 			r.Recorder.Eventf(p, nil, corev1.EventTypeWarning, status.Reason, "Sweep", "rule %s: %s", rule.Name, status.Message)
 		}
 	}
-	return nil
+	return all, nil
 }
 
 // followRule counts what a rule finds, and announces what falls due by until and is not announced yet.
@@ -202,15 +217,15 @@ func addStatus(status *v1alpha1.RuleStatus, c *sweeper.Count) {
 	status.Kept += kept
 }
 
-// followed notes that the rules were followed, on schedule or because somebody asked.
-func (r *RetentionPolicyReconciler) followed(ctx context.Context, known *state.Schedule, at time.Time, nonce string) error {
+// followed notes what was announced, and that it was asked for.
+func (r *RetentionPolicyReconciler) followed(ctx context.Context, known *state.Schedule, nonce string) error {
 	crashFollowed.Hit()
-	known.LastSweep, known.AcknowledgedSweep = &at, nonce
+	known.AcknowledgedSweep = nonce
 	return r.State.Update(ctx, func(tx state.Tx) error { return tx.PutSchedule(known) })
 }
 
 // showRules brings the list of rules into the order of the spec, and shows the problems.
-func (r *RetentionPolicyReconciler) showRules(p *v1alpha1.RetentionPolicy, known *state.Schedule, problems []retention.Problem) {
+func showRules(p *v1alpha1.RetentionPolicy, problems []retention.Problem) {
 	var list []v1alpha1.RuleStatus
 	for _, rule := range p.Spec.Rules {
 		st := *ruleStatus(p, rule.Name)

@@ -8,6 +8,8 @@ import (
 	"sort"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/period"
@@ -54,7 +56,7 @@ var emailLike = regexp.MustCompile(`[^@\s]+@[^@\s]+`)
 
 // CheckSpec repeats what the API refuses, for objects that were stored before it did or without it.
 func CheckSpec(spec v1alpha1.ErasureRequestSpec) Verdict {
-	if strings.Contains(spec.Subject.ID, "@") || spec.Subject.ID == "" {
+	if !OpaqueID(spec.Subject.ID) {
 		return wait(0, v1alpha1.ReasonSubjectIDRefused,
 			"spec.subject.id must be an opaque id of the application, not an e-mail address; delete this request and create another one, with the address in a Secret of type %s", v1alpha1.IdentitiesSecretType)
 	}
@@ -62,6 +64,13 @@ func CheckSpec(spec v1alpha1.ErasureRequestSpec) Verdict {
 		return wait(0, v1alpha1.ReasonInvalidSpec, "spec.note must not hold an e-mail address; remove it")
 	}
 	return proceed()
+}
+
+// OpaqueID tells whether a request may name a person by an id, as the API says it.
+func OpaqueID(id string) bool {
+	return id != "" && len([]rune(id)) <= 253 && utf8.ValidString(id) && !strings.ContainsFunc(id, func(r rune) bool {
+		return r == '@' || unicode.IsSpace(r) || unicode.IsControl(r)
+	})
 }
 
 // SelectPolicy finds the policy for the requests of a namespace: none means the defaults, more than one is ambiguous.

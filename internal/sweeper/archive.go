@@ -9,7 +9,7 @@ import (
 	"fmt"
 	"io"
 	"path"
-	"slices"
+	"strings"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/backend"
@@ -44,21 +44,13 @@ func (s *shard) openArchive(ctx context.Context) error {
 	if !ok {
 		return fault.Terminalf(v1alpha1.ReasonRuleUnsupported, "archiveTo of rule %s: DataStore %s takes no files; name one of kind filesystem or s3", rule.Name, rule.ArchiveTo)
 	}
-	inspector, ok := s.store.Backend.(backend.Inspector)
-	if !ok {
-		return fault.Terminalf(v1alpha1.ReasonSweepUnsupported, "store %s cannot tell the columns of its tables", s.target.Store)
-	}
 	w, err := s.window(ctx, s.task.Namespace, s.target, nil, noTime, s.run.record.Sweep.Until, true)
 	if err != nil {
 		return err
 	}
-	var tables []backend.Table
-	for _, step := range w.sweep.Steps {
-		tables = append(tables, step.Table)
-	}
-	schema, err := inspector.Inspect(ctx, tables)
+	schema, err := inspect(ctx, s.store, w.sweep)
 	if err != nil {
-		return fault.FromStore(s.target.Store, err)
+		return err
 	}
 	a := &archive{name: rule.ArchiveTo, store: store.Backend, writer: writer, columns: map[backend.Table][]string{}, root: s.run.record.Name}
 	for _, t := range schema.Tables {
@@ -114,15 +106,21 @@ func (s *shard) keep(ctx context.Context, result *backend.SweepResult, sweep *ba
 	put := func() error { return a.writer.PutNew(ctx, name, bytes.NewReader(lines.Bytes()), int64(lines.Len())) }
 	err = put()
 	if errors.Is(err, backend.ErrExists) {
-		if err = unlink(ctx, a.store, name); err == nil {
-			err = put()
+		if err := unlink(ctx, a.name, a.store, backend.Path{Path: name}); err != nil {
+			return "", err
 		}
+		err = put()
 	}
 	return name, fault.FromStore(a.name, err)
 }
 
 // copyFile brings a file into the archive. One that is there already was brought by an earlier attempt.
 func (a *archive) copyFile(ctx context.Context, from string, source backend.ObjectWriter, name string) error {
+	folder := path.Join(a.root, "files", from)
+	to := path.Join(folder, name)
+	if !strings.HasPrefix(to, folder+"/") {
+		return fault.Terminalf(v1alpha1.ReasonPathOutsideRoot, "an object of store %s has a name that leads out of its folder, and cannot be archived; rename or remove it", from)
+	}
 	open := func() (io.ReadCloser, error) { return source.OpenObject(ctx, name) }
 	r, err := open()
 	if errors.Is(err, backend.ErrNoObject) {
@@ -139,33 +137,10 @@ func (a *archive) copyFile(ctx context.Context, from string, source backend.Obje
 		return fault.FromStore(from, err)
 	}
 	defer func() { _ = r.Close() }()
-	if err = a.writer.PutNew(ctx, path.Join(a.root, "files", from, name), r, size); errors.Is(err, backend.ErrExists) {
+	if err = a.writer.PutNew(ctx, to, r, size); errors.Is(err, backend.ErrExists) {
 		return nil
 	}
 	return fault.FromStore(a.name, err)
-}
-
-// unlink removes one file, or a folder with all that is in it.
-func unlink(ctx context.Context, store backend.Backend, name string, kind ...backend.PathKind) error {
-	const query = "archive"
-	p := backend.Path{Path: name}
-	if len(kind) > 0 {
-		p.Kind = kind[0]
-	}
-	found, err := store.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{{Entity: query, Paths: []backend.Path{p}}}})
-	if err != nil {
-		return err
-	}
-	op := backend.Operation{Entity: query, Action: backend.Unlink}
-	for _, row := range found.Rows[query] {
-		op.Keys = append(op.Keys, row.Key)
-	}
-	for keys := range slices.Chunk(op.Keys, 1000) {
-		if _, err := store.Execute(ctx, backend.Batch{ID: name, Operations: []backend.Operation{{Entity: query, Action: backend.Unlink, Keys: keys}}}); err != nil {
-			return err
-		}
-	}
-	return nil
 }
 
 // noteArchive notes, before the first record is archived, where to and for how long.
@@ -189,8 +164,8 @@ func (s *Sweeper) Purge(ctx context.Context, record *state.Run) error {
 		if err != nil {
 			return err
 		}
-		if err := unlink(ctx, store.Backend, record.Name, backend.Directory); err != nil {
-			return fault.FromStore(record.Sweep.ArchiveStore, err)
+		if err := unlink(ctx, store.Name, store.Backend, backend.Path{Path: record.Name, Kind: backend.Directory}); err != nil {
+			return err
 		}
 		crashPurged.Hit()
 		now := s.Clock.Now().UTC()

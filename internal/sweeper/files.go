@@ -6,14 +6,19 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/backend"
 	"github.com/lethe-dev/lethe/internal/fault"
 	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/policy"
 	"github.com/lethe-dev/lethe/internal/state"
 )
 
 // actionFile is what the ledger calls the removal of a file.
 const actionFile = "DeleteFile"
+
+// unlinkBatch is how many files of an archive are removed at a time.
+const unlinkBatch = 1000
 
 // file is what a record that goes names in a path store.
 type file struct {
@@ -54,12 +59,13 @@ func (s *shard) remove(files []file) {
 	}()
 	s.removal = func() error {
 		<-done
-		s.removal = nil
-		if err == nil {
-			s.record.Shard.Counts = mergeCounts(s.record.Shard.Counts, counts)
-			crashFiles.Hit()
+		if err != nil {
+			return err // for whoever asks again, too: the page stays on record
 		}
-		return err
+		s.removal = nil
+		s.record.Shard.Counts = mergeCounts(s.record.Shard.Counts, counts)
+		crashFiles.Hit()
+		return nil
 	}
 }
 
@@ -96,38 +102,60 @@ func (s *shard) removeAll(ctx context.Context, files []file) ([]state.SweepCount
 	return counts, nil
 }
 
-func (s *shard) removeFrom(ctx context.Context, name string, paths []backend.Path) (int64, error) {
+func (s *shard) removeFrom(ctx context.Context, name string, paths []backend.Path) (removed int64, err error) {
 	store, err := s.Stores.Get(ctx, s.task.Namespace, name)
 	if err != nil {
 		return 0, err
 	}
-	var removed int64
 	size := max(int(store.Limits.BatchSize), 1)
 	for part := range slices.Chunk(paths, size) {
-		const query = "files"
-		found, err := store.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{{Entity: query, Paths: part}}})
-		if err != nil {
-			return removed, fault.FromStore(name, err)
-		}
-		op := backend.Operation{Entity: query, Action: backend.Unlink}
-		for _, row := range found.Rows[query] {
-			op.Keys = append(op.Keys, row.Key)
-		}
-		if op.Keys, err = deletable(ctx, store, op); err != nil {
-			return removed, fault.FromStore(name, err)
-		}
-		if err := s.archiveFiles(ctx, name, store.Backend, found.Rows[query], op.Keys); err != nil {
+		n, err := removePaths(ctx, name, store.Backend, s.record.UID, size, part, func(rows []backend.Row, keys []backend.Key) error {
+			return s.archiveFiles(ctx, name, store.Backend, rows, keys)
+		})
+		if removed += n; err != nil {
 			return removed, err
-		}
-		for keys := range slices.Chunk(op.Keys, size) {
-			result, err := store.Execute(ctx, backend.Batch{ID: s.record.UID, Operations: []backend.Operation{{Entity: query, Action: backend.Unlink, Keys: keys}}})
-			if err != nil {
-				return removed, fault.FromStore(name, err)
-			}
-			removed += result.Affected[0]
 		}
 	}
 	return removed, nil
+}
+
+// removePaths removes what paths lead to but for what the store itself keeps, and says how much that was. Before that it calls before,
+// with what was found and what of it goes. Errors are of package fault.
+func removePaths(ctx context.Context, name string, store backend.Backend, id string, size int, paths []backend.Path, before func([]backend.Row, []backend.Key) error) (removed int64, err error) {
+	const query = "files"
+	found, err := store.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{{Entity: query, Paths: paths}}})
+	if err != nil {
+		return 0, fault.FromStore(name, err)
+	}
+	op := backend.Operation{Entity: query, Action: backend.Unlink}
+	for _, row := range found.Rows[query] {
+		op.Keys = append(op.Keys, row.Key)
+	}
+	if op.Keys, err = deletable(ctx, store, op); err != nil {
+		return 0, fault.FromStore(name, err)
+	}
+	if err := before(found.Rows[query], op.Keys); err != nil {
+		return 0, err
+	}
+	for keys := range slices.Chunk(op.Keys, size) {
+		result, err := store.Execute(ctx, backend.Batch{ID: id, Operations: []backend.Operation{{Entity: query, Action: backend.Unlink, Keys: keys}}})
+		if err != nil {
+			return removed, fault.FromStore(name, err)
+		}
+		removed += result.Affected[0]
+	}
+	return removed, nil
+}
+
+// unlink removes what one path leads to.
+func unlink(ctx context.Context, name string, store backend.Backend, p backend.Path) error {
+	_, err := removePaths(ctx, name, store, p.Path, unlinkBatch, []backend.Path{p}, func(found []backend.Row, goes []backend.Key) error {
+		if len(goes) < len(found) {
+			return fault.Waitingf(v1alpha1.ReasonStoreRefused, policy.MaxRequeue, "store %s itself keeps what was archived, by an object lock for example; it is removed when that ends", name)
+		}
+		return nil
+	})
+	return err
 }
 
 // archiveFiles brings files into the archive before they are removed.
@@ -170,9 +198,6 @@ func deletable(ctx context.Context, store backend.Backend, op backend.Operation)
 	}), nil
 }
 
-// errLook ends a page that is only looked at.
-var errLook = errors.New("only looked at")
-
 // recover asks the store what became of the page that was on record when a process, or a connection, ended.
 func (s *shard) recover(ctx context.Context) error {
 	if s.record.Shard.Remote {
@@ -194,8 +219,8 @@ func (s *shard) recover(ctx context.Context) error {
 	case left == len(doubted.Keys): // it is not
 		files = nil
 		if doubted.Archive != "" {
-			if err := unlink(ctx, s.archive.store, doubted.Archive); err != nil {
-				return fault.FromStore(s.archive.name, err)
+			if err := unlink(ctx, s.archive.name, s.archive.store, backend.Path{Path: doubted.Archive}); err != nil {
+				return err
 			}
 		}
 		s.at.After = doubted.Before
@@ -219,7 +244,7 @@ func (s *shard) recover(ctx context.Context) error {
 	part.Counts = mergeCounts(part.Counts, counts)
 	s.room.give(left)
 	s.at.Pending = nil
-	entry := s.entry("recovered", kindOutcome)
+	entry := s.entry("recovered", ledger.KindRetentionOutcome)
 	entry.Attributes["records"] = formatInt(int64(len(doubted.Keys) - left))
 	return s.saveShard(ctx, []ledger.Entry{entry}, false)
 }
@@ -249,36 +274,26 @@ func (s *shard) left(ctx context.Context, doubted *page) (int, error) {
 
 // filesWithout are the files of a page but for those of records that are still due.
 func (s *shard) filesWithout(ctx context.Context, doubted *page) ([]file, error) {
-	kept := map[file]bool{}
-	_, _, err := s.look(ctx, backend.SweepBatch{After: doubted.Before, Until: doubted.Last, Limit: len(doubted.Keys)}, func(r *backend.SweepResult) error {
-		files, err := s.files(r)
-		for _, f := range files {
-			kept[f] = true
-		}
-		return err
-	})
+	w, err := s.due(ctx, nil)
 	if err != nil {
 		return nil, err
 	}
+	kept := map[file]bool{}
+	var unreadable error
+	_, err = s.able.SweepBatch(ctx, w.sweep, backend.SweepBatch{After: doubted.Before, Until: doubted.Last, Limit: len(doubted.Keys),
+		BeforeEffect: func(_ context.Context, r *backend.SweepResult) error {
+			files, err := s.files(r)
+			for _, f := range files {
+				kept[f] = true
+			}
+			unreadable = err
+			return errLook
+		}})
+	if unreadable != nil {
+		return nil, unreadable
+	}
+	if err != nil && !errors.Is(err, errLook) {
+		return nil, fault.FromStore(s.target.Store, err)
+	}
 	return slices.DeleteFunc(slices.Clone(doubted.Files), func(f file) bool { return kept[f] }), nil
-}
-
-// look finds the next page without treating it: its transaction is given up.
-func (s *shard) look(ctx context.Context, b backend.SweepBatch, see func(*backend.SweepResult) error) (last backend.Key, n int, err error) {
-	w, err := s.window(ctx, s.task.Namespace, s.target, nil, noTime, s.run.record.Sweep.Until, true)
-	if err != nil {
-		return nil, 0, err
-	}
-	b.BeforeEffect = func(_ context.Context, r *backend.SweepResult) error {
-		last, n = r.Last, len(r.Keys)
-		if err := see(r); err != nil {
-			return err
-		}
-		return errLook
-	}
-	_, err = s.able.SweepBatch(ctx, w.sweep, b)
-	if errors.Is(err, errLook) {
-		err = nil
-	}
-	return last, n, fault.FromStore(s.target.Store, err)
 }

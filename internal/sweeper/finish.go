@@ -160,7 +160,47 @@ func (r *run) finish(ctx context.Context) error {
 		return err
 	}
 	crashFinished.Hit()
-	return r.Destroy(ctx, r.record)
+	return nil
+}
+
+// Close does what the end of a run leaves to be done, whoever ended it and however often the process died on the way: it is none of its policy's open ones any more, so that
+// others announce what it has left, and where it was is unreadable. A second time changes nothing.
+func (s *Sweeper) Close(ctx context.Context, record *state.Run) error {
+	var parts []*state.Run
+	for i, t := range record.Sweep.Targets {
+		for k := range t.Shards {
+			part, err := s.State.Run(ctx, partUID(record.UID, i, k))
+			if err != nil {
+				return err
+			}
+			if len(part.Sealed) > 0 {
+				part.Sealed = nil
+				parts = append(parts, part)
+			}
+		}
+	}
+	schedule, err := s.State.Schedule(ctx, record.Sweep.PolicyUID)
+	if err != nil && !errors.Is(err, state.ErrNotFound) {
+		return err
+	}
+	open := err == nil && schedule.Close(record.UID)
+	if open || len(parts) > 0 {
+		err := s.Journal.Record(ctx, record.Namespace, nil, func(tx state.Tx) error {
+			for _, p := range parts {
+				if err := tx.PutRun(p); err != nil {
+					return err
+				}
+			}
+			if !open {
+				return nil
+			}
+			return tx.PutSchedule(schedule)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return s.Keys.Destroy(ctx, runKey(record))
 }
 
 // left counts what is due still.
@@ -220,14 +260,6 @@ func (r *run) save(ctx context.Context, entries []ledger.Entry, parts ...*state.
 	})
 }
 
-// Kinds of the entries on batches.
-const (
-	kindAnnounced = ledger.KindRetentionAnnounced
-	kindStarted   = ledger.KindRunStarted
-	kindIntent    = ledger.KindRetentionIntent
-	kindOutcome   = ledger.KindRetentionOutcome
-)
-
 // entryOf makes an entry on a run.
 func entryOf(record *state.Run, key, kind string) ledger.Entry {
 	s := record.Sweep
@@ -246,13 +278,22 @@ func formatInt(n int64) string { return strconv.FormatInt(n, 10) }
 
 // add counts what a page did, step by step.
 func (s *shard) add(counts []state.SweepCount, affected []int64, sign int64) []state.SweepCount {
-	var more []state.SweepCount
-	for i, step := range s.target.Steps() {
-		if affected[i] != 0 {
-			more = append(more, state.SweepCount{Entity: step.Entity, Category: step.Category, Action: string(step.Action), Count: sign * affected[i]})
-		}
+	more := stepCounts(s.target, affected)
+	for i := range more {
+		more[i].Count *= sign
 	}
 	return mergeCounts(counts, more)
+}
+
+// stepCounts is what numbers in the order of a target's steps mean, by entity and action.
+func stepCounts(t *retention.Target, numbers []int64) []state.SweepCount {
+	var out []state.SweepCount
+	for i, step := range t.Steps() {
+		if i < len(numbers) && numbers[i] > 0 {
+			out = append(out, state.SweepCount{Entity: step.Entity, Category: step.Category, Action: string(step.Action), Count: numbers[i]})
+		}
+	}
+	return out
 }
 
 // mergeCounts adds counts of the same entity, category and action.

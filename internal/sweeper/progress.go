@@ -77,16 +77,8 @@ func (s *Sweeper) Decide(ctx context.Context, record *state.Run, decisions []Dec
 	return s.Journal.Record(ctx, record.Namespace, entries, func(tx state.Tx) error { return tx.PutRun(record) })
 }
 
-// StepCounts is what a count means, by entity and action.
-func StepCounts(t *retention.Target, c *Count) []state.SweepCount {
-	var out []state.SweepCount
-	for i, step := range t.Steps() {
-		if i < len(c.Steps) && c.Steps[i] > 0 {
-			out = append(out, state.SweepCount{Entity: step.Entity, Category: step.Category, Action: string(step.Action), Count: c.Steps[i]})
-		}
-	}
-	return out
-}
+// StepCounts is what would be treated of a target, by entity and action.
+func StepCounts(t *retention.Target, c *Count) []state.SweepCount { return stepCounts(t, c.Steps) }
 
 // Retained lists what keeps records whose period has passed.
 func Retained(t *retention.Target, c *Count) []v1alpha1.RetainedData {

@@ -267,6 +267,15 @@ func (s *shard) rest(ctx context.Context, d time.Duration) {
 	}
 }
 
+// due is the sweep of what the shard's run treats now, under these holds.
+func (s *shard) due(ctx context.Context, holds []state.Hold) (*window, error) {
+	since, err := s.since(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return s.window(ctx, s.task.Namespace, s.target, holds, since, s.run.record.Sweep.Until, true)
+}
+
 // page treats the next page. It returns false when the range is at its end.
 func (s *shard) page(ctx context.Context) (took time.Duration, more bool, err error) {
 	part := s.record.Shard
@@ -283,11 +292,7 @@ func (s *shard) page(ctx context.Context) (took time.Duration, more bool, err er
 	var refused error // why the page may not last
 	begun := s.Clock.Now()
 	err = s.State.WithHolds(ctx, s.task.Namespace, func(ctx context.Context, holds []state.Hold) error {
-		since, err := s.since(ctx)
-		if err != nil {
-			return err
-		}
-		w, err := s.window(ctx, s.task.Namespace, s.target, holds, since, s.run.record.Sweep.Until, true)
+		w, err := s.due(ctx, holds)
 		if err != nil {
 			return err
 		}
@@ -296,7 +301,12 @@ func (s *shard) page(ctx context.Context) (took time.Duration, more bool, err er
 		}
 		result, err = s.able.SweepBatch(ctx, w.sweep, backend.SweepBatch{After: s.at.After, Until: s.at.Until, Limit: size, Held: w.held,
 			BeforeEffect: func(ctx context.Context, r *backend.SweepResult) error {
-				refused = s.intend(ctx, r, w.sweep)
+				if refused == nil && s.at.Pending != before.Pending {
+					refused = errInDoubt
+				}
+				if refused == nil {
+					refused = s.intend(ctx, r, w.sweep)
+				}
 				return refused
 			}})
 		if refused != nil {
@@ -320,6 +330,10 @@ func (s *shard) page(ctx context.Context) (took time.Duration, more bool, err er
 	}
 	return took, result.Last != nil, nil
 }
+
+// errInDoubt ends a page that a store tries again after it was on record: nobody knows what became of the first attempt before the
+// store was asked.
+var errInDoubt = &fault.Transient{Reason: v1alpha1.ReasonStoreUnreachable, Message: "a page was interrupted; the store is asked what became of it"}
 
 // doubt keeps what is known of a page that failed: where it was on record, the store may have done it.
 func (s *shard) doubt(before position) {
@@ -354,7 +368,7 @@ func (s *shard) intend(ctx context.Context, result *backend.SweepResult, sweep *
 	part.Batch++
 	part.Done += int64(len(result.Keys))
 	part.Counts = s.add(counts, result.Affected, 1)
-	entry := s.entry("intent", kindIntent)
+	entry := s.entry("intent", ledger.KindRetentionIntent)
 	entry.Counts = ledgerCounts(s.add(nil, result.Affected, 1))
 	if err := s.saveShard(ctx, append(s.outcome, entry), true); err != nil {
 		s.at, part.Batch, part.Done, part.Counts = before, batch, done, counts
@@ -367,7 +381,7 @@ func (s *shard) intend(ctx context.Context, result *backend.SweepResult, sweep *
 
 // settle takes note that the page on record is done: its files can go while the next page is prepared.
 func (s *shard) settle() {
-	outcome := s.entry("outcome", kindOutcome)
+	outcome := s.entry("outcome", ledger.KindRetentionOutcome)
 	outcome.Counts = ledgerCounts(s.add(nil, s.at.Pending.Affected, 1))
 	s.outcome = []ledger.Entry{outcome}
 	s.remove(s.at.Pending.Files)

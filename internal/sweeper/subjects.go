@@ -3,7 +3,6 @@ package sweeper
 import (
 	"context"
 	"errors"
-	"fmt"
 	"time"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -18,9 +17,9 @@ const subjectsPage = 50
 
 // Eraser makes erasure requests for people.
 type Eraser interface {
-	// Erase makes requests for those who have none for this run yet, and says how many it made. While too many are not finished
-	// it is a *fault.Waiting.
-	Erase(ctx context.Context, ids []string) (made int, err error)
+	// Erase makes requests for those who have none for this run yet, and says how many it made, and for how many none can be made
+	// because the API refuses their ids. While too many are not finished it is a *fault.Waiting.
+	Erase(ctx context.Context, ids []string) (made, refused int, err error)
 	// Requests counts those that the run made, and those of them that have not ended.
 	Requests(ctx context.Context) (made, unfinished int, err error)
 }
@@ -33,44 +32,46 @@ func (s *shard) subjects(ctx context.Context) (more bool, err error) {
 	if size == 0 {
 		return false, nil
 	}
-	made := 0
+	made, refused := 0, 0
 	defer func() { s.room.give(size - made) }()
 	var last backend.Key
 	err = s.State.WithHolds(ctx, s.task.Namespace, func(ctx context.Context, holds []state.Hold) error {
-		since, err := s.since(ctx)
-		if err != nil {
-			return err
-		}
-		w, err := s.window(ctx, s.task.Namespace, s.target, holds, since, s.run.record.Sweep.Until, true)
+		w, err := s.due(ctx, holds)
 		if err != nil {
 			return err
 		}
 		var ids []string
-		last, ids, err = Look(ctx, s.able, s.store.Backend, w.sweep, backend.SweepBatch{After: s.at.After, Until: s.at.Until, Limit: size, Held: w.held})
-		if err == nil && len(ids) > 0 {
-			made, err = s.task.Eraser.Erase(ctx, ids)
+		last, ids, err = look(ctx, s.able, s.store.Backend, w.sweep, backend.SweepBatch{After: s.at.After, Until: s.at.Until, Limit: size, Held: w.held})
+		if err != nil {
+			return fault.FromStore(s.target.Store, err)
 		}
+		made, refused, err = s.task.Eraser.Erase(ctx, ids)
 		return err
 	})
 	if err != nil {
-		var waiting *fault.Waiting
-		if errors.As(err, &waiting) {
-			return false, err
-		}
-		return false, fault.FromStore(s.target.Store, err)
+		return false, err
 	}
 	part := s.record.Shard
 	part.Done += int64(made)
-	if made > 0 {
-		part.Counts = mergeCounts(part.Counts, []state.SweepCount{{Entity: s.target.Map + "/" + s.target.Entity, Category: s.target.Category,
-			Action: string(v1alpha1.RuleEraseSubject), Count: int64(made)}})
-	}
+	part.Skipped += int64(refused)
+	part.Counts = mergeCounts(part.Counts, erased(s.target, made))
 	s.at.After = last
 	return last != nil, nil
 }
 
-// Look finds the people of the next page of a sweep and changes nothing: its transaction is given up.
-func Look(ctx context.Context, able backend.Sweeper, store backend.Backend, sweep *backend.Sweep, b backend.SweepBatch) (last backend.Key, ids []string, err error) {
+// erased counts whole people.
+func erased(t *retention.Target, n int) []state.SweepCount {
+	if n == 0 {
+		return nil
+	}
+	return []state.SweepCount{{Entity: t.Map + "/" + t.Entity, Category: t.Category, Action: string(v1alpha1.RuleEraseSubject), Count: int64(n)}}
+}
+
+// errLook ends a page that is only looked at.
+var errLook = errors.New("only looked at")
+
+// look finds the people of the next page of a sweep and changes nothing: its transaction is given up.
+func look(ctx context.Context, able backend.Sweeper, store backend.Backend, sweep *backend.Sweep, b backend.SweepBatch) (last backend.Key, ids []string, err error) {
 	last, err = See(ctx, able, store, sweep, b, func(_ context.Context, found []string) error {
 		ids = found
 		return errLook
@@ -81,12 +82,14 @@ func Look(ctx context.Context, able backend.Sweeper, store backend.Backend, swee
 	return last, ids, err
 }
 
-// See does the next page of a sweep once see, which gets its people, has returned without an error.
+// See does the next page of a sweep once see, which gets its people, has returned without an error. An error of see comes back as it
+// is.
 func See(ctx context.Context, able backend.Sweeper, store backend.Backend, sweep *backend.Sweep, b backend.SweepBatch,
 	see func(ctx context.Context, ids []string) error,
 ) (last backend.Key, err error) {
 	held := b.Held
 	var ids []string
+	var refused error
 	b.Held = func(ctx context.Context, subjects []backend.Value) ([]bool, error) {
 		answer := make([]bool, len(subjects))
 		if held != nil {
@@ -105,13 +108,17 @@ func See(ctx context.Context, able backend.Sweeper, store backend.Backend, sweep
 	}
 	b.BeforeEffect = func(ctx context.Context, r *backend.SweepResult) error {
 		last = r.Last
-		return see(ctx, ids)
+		refused = see(ctx, ids)
+		return refused
 	}
 	result, err := able.SweepBatch(ctx, sweep, b)
-	if err == nil {
-		last = result.Last
+	switch {
+	case refused != nil:
+		return last, refused
+	case err != nil:
+		return nil, err
 	}
-	return last, err
+	return result.Last, nil
 }
 
 // unfinished waits until the requests that a pass made have ended: before, a further look would find the same people.
@@ -123,7 +130,7 @@ func (r *run) unfinished(ctx context.Context) error {
 	if err != nil || n == 0 {
 		return err
 	}
-	return fault.Waitingf(v1alpha1.ReasonProcessing, time.Minute, "%s", fmt.Sprintf("%d erasure requests that the run made are not finished", n))
+	return fault.Waitingf(v1alpha1.ReasonProcessing, time.Minute, "%d erasure requests that the run made are not finished", n)
 }
 
 // Erases tells whether the targets of a rule are people.
@@ -137,10 +144,7 @@ func (r *run) countRequests(ctx context.Context) error {
 	if err != nil || len(r.task.Targets) == 0 {
 		return err
 	}
-	t, sweep := r.task.Targets[0], r.record.Sweep
-	sweep.Done, sweep.Counts = int64(made), nil
-	if made > 0 {
-		sweep.Counts = []state.SweepCount{{Entity: t.Map + "/" + t.Entity, Category: t.Category, Action: string(v1alpha1.RuleEraseSubject), Count: int64(made)}}
-	}
+	sweep := r.record.Sweep
+	sweep.Done, sweep.Counts = int64(made), erased(r.task.Targets[0], made)
 	return nil
 }

@@ -118,7 +118,7 @@ func (s *Sweeper) Advance(ctx context.Context, task Task) (*state.Run, error) {
 		return s.Journal.Record(ctx, task.Namespace, entries, func(tx state.Tx) error { return tx.PutRun(part) })
 	}}
 	if executor.Ended(record) {
-		return record, s.Destroy(ctx, record)
+		return record, nil
 	}
 	budget := s.Budget
 	if budget == 0 {
@@ -136,7 +136,12 @@ func (s *Sweeper) Advance(ctx context.Context, task Task) (*state.Run, error) {
 			return record, err
 		}
 	}
-	return record, r.advance(ctx)
+	err = r.advance(ctx)
+	if errors.Is(err, executor.ErrBudget) && record.FailingSince != nil { // it went on for as long as it may
+		record.FailingSince = nil
+		return record, errors.Join(err, r.save(ctx, nil))
+	}
+	return record, err
 }
 
 // advance does passes over the targets until one finds nothing to do.
@@ -166,7 +171,7 @@ func (r *run) advance(ctx context.Context) error {
 		}
 		crashPass.Hit()
 	}
-	return fault.Waitingf(v1alpha1.ReasonRecordsLocked, time.Minute, "records that are due are locked by others, or come anew; they are looked at again in a minute")
+	return fault.Waitingf(v1alpha1.ReasonRecordsLocked, time.Minute, "records that are due are locked by others, come anew, or name people by ids that the API refuses for a request; they are looked at again in a minute")
 }
 
 // store opens the store of a target, which must be able to sweep.
@@ -244,7 +249,7 @@ func (s *Sweeper) Announce(ctx context.Context, a Announcement, schedule *state.
 	record = &state.Run{UID: uid, Namespace: a.Namespace, Name: a.RunName, Phase: string(v1alpha1.PhasePending), Sweep: sweep}
 	rule := schedule.Rule(a.Rule)
 	rule.AnnouncedUntil, rule.Open = &a.Until, append(rule.Open, state.OpenSweep{RunUID: uid, Run: a.RunName, Until: a.Until})
-	entry := entryOf(record, "announced", kindAnnounced)
+	entry := entryOf(record, "announced", ledger.KindRetentionAnnounced)
 	entry.Counts = ledgerCounts(a.Counts)
 	entry.Attributes["scheduledAt"] = a.Until.UTC().Format(time.RFC3339)
 	entry.Attributes["generation"] = fmt.Sprint(a.Generation)
@@ -330,7 +335,7 @@ func (r *run) begin(ctx context.Context) error {
 	}
 	r.noteArchive()
 	r.record.StartedAt = &now
-	entry := entryOf(r.record, "started", kindStarted)
+	entry := entryOf(r.record, "started", ledger.KindRunStarted)
 	entry.Attributes["records"], entry.Attributes["limit"] = fmt.Sprint(facts.Due), fmt.Sprint(limit)
 	err = r.save(ctx, []ledger.Entry{entry}, parts...)
 	if err == nil {
@@ -370,11 +375,6 @@ func runKey(record *state.Run) keys.ID {
 	return keys.ID{Purpose: keys.Run, Namespace: record.Namespace, Name: record.UID}
 }
 
-// Destroy removes the key under which the positions of a run that has ended were sealed; a second time changes nothing.
-func (s *Sweeper) Destroy(ctx context.Context, record *state.Run) error {
-	return s.Keys.Destroy(ctx, runKey(record))
-}
-
 // checkSchema refuses a rule whose templates may name files of records that stay, as the live schema tells.
 func (s *Sweeper) checkSchema(ctx context.Context, namespace string, target *retention.Target, sweep *backend.Sweep) error {
 	if len(target.Stores()) == 0 {
@@ -384,18 +384,26 @@ func (s *Sweeper) checkSchema(ctx context.Context, namespace string, target *ret
 	if err != nil {
 		return err
 	}
-	var schema *backend.Schema
-	if inspector, ok := store.Backend.(backend.Inspector); ok {
-		var tables []backend.Table
-		for _, step := range sweep.Steps {
-			tables = append(tables, step.Table)
-		}
-		if schema, err = inspector.Inspect(ctx, tables); err != nil {
-			return fault.FromStore(target.Store, err)
-		}
+	schema, err := inspect(ctx, store, sweep)
+	if err != nil {
+		return err
 	}
 	for _, problem := range target.CheckSchema(schema) {
 		return fault.Waitingf(problem.Reason, policy.MaxRequeue, "%s", problem.Message)
 	}
 	return nil
+}
+
+// inspect describes the tables that a sweep treats. What can sweep can describe its tables.
+func inspect(ctx context.Context, store *stores.Store, sweep *backend.Sweep) (*backend.Schema, error) {
+	inspector, ok := store.Backend.(backend.Inspector)
+	if !ok {
+		return nil, fault.Terminalf(v1alpha1.ReasonSweepUnsupported, "store %s cannot tell the columns of its tables", store.Name)
+	}
+	tables := make([]backend.Table, 0, len(sweep.Steps))
+	for _, step := range sweep.Steps {
+		tables = append(tables, step.Table)
+	}
+	schema, err := inspector.Inspect(ctx, tables)
+	return schema, fault.FromStore(store.Name, err)
 }
