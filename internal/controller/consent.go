@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/go-logr/logr"
-	"k8s.io/apimachinery/pkg/util/wait"
 	"k8s.io/utils/clock"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -41,16 +40,10 @@ func (w *ConsentWatch) NeedLeaderElection() bool { return true }
 
 // Start looks at consents until the context ends.
 func (w *ConsentWatch) Start(ctx context.Context) error {
-	interval := w.Interval
-	if interval == 0 {
-		interval = 30 * time.Second
-	}
-	wait.UntilWithContext(ctx, func(ctx context.Context) {
-		if err := w.look(ctx); err != nil && ctx.Err() == nil {
-			reason, _ := fault.Public(err)
-			w.Log.Info("not all consents were looked at; the next look will", "reason", reason)
-		}
-	}, interval)
+	every(ctx, w.Interval, w.look, func(err error) {
+		reason, _ := fault.Public(err)
+		w.Log.Info("not all consents were looked at; the next look will", "reason", reason)
+	})
 	return nil
 }
 

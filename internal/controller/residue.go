@@ -37,16 +37,22 @@ func (w *ResidueWatch) NeedLeaderElection() bool { return true }
 
 // Start looks for due residues until the context ends.
 func (w *ResidueWatch) Start(ctx context.Context) error {
-	interval := w.Interval
+	every(ctx, w.Interval, w.look, func(err error) {
+		w.Log.Info("due residues were not looked at; the next look will", "reason", apierrors.ReasonForError(err))
+	})
+	return nil
+}
+
+// every looks in an interval, of 30 s by default, until the context ends, and tells of each look that failed.
+func every(ctx context.Context, interval time.Duration, look func(context.Context) error, failed func(error)) {
 	if interval == 0 {
 		interval = 30 * time.Second
 	}
 	wait.UntilWithContext(ctx, func(ctx context.Context) {
-		if err := w.look(ctx); err != nil {
-			w.Log.Info("due residues were not looked at; the next look will", "reason", apierrors.ReasonForError(err))
+		if err := look(ctx); err != nil && ctx.Err() == nil {
+			failed(err)
 		}
 	}, interval)
-	return nil
 }
 
 func (w *ResidueWatch) look(ctx context.Context) error {

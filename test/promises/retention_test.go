@@ -563,6 +563,78 @@ var _ = Describe("Retention: data leaves by itself when its time has come", func
 		Expect(h.ids("applicants")).NotTo(ContainElement("a4"))
 	})
 
+	It("erases although a process is active when somebody with the verb forces it, and says who", func() {
+		h := newHiring()
+		h.exec(`INSERT INTO applicants (id) VALUES ('a1'), ('a2')`)
+		h.exec(`INSERT INTO applications (id, applicant_id, closed_at) VALUES (1, 'a1', NULL)`)
+		h.admission(true)
+		defer h.admission(false)
+		_, admin, err := cluster.Persona(h, h.ns, "privacy-officer", "admin")
+		Expect(err).NotTo(HaveOccurred())
+		_, approver, err := cluster.Persona(h, h.ns, "approver", "approver")
+		Expect(err).NotTo(HaveOccurred())
+		byHand := func(name string) *v1alpha1.DeletionRun {
+			return &v1alpha1.DeletionRun{ObjectMeta: metav1.ObjectMeta{Name: name, Namespace: h.ns}, Spec: v1alpha1.DeletionRunSpec{Subjects: &v1alpha1.SubjectsReference{
+				Items: []v1alpha1.RunSubject{{ID: "a1"}}, Reason: "spam accounts", Force: true}}}
+		}
+		Expect(approver.Create(h, byHand("not-mine"))).NotTo(Succeed())
+		Expect(admin.Create(h, byHand("forced"))).To(Succeed())
+		Eventually(h.runState("forced")).WithTimeout(20*time.Second).Should(Equal("Completed/Erased"), func() string { return h.runMessage("forced") })
+		Expect(h.ids("applicants")).To(Equal([]string{"a2"}))
+		Expect(h.operator.Stop()).To(Succeed())
+		Expect(h.ledgerEntries("erasure.forced")).To(HaveLen(1))
+		started := h.ledgerEntries("run.started")
+		Expect(started).NotTo(BeEmpty())
+		Expect(started[0].Actor).To(HaveSuffix(":privacy-officer"))
+		Expect(started[0].Attributes).To(HaveKeyWithValue("forcedBy", started[0].Actor))
+	})
+
+	It("erases everybody else where one person has an id that no request can have", func() {
+		h := newHiring(func(m *v1alpha1.PersonalDataMap) {
+			is := func(value string) []v1alpha1.Condition {
+				return []v1alpha1.Condition{{Column: "consent_status", Operator: v1alpha1.OperatorIn, Values: []string{value}}}
+			}
+			m.Spec.Entities[0].Consent = &v1alpha1.Consent{Subject: "id", SentAt: "consent_sent_at", Pending: is("pending"), Withdrawn: is("withdrawn"),
+				OnExpiry: []v1alpha1.ColumnValue{{Column: "consent_status", Value: ptr.To("expired")}}}
+		})
+		h.exec(`INSERT INTO applicants (id, consent_status, consent_sent_at) VALUES ('b d', 'withdrawn', $1), ('b e', 'pending', $1), ('z1', 'withdrawn', $1), ('z2', 'pending', $1), ('z3', 'given', $1)`, ago(1, 0, 0))
+		h.exec(`INSERT INTO applications (id, applicant_id, closed_at) VALUES (1, 'b d', $1), (2, 'z3', $1)`, ago(1, 0, 0))
+		h.create(&v1alpha1.RetentionPolicy{ObjectMeta: metav1.ObjectMeta{Name: "consent", Namespace: h.ns}, Spec: v1alpha1.RetentionPolicySpec{Consent: &v1alpha1.ConsentPolicy{}}})
+		Eventually(func() []string { return h.ids("applicants") }).Should(Equal([]string{"b d", "b e", "z3"}))
+		var status string
+		Expect(h.db.QueryRow(h, `SELECT consent_status FROM applicants WHERE id = 'b e'`).Scan(&status)).To(Succeed())
+		Expect(status).To(Equal("pending"), "nothing is shown as begun that is not")
+		h.policy("after-process-end", func(p *v1alpha1.RetentionPolicy) { only("contact")(p); noNotice(p) })
+		h.sweepNow("after-process-end")
+		Eventually(func() []string { return h.ids("applicants") }).Should(Equal([]string{"b d", "b e"}))
+		name := h.theRun("contact").Name
+		h.pokeRun(name)
+		Eventually(h.runState(name)).Should(Equal("Pending/RecordsLocked"), "never Completed while somebody is left")
+	})
+
+	It("is none of its policy's open runs any more when it was abandoned: what it left is announced anew, and the policy can go", func() {
+		h := newHiring()
+		h.candidate(1, "Found", ago(0, 3, 1))
+		h.exec(`CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$`)
+		h.exec(`CREATE TRIGGER refuse BEFORE DELETE ON candidates FOR EACH ROW EXECUTE FUNCTION refuse()`)
+		p := h.policy("vacancy-stages", func(p *v1alpha1.RetentionPolicy) { only("candidates")(p); noNotice(p) })
+		h.sweepNow("vacancy-stages")
+		name := h.theRun("candidates").Name
+		Eventually(h.runState(name)).Should(HavePrefix("Pending/Store"))
+		h.step(73 * time.Hour)
+		h.pokeRun(name)
+		Eventually(h.runState(name)).Should(HavePrefix("Failed/"))
+		h.changeRun(name, func(r *v1alpha1.DeletionRun) {
+			metav1.SetMetaDataAnnotation(&r.ObjectMeta, v1alpha1.AnnotationAbandon, "1")
+		})
+		Eventually(h.runState(name)).Should(Equal("Failed/Abandoned"))
+		h.exec(`DROP TRIGGER refuse ON candidates`)
+		h.sweepNow("vacancy-stages")
+		Eventually(func() []string { return h.ids("candidates") }).Should(BeEmpty())
+		Expect(cluster.Client.Delete(h, p)).To(Succeed())
+		Eventually(func() error { return cluster.Client.Get(h, client.ObjectKeyFromObject(p), p) }).ShouldNot(Succeed())
+	})
+
 	It("keeps records without a readable clock or with one in the future, and counts them", func() {
 		h := newHiring()
 		h.candidate(1, "Found", ago(0, 3, 1))

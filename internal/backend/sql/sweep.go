@@ -296,6 +296,14 @@ func (x *sweeper) pending(alias string) (string, error) {
 	return or(terms), nil
 }
 
+// records are the sweep's table and its key columns.
+func (x *sweeper) records() (table string, keys []string, cols []*Column, err error) {
+	if table, _, err = x.table(x.sweep.Table); err == nil {
+		keys, cols, err = x.keys(self)
+	}
+	return table, keys, cols, err
+}
+
 // keys are the key columns of a sweep's records.
 func (x *sweeper) keys(alias string) ([]string, []*Column, error) {
 	return x.columns(alias, x.sweep.Table, x.sweep.KeyColumns)

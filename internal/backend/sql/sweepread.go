@@ -29,11 +29,7 @@ type SweepRange struct {
 // SweepDue makes a statement for the keys of due records, in their order.
 func (c *Compiler) SweepDue(s *backend.Sweep, r SweepRange) (Statement, error) {
 	x := c.sweeper(s)
-	table, _, err := x.table(s.Table)
-	if err != nil {
-		return Statement{}, err
-	}
-	keys, cols, err := x.keys(self)
+	table, keys, cols, err := x.records()
 	if err != nil {
 		return Statement{}, err
 	}
@@ -97,11 +93,7 @@ func (c *Compiler) read(exprs []string, cols []*Column) []string {
 // SweepBound makes a statement for the key so many records behind the beginning of a range, due or not.
 func (c *Compiler) SweepBound(s *backend.Sweep, r SweepRange, records int) (Statement, error) {
 	x := c.sweeper(s)
-	table, _, err := x.table(s.Table)
-	if err != nil {
-		return Statement{}, err
-	}
-	keys, cols, err := x.keys(self)
+	table, keys, cols, err := x.records()
 	if err != nil {
 		return Statement{}, err
 	}
@@ -196,11 +188,7 @@ func (c *Compiler) countStep(s *backend.Sweep, i int) (Statement, error) {
 // SweepSplit makes a statement for the keys between n ranges.
 func (c *Compiler) SweepSplit(s *backend.Sweep, n int) (Statement, error) {
 	x := c.sweeper(s)
-	table, _, err := x.table(s.Table)
-	if err != nil {
-		return Statement{}, err
-	}
-	keys, cols, err := x.keys(self)
+	table, keys, cols, err := x.records()
 	if err != nil {
 		return Statement{}, err
 	}
@@ -220,11 +208,7 @@ func (c *Compiler) SweepSplit(s *backend.Sweep, n int) (Statement, error) {
 // and its clock, and the subject. Clocks are microseconds since 1970.
 func (c *Compiler) SweepExplain(s *backend.Sweep, keys []backend.Key) (Statement, error) {
 	x := c.sweeper(s)
-	table, _, err := x.table(s.Table)
-	if err != nil {
-		return Statement{}, err
-	}
-	exprs, cols, err := x.keys(self)
+	table, exprs, cols, err := x.records()
 	if err != nil {
 		return Statement{}, err
 	}

@@ -285,11 +285,7 @@ func (x *sweeper) treat(i int, keys []backend.Key) (string, error) {
 func (c *Compiler) SweepUpdate(s *backend.Sweep, r SweepRange) (Statement, error) {
 	x := c.sweeper(s)
 	step := &s.Steps[0]
-	table, _, err := x.table(s.Table)
-	if err != nil {
-		return Statement{}, err
-	}
-	keys, cols, err := x.keys(self)
+	table, keys, cols, err := x.records()
 	if err != nil {
 		return Statement{}, err
 	}

@@ -83,19 +83,11 @@ func (s *Store) WithHolds(ctx context.Context, namespace string, fn func(context
 	var holds []state.Hold
 	// Whoever was overtaken must not act on what it reads.
 	look := func(rows pgx.Rows) error {
-		epoch := int64(-1)
-		for rows.Next() {
-			h, err := scanHold(rows, &epoch)
-			if err != nil {
-				return err
-			}
-			if h != nil {
-				holds = append(holds, *h)
-			}
-		}
-		if err := rows.Err(); err != nil {
+		found, epoch, err := scanHolds(rows)
+		if err != nil {
 			return err
 		}
+		holds = found
 		if epoch != s.db.Epoch() {
 			return pgdb.ErrStaleEpoch
 		}

@@ -84,6 +84,21 @@ func scanHold(rows pgx.Rows, epoch *int64) (*state.Hold, error) {
 	return h, decode(body, h)
 }
 
+// scanHolds reads holds and the number that stands beside each of them; -1 without any row.
+func scanHolds(rows pgx.Rows) (holds []state.Hold, beside int64, err error) {
+	beside = -1
+	for rows.Next() {
+		h, err := scanHold(rows, &beside)
+		if err != nil {
+			return nil, beside, err
+		}
+		if h != nil {
+			holds = append(holds, *h)
+		}
+	}
+	return holds, beside, rows.Err()
+}
+
 func scanOneHold(rows pgx.Rows) (h state.Hold, err error) {
 	var epoch int64
 	p, err := scanHold(rows, &epoch)

@@ -132,19 +132,11 @@ func (w *Worker) Leased(ctx context.Context) error {
 func (w *Worker) WithHolds(ctx context.Context, namespace string, fn func(context.Context, []state.Hold) error) error {
 	var holds []state.Hold
 	look := func(rows pgx.Rows) error {
-		var valid int64
-		for rows.Next() {
-			h, err := scanHold(rows, &valid)
-			if err != nil {
-				return err
-			}
-			if h != nil {
-				holds = append(holds, *h)
-			}
-		}
-		if err := rows.Err(); err != nil {
+		found, valid, err := scanHolds(rows)
+		if err != nil {
 			return err
 		}
+		holds = found
 		if valid != 1 {
 			return state.ErrLapsed
 		}
