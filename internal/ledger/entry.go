@@ -16,8 +16,9 @@ const SchemaVersion = 1
 const (
 	maxText  = 1024
 	maxKey   = 256
-	maxLeaf  = 64 << 10
 	maxItems = 1000
+	// MaxLeaf is how many bytes the canonical text of an entry may have.
+	MaxLeaf = 64 << 10
 )
 
 // ErrInvalidEntry means that an entry cannot be recorded.
@@ -70,8 +71,8 @@ func EncodeLeaf(entry Entry) ([]byte, error) {
 		return nil, err
 	}
 	text := encode(entry)
-	if len(text) > maxLeaf {
-		return nil, fmt.Errorf("%w: longer than %d bytes", ErrInvalidEntry, maxLeaf)
+	if len(text) > MaxLeaf {
+		return nil, fmt.Errorf("%w: longer than %d bytes", ErrInvalidEntry, MaxLeaf)
 	}
 	if holdsAddress(text) {
 		if err := addressError(&entry); err != nil {

@@ -13,7 +13,7 @@ import (
 // not looked at; verification does that.
 func ReadLines(from io.Reader) iter.Seq2[Record, error] {
 	return func(yield func(Record, error) bool) {
-		lines := bufio.NewReaderSize(from, maxLeaf+2)
+		lines := bufio.NewReaderSize(from, MaxLeaf+2)
 		for at := uint64(0); ; at++ {
 			line, err := lines.ReadSlice('\n')
 			switch {

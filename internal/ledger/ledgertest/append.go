@@ -88,7 +88,7 @@ func readAndProve(g Gomega, l Log, first ledger.SignedCheckpoint) {
 }
 
 // Nothing of ours: golang.org/x/mod/sumdb/note opens the checkpoint, transparency-dev/merkle checks the proofs, and the
-// leaves come out of the database by plain SQL.
+// leaves come out of the database by plain SQL and klauspost/compress.
 func testOthersToolsVerify(t *testing.T, e Engine) {
 	g := NewWithT(t)
 	place := e.New(t)
@@ -119,12 +119,12 @@ func testOthersToolsVerify(t *testing.T, e Engine) {
 	g.Expect(origin).To(Equal(verifier.Name()))
 	g.Expect(size).To(Equal(n))
 
-	leaves := place.Leaves(t)
-	g.Expect(leaves).To(HaveLen(int(n)))
+	stored := leaves(t, place)
+	g.Expect(stored).To(HaveLen(int(n)))
 	ranges := compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
 	tree := ranges.NewEmptyRange(0)
 	for i := range n {
-		hash := rfc6962.DefaultHasher.HashLeaf(leaves[i])
+		hash := rfc6962.DefaultHasher.HashLeaf(stored[i])
 		hashes, err := l.InclusionProof(ctx, "hr", i, size)
 		g.Expect(err).NotTo(HaveOccurred())
 		g.Expect(proof.VerifyInclusion(rfc6962.DefaultHasher, i, size, hash, hashes, last.Root)).To(Succeed())
@@ -252,7 +252,6 @@ func testFormerHashes(t *testing.T, e Engine) {
 	_, err = l.Append(ctx, "it", Entry("h/1"))
 	g.Expect(err).NotTo(HaveOccurred())
 	g.Expect(l.Close()).To(Succeed())
-	place.Tamper(t, "DELETE FROM bundles WHERE id < 0") // which lets them be changed
 	for i, key := range []string{"h/1", "h/2", "x"} {
 		sum := sha256.Sum256(append([]byte{0, 0, 0, 0, 0, 0, 0, 1}, key...))
 		place.Rehash(t, int64(i), sum[:16])

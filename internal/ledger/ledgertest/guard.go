@@ -1,6 +1,7 @@
 package ledgertest
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"testing"
@@ -84,21 +85,42 @@ func testTampering(t *testing.T, e Engine) {
 			_, err := l.Append(ctx, "hr", entries...)
 			g.Expect(err).To(Or(MatchError(ledger.ErrCorrupt), MatchError(ledger.ErrTruncated)))
 		}
-		g.Expect(place.Leaves(t)).To(HaveLen(7))
+		g.Expect(leaves(t, place)).To(HaveLen(7))
 	})
+}
+
+func statement(sql string) func(t testing.TB, p Place) {
+	return func(t testing.TB, p Place) { p.Tamper(t, sql) }
+}
+
+// replace puts one text in the place of another in the bundle that begins with the entry of index 10.
+func replace(before, after string) func(t testing.TB, p Place) {
+	return func(t testing.TB, p Place) {
+		text := plain(t, p.Texts(t)[1])
+		p.Retell(t, 10, bytes.Replace(text, []byte(before), []byte(after), 1))
+	}
+}
+
+// flipped changes a bit in the middle of that bundle's frame.
+func flipped(t testing.TB, p Place) {
+	column := p.Texts(t)[1]
+	column[len(column)/2] ^= 1
+	p.Retell(t, 10, column)
 }
 
 // Three appends of 10, 100 and 10 entries. What is done to one entry in the middle of a bundle is found, at its place.
 func testTamperedBundle(t *testing.T, e Engine) {
 	for name, c := range map[string]struct {
-		statement string
-		from, to  uint64 // which entries the verifier names
+		tamper   func(t testing.TB, p Place)
+		from, to uint64 // which entries the verifier names
 	}{
-		"another text in canonical form": {"UPDATE bundles SET leaves = " + e.Replace(`"key":"k50"`, `"key":"k5x"`), 10, 110},
-		"another form of the same text":  {"UPDATE bundles SET leaves = " + e.Replace(`"key":"k50"`, `"key": "k50"`), 50, 51},
-		"a text in two":                  {"UPDATE bundles SET leaves = " + e.Replace(`"key":"k50",`, "\n"), 10, 74},
-		"fewer texts than entries":       {"UPDATE bundles SET entries = entries + 1 WHERE id % 1099511627776 = 10", 10, 75},
-		"a bundle gone":                  {"DELETE FROM bundles WHERE id % 1099511627776 = 10", 10, 11},
+		"another text in canonical form": {replace(`"key":"k50"`, `"key":"k5x"`), 10, 110},
+		"another form of the same text":  {replace(`"key":"k50"`, `"key": "k50"`), 50, 51},
+		"a text in two":                  {replace(`"key":"k50",`, "\n"), 10, 74},
+		"a byte of a frame":              {flipped, 10, 74},
+		"a frame that is cut off":        {func(t testing.TB, p Place) { p.Retell(t, 10, p.Texts(t)[1][:100]) }, 10, 74},
+		"fewer texts than entries":       {statement("UPDATE bundles SET entries = entries + 1 WHERE id % 1099511627776 = 10"), 10, 75},
+		"a bundle gone":                  {statement("DELETE FROM bundles WHERE id % 1099511627776 = 10"), 10, 11},
 	} {
 		t.Run(name, func(t *testing.T) {
 			g := NewWithT(t)
@@ -115,7 +137,7 @@ func testTamperedBundle(t *testing.T, e Engine) {
 				g.Expect(err).NotTo(HaveOccurred())
 				known = append(known, r.Checkpoint.Checkpoint)
 			}
-			place.Tamper(t, c.statement)
+			c.tamper(t, place)
 			err := verify(g, l, "hr", known)
 			var tampered *ledger.TamperedError
 			g.Expect(errors.As(err, &tampered)).To(BeTrue(), "%v", err)
@@ -146,7 +168,7 @@ func testEntriesStay(t *testing.T, e Engine) {
 	g.Expect(place.Exec("DELETE FROM bundles")).NotTo(Succeed())
 	g.Expect(place.Exec("UPDATE keys SET id = id + 1")).NotTo(Succeed())
 	g.Expect(place.Exec("DELETE FROM keys")).NotTo(Succeed())
-	g.Expect(place.Leaves(t)).To(HaveLen(1))
+	g.Expect(leaves(t, place)).To(HaveLen(1))
 }
 
 func testAnotherKey(t *testing.T, e Engine) {

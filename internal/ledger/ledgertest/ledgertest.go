@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/klauspost/compress/zstd"
 	. "github.com/onsi/gomega" //nolint:staticcheck // the matchers read as sentences, as in all tests
 	"golang.org/x/mod/sumdb/note"
 	"pgregory.net/rapid"
@@ -40,14 +41,16 @@ type Place interface {
 	Open(signer note.Signer, rotations ...ledger.Rotation) (Log, error)
 	// Unlock makes the lock of the one that is open ineffective, as a file system or a proxy might.
 	Unlock(t testing.TB)
-	// Leaves are the leaves of the only origin, by plain SQL.
-	Leaves(t testing.TB) [][]byte
+	// Texts is the column leaves of the bundles of the only origin in their order, by plain SQL.
+	Texts(t testing.TB) [][]byte
 	// Exec runs a statement, with what protects the tables in place.
 	Exec(statement string) error
 	// Tamper is Exec with that protection removed.
 	Tamper(t testing.TB, statement string)
 	// Retouch is Tamper for the checkpoint of the first origin's bundle that begins at an index.
 	Retouch(t testing.TB, index int64, checkpoint []byte)
+	// Retell is Retouch for the column leaves.
+	Retell(t testing.TB, index int64, texts []byte)
 	// Rehash is Tamper for the hash of the key of the first origin's entry at an index.
 	Rehash(t testing.TB, index int64, hash []byte)
 	// Address leads another process to the ledger, by Engine.OpenAt.
@@ -64,8 +67,6 @@ type Engine struct {
 	Locked error
 	// Zeros is an expression for as many zero bytes as the column nodes has.
 	Zeros string
-	// Replace is an expression for the column leaves with one text in the place of another; neither needs quoting.
-	Replace func(before, after string) string
 	// Former makes a place as a release left it that had one row for each entry, of the first origin, "hr".
 	Former func(t testing.TB, rows []FormerRow) Place
 }
@@ -97,6 +98,33 @@ func Run(t *testing.T, e Engine) {
 	} {
 		t.Run(c.name, func(t *testing.T) { c.test(t, e) })
 	}
+}
+
+// leaves reads the texts of the bundles with nothing of ours.
+func leaves(t testing.TB, p Place) (all [][]byte) {
+	t.Helper()
+	for _, column := range p.Texts(t) {
+		all = append(all, bytes.Split(plain(t, column), []byte("\n"))...)
+	}
+	return all
+}
+
+// plain is the text of a column leaves, which has it as it is or in a Zstandard frame.
+func plain(t testing.TB, column []byte) []byte {
+	t.Helper()
+	if bytes.HasPrefix(column, []byte("{")) {
+		return column
+	}
+	decoder, err := zstd.NewReader(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer decoder.Close()
+	text, err := decoder.DecodeAll(column, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return text
 }
 
 // Signer of the ledgers under test, from a seed.

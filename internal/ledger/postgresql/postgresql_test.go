@@ -33,9 +33,6 @@ var (
 		OpenAt: openAt,
 		Locked: pgdb.ErrLocked,
 		Zeros:  `decode(repeat('00', length(nodes)), 'hex')`,
-		Replace: func(before, after string) string {
-			return fmt.Sprintf("convert_to(replace(convert_from(leaves, 'UTF8'), '%s', '%s'), 'UTF8')", before, after)
-		},
 		Former: former,
 	}
 )
@@ -160,8 +157,16 @@ func (p *place) Exec(statement string) error {
 
 func (p *place) Tamper(t testing.TB, statement string) {
 	t.Helper()
-	for _, s := range []string{"DROP TRIGGER bundles_stay ON bundles", "DROP TRIGGER keys_stay ON keys", statement} {
-		if err := p.Exec(s); err != nil {
+	p.unprotect(t)
+	if err := p.Exec(statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p *place) unprotect(t testing.TB) {
+	t.Helper()
+	for _, table := range []string{"bundles", "keys"} {
+		if err := p.Exec("DROP TRIGGER IF EXISTS " + table + "_stay ON " + table); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -172,6 +177,11 @@ func (p *place) Retouch(t testing.TB, index int64, checkpoint []byte) {
 	p.set(t, "bundles", "checkpoint", index, checkpoint)
 }
 
+func (p *place) Retell(t testing.TB, index int64, texts []byte) {
+	t.Helper()
+	p.set(t, "bundles", "leaves", index, texts)
+}
+
 func (p *place) Rehash(t testing.TB, index int64, hash []byte) {
 	t.Helper()
 	p.set(t, "keys", "hash", index, hash)
@@ -179,23 +189,23 @@ func (p *place) Rehash(t testing.TB, index int64, hash []byte) {
 
 func (p *place) set(t testing.TB, table, column string, index int64, value []byte) {
 	t.Helper()
+	p.unprotect(t)
 	if _, err := p.conn.Exec(ctx, "UPDATE "+table+" SET "+column+" = $1 WHERE id = $2", value, int64(1)<<40+index); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func (p *place) Leaves(t testing.TB) [][]byte {
+func (p *place) Texts(t testing.TB) [][]byte {
 	t.Helper()
-	rows, err := p.conn.Query(ctx, `SELECT convert_to(leaf, 'UTF8') FROM bundles, unnest(string_to_array(convert_from(leaves, 'UTF8'), E'\n')) WITH ORDINALITY AS l(leaf, place)
-		ORDER BY id, place`)
+	rows, err := p.conn.Query(ctx, "SELECT leaves FROM bundles ORDER BY id")
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaves, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
+	texts, err := pgx.CollectRows(rows, pgx.RowTo[[]byte])
 	if err != nil {
 		t.Fatal(err)
 	}
-	return leaves
+	return texts
 }
 
 // opened is a ledger with a schema of its own.

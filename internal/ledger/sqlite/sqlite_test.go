@@ -1,7 +1,6 @@
 package ledgersqlite
 
 import (
-	"bytes"
 	"context"
 	"database/sql"
 	"fmt"
@@ -27,9 +26,6 @@ var (
 		},
 		Locked: sqlitedb.ErrLocked,
 		Zeros:  "zeroblob(length(nodes))",
-		Replace: func(before, after string) string {
-			return fmt.Sprintf("CAST(replace(CAST(leaves AS TEXT), '%s', '%s') AS BLOB)", before, after)
-		},
 		Former: former,
 	}
 )
@@ -109,8 +105,16 @@ func (p place) Exec(statement string) error {
 
 func (p place) Tamper(t testing.TB, statement string) {
 	t.Helper()
-	for _, s := range []string{"DROP TRIGGER bundles_stay", "DROP TRIGGER bundles_are_kept", "DROP TRIGGER keys_stay", "DROP TRIGGER keys_are_kept", statement} {
-		if err := p.Exec(s); err != nil {
+	p.unprotect(t)
+	if err := p.Exec(statement); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func (p place) unprotect(t testing.TB) {
+	t.Helper()
+	for _, trigger := range []string{"bundles_stay", "bundles_are_kept", "keys_stay", "keys_are_kept"} {
+		if err := p.Exec("DROP TRIGGER IF EXISTS " + trigger); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -121,6 +125,11 @@ func (p place) Retouch(t testing.TB, index int64, checkpoint []byte) {
 	p.set(t, "bundles", "checkpoint", index, checkpoint)
 }
 
+func (p place) Retell(t testing.TB, index int64, texts []byte) {
+	t.Helper()
+	p.set(t, "bundles", "leaves", index, texts)
+}
+
 func (p place) Rehash(t testing.TB, index int64, hash []byte) {
 	t.Helper()
 	p.set(t, "keys", "hash", index, hash)
@@ -128,6 +137,7 @@ func (p place) Rehash(t testing.TB, index int64, hash []byte) {
 
 func (p place) set(t testing.TB, table, column string, index int64, value []byte) {
 	t.Helper()
+	p.unprotect(t)
 	err := p.raw(func(raw *sql.DB) error {
 		_, err := raw.Exec("UPDATE "+table+" SET "+column+" = ? WHERE id = ?", value, 1<<40+index)
 		return err
@@ -137,7 +147,7 @@ func (p place) set(t testing.TB, table, column string, index int64, value []byte
 	}
 }
 
-func (p place) Leaves(t testing.TB) (leaves [][]byte) {
+func (p place) Texts(t testing.TB) (texts [][]byte) {
 	t.Helper()
 	err := p.raw(func(raw *sql.DB) error {
 		rows, err := raw.Query("SELECT leaves FROM bundles ORDER BY id")
@@ -150,14 +160,14 @@ func (p place) Leaves(t testing.TB) (leaves [][]byte) {
 			if err := rows.Scan(&text); err != nil {
 				return err
 			}
-			leaves = append(leaves, bytes.Split(text, []byte("\n"))...)
+			texts = append(texts, text)
 		}
 		return rows.Err()
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	return leaves
+	return texts
 }
 
 // opened is a ledger with a file of its own.

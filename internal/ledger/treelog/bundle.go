@@ -21,7 +21,8 @@ type Bundle struct {
 	ID int64
 	// Entries is how many there are.
 	Entries int
-	// Leaves are their canonical texts with a newline between them. A canonical text has none.
+	// Leaves are their canonical texts with a newline between them, which a canonical text has not; as a Zstandard frame if they are
+	// long (see pack).
 	Leaves []byte
 	// Nodes are 32 bytes for each complete subtree that ends within the bundle and begins before it, in the order in which entries
 	// completed them, for each entry from the smallest subtree upwards. What begins within the bundle is hashed from the leaves.
@@ -49,16 +50,17 @@ func bundles(rows []row, checkpoint []byte) []NewBundle {
 		for _, r := range rows[:n] {
 			size += len(r.leaf)
 		}
-		b.Leaves = make([]byte, 0, size)
+		texts := make([]byte, 0, size)
 		for i, r := range rows[:n] {
 			if i > 0 {
-				b.Leaves = append(b.Leaves, '\n')
+				texts = append(texts, '\n')
 			}
-			b.Keys[i], b.Leaves = r.key, append(b.Leaves, r.leaf...)
+			b.Keys[i], texts = r.key, append(texts, r.leaf...)
 			for _, hash := range r.nodes[min(levelBefore(i), len(r.nodes)):] {
 				b.Nodes = append(b.Nodes, hash...)
 			}
 		}
+		b.Leaves = pack(texts)
 		list, rows = append(list, b), rows[n:]
 	}
 	list[len(list)-1].Checkpoint = checkpoint
@@ -70,13 +72,20 @@ func levelBefore(place int) int { return bits.Len64(uint64(place) + 1) }
 
 // leaves are the texts of the entries.
 func (b Bundle) leaves() ([][]byte, error) {
-	leaves := bytes.Split(b.Leaves, []byte{'\n'})
+	texts, err := unpack(b.Leaves)
+	if err != nil {
+		return nil, b.corrupt("the store has no readable texts for them: " + err.Error())
+	}
+	leaves := bytes.Split(texts, []byte{'\n'})
 	if len(leaves) != b.Entries {
-		from := uint64(b.ID & IndexMask)
-		return nil, &ledger.TamperedError{From: from, To: from + uint64(b.Entries), Err: ledger.ErrCorrupt,
-			Problem: fmt.Sprintf("the store has %d texts for them", len(leaves))}
+		return nil, b.corrupt(fmt.Sprintf("the store has %d texts for them", len(leaves)))
 	}
 	return leaves, nil
+}
+
+func (b Bundle) corrupt(problem string) error {
+	from := uint64(b.ID & IndexMask)
+	return &ledger.TamperedError{From: from, To: from + uint64(b.Entries), Err: ledger.ErrCorrupt, Problem: problem}
 }
 
 // Leaves are the texts of those entries of bundles that are in a range of ids.
