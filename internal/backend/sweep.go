@@ -19,8 +19,9 @@ type Sweeper interface {
 	// transaction has locked are skipped and reported; records that are no longer due when their turn comes are left alone.
 	SweepBatch(ctx context.Context, s *Sweep, b SweepBatch) (*SweepResult, error)
 
-	// SplitSweep cuts the table's keys into at most n ranges of about the same number of records whose clock has passed the
-	// cutoff and returns the n-1 keys between them, in order, each the last of its range; fewer where there are not enough.
+	// SplitSweep cuts the keys of the records whose clock has passed the cutoff into at most n ranges of about the same number of
+	// them and returns the last key of each, in order; fewer where there are not enough. Beyond the last one nothing is due: who
+	// goes on looks through all that stays.
 	SplitSweep(ctx context.Context, s *Sweep, n int) ([]Key, error)
 
 	// ExplainSweep looks at single records, due or not: what their clocks say and which tests keep them.

@@ -344,12 +344,8 @@ func (r *run) begin(ctx context.Context) error {
 	return err
 }
 
-// split cuts a target's keys into ranges, one for each worker.
+// split cuts a target's keys into ranges, one for each worker. What falls due beyond them since is for the next run.
 func (r *run) split(ctx context.Context, target *retention.Target) ([]position, error) {
-	workers := max(r.task.Parallelism, 1)
-	if workers == 1 {
-		return []position{{}}, nil
-	}
 	w, err := r.window(ctx, r.task.Namespace, target, nil, noTime, r.record.Sweep.Until, true)
 	if err != nil {
 		return nil, err
@@ -358,17 +354,21 @@ func (r *run) split(ctx context.Context, target *retention.Target) ([]position, 
 	if err != nil {
 		return nil, err
 	}
-	cuts, err := able.SplitSweep(ctx, w.sweep, workers)
+	cuts, err := able.SplitSweep(ctx, w.sweep, max(r.task.Parallelism, 1))
 	if err != nil {
 		return nil, fault.FromStore(target.Store, err)
 	}
-	ranges := make([]position, 0, len(cuts)+1)
-	var from backend.Key
-	for _, cut := range cuts {
-		ranges = append(ranges, position{From: from, After: from, Until: cut})
-		from = cut
+	if len(cuts) == 0 {
+		return []position{{}}, nil
 	}
-	return append(ranges, position{From: from, After: from}), nil
+	ranges := make([]position, len(cuts))
+	for i, cut := range cuts {
+		ranges[i].Until = cut
+		if i > 0 {
+			ranges[i].From, ranges[i].After = cuts[i-1], cuts[i-1]
+		}
+	}
+	return ranges, nil
 }
 
 func runKey(record *state.Run) keys.ID {

@@ -362,18 +362,15 @@ func testSweepPages(t *testing.T, e *sweepEnv) {
 			{Entity: "pair", Table: table("pair"), KeyColumns: key, Action: backend.Delete}}}
 	wantEqual(t, "due", e.count(t, s).Steps, []int64{int64(leaves), int64(all)})
 	split, err := e.s.SplitSweep(ctx, s, 3)
-	if err != nil || len(split) != 2 {
+	if err != nil || len(split) != 3 {
 		t.Fatalf("SplitSweep: %v, %v", split, err)
 	}
 	seen := map[string]bool{}
 	total := make([]int64, 2)
 	for i := range 3 {
-		b := backend.SweepBatch{Limit: 4}
+		b := backend.SweepBatch{Limit: 4, Until: split[i]}
 		if i > 0 {
 			b.After = split[i-1]
-		}
-		if i < 2 {
-			b.Until = split[i]
 		}
 		e.sweepRange(t, s, b, seen, total)
 	}
@@ -768,10 +765,10 @@ func testSweepSplit(t *testing.T, e *sweepEnv) {
 	wantEqual(t, "of nothing", split(4), []string(nil))
 	seen := slices.Repeat([]string{oldDay}, 12)
 	e.people(t, append(seen, slices.Repeat([]string{newDay}, 20)...)...)
-	wantEqual(t, "in one", split(1), []string(nil))
-	wantEqual(t, "in two", split(2), []string{"6"})
-	wantEqual(t, "in five", split(5), []string{"3", "5", "8", "10"})
-	wantEqual(t, "in too many", len(split(30)), 11)
+	wantEqual(t, "in one", split(1), []string{"12"})
+	wantEqual(t, "in two", split(2), []string{"6", "12"})
+	wantEqual(t, "in five", split(5), []string{"3", "5", "8", "10", "12"})
+	wantEqual(t, "in too many", len(split(30)), 12)
 }
 
 func testSweepExplain(t *testing.T, e *sweepEnv) {

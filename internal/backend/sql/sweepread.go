@@ -185,7 +185,8 @@ func (c *Compiler) countStep(s *backend.Sweep, i int) (Statement, error) {
 	return x.statement(fmt.Sprintf("SELECT count(*) FROM %s AS %s WHERE %s AND %s", table, self, rows, differs), i)
 }
 
-// SweepSplit makes a statement for the keys between n ranges.
+// SweepSplit makes a statement for the last keys of n ranges. The function over all rows keeps a database from walking through the
+// keys from their end to find the last one.
 func (c *Compiler) SweepSplit(s *backend.Sweep, n int) (Statement, error) {
 	x := c.sweeper(s)
 	table, keys, cols, err := x.records()
@@ -196,12 +197,19 @@ func (c *Compiler) SweepSplit(s *backend.Sweep, n int) (Statement, error) {
 	if err != nil {
 		return Statement{}, err
 	}
-	names, order := numbered("v", len(keys)), strings.Join(keys, ", ")
+	names, order := numbered("k", len(keys)), strings.Join(keys, ", ")
+	list, inner := strings.Join(x.read(names, cols), ", "), strings.Join(named(keys, names), ", ")
+	if n == 1 {
+		for i := range names {
+			names[i] = "x." + names[i] + " DESC" // a name alone would be that of the text
+		}
+		return x.statement(fmt.Sprintf("SELECT %s FROM (SELECT %s, row_number() OVER () AS place FROM %s AS %s WHERE %s) AS x ORDER BY %s LIMIT 1",
+			list, inner, table, self, passed, strings.Join(names, ", ")), -1)
+	}
 	parts := x.Dialect.Placeholder(x.b.Bind(int64(n)))
 	parts2 := x.Dialect.Placeholder(x.b.Bind(int64(n)))
 	return x.statement(fmt.Sprintf("SELECT %s FROM (SELECT %s, row_number() OVER (ORDER BY %s) AS place, count(*) OVER () AS total FROM %s AS %s WHERE %s) AS x "+
-		"WHERE x.place < x.total AND (x.place * %s) %% x.total < %s ORDER BY x.place", strings.Join(names, ", "),
-		strings.Join(named(x.read(keys, cols), names), ", "), order, table, self, passed, parts, parts2), -1)
+		"WHERE (x.place * %s) %% x.total < %s ORDER BY x.place", list, inner, order, table, self, passed, parts, parts2), -1)
 }
 
 // SweepExplain makes a statement for what a sweep finds of single records: key, clock, for each test whether it keeps the record

@@ -46,14 +46,11 @@ func sweep(ctx context.Context, b backend.Sweeper, s *backend.Sweep, limit, work
 	}
 	var treated atomic.Int64
 	var wait sync.WaitGroup
-	errs := make(chan error, len(keys)+1)
-	for i := range len(keys) + 1 {
-		batch := backend.SweepBatch{Limit: limit, BeforeEffect: before}
+	errs := make(chan error, len(keys))
+	for i := range keys {
+		batch := backend.SweepBatch{Limit: limit, BeforeEffect: before, Until: keys[i]}
 		if i > 0 {
 			batch.After = keys[i-1]
-		}
-		if i < len(keys) {
-			batch.Until = keys[i]
 		}
 		wait.Go(func() {
 			n, err := pages(ctx, b, s, batch)

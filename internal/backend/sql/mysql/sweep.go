@@ -94,9 +94,6 @@ func (b *Backend) SplitSweep(ctx context.Context, s *backend.Sweep, n int) ([]ba
 	var keys []backend.Key
 	err := b.sweeping(ctx, s, nil, func(se *session, c *core.Compiler) error {
 		keys = nil
-		if n < 2 {
-			return nil
-		}
 		st, err := c.SweepSplit(s, n)
 		if err != nil {
 			return err
@@ -197,7 +194,9 @@ func (p *page) near(ctx context.Context) ([]backend.Key, error) {
 		return nil, err
 	}
 	p.byPrimaryKey(&st)
+	last := true // the range ends nearby
 	err = p.eachRow(ctx, st, func(raw []sql.RawBytes) error {
+		last = false
 		r.Until, _, err = keyed(raw, p.sweep.Table, p.sweep.KeyColumns, nil, p.c.Tables)
 		return err
 	})
@@ -207,11 +206,15 @@ func (p *page) near(ctx context.Context) ([]backend.Key, error) {
 	var subjects []backend.Value
 	r.Near, r.Limit, r.Lock = true, p.batch.Limit, skipLocked
 	locked, err := p.due(ctx, r, &subjects)
-	if err != nil || len(locked) < p.batch.Limit {
+	full := len(locked) == p.batch.Limit
+	if err != nil || !full && !last {
 		return nil, err
 	}
-	r.Until, r.Limit, r.Lock = locked[len(locked)-1], 0, ""
-	p.res.Last = r.Until
+	if full {
+		r.Until = locked[len(locked)-1]
+		p.res.Last = r.Until
+	}
+	r.Limit, r.Lock = 0, ""
 	still, due, err := p.again(ctx, r)
 	if err != nil {
 		return nil, err

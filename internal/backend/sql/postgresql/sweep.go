@@ -87,7 +87,7 @@ func (b *Backend) CountSweep(ctx context.Context, s *backend.Sweep) (*backend.Sw
 
 // SplitSweep reads the keys' index on the server.
 func (b *Backend) SplitSweep(ctx context.Context, s *backend.Sweep, n int) ([]backend.Key, error) {
-	if err := core.CheckSweepShape(s); err != nil || n < 2 {
+	if err := core.CheckSweepShape(s); err != nil {
 		return nil, err
 	}
 	var keys []backend.Key
@@ -241,11 +241,12 @@ func (p *page) atOnce(ctx context.Context) (done bool, err error) {
 
 // updateNext updates what is due of so many next records as the page may have.
 func (p *page) updateNext(ctx context.Context, r core.SweepRange) (done bool, err error) {
-	if r.Until, err = p.bound(ctx, r, p.batch.Limit-1); err != nil {
+	bound, err := p.bound(ctx, r, p.batch.Limit-1)
+	if err != nil {
 		return false, err
 	}
-	if r.Until == nil {
-		return false, p.undo(ctx)
+	if bound != nil {
+		r.Until = bound
 	}
 	st, err := p.c.SweepUpdate(p.sweep, r)
 	if err != nil {
@@ -261,7 +262,7 @@ func (p *page) updateNext(ctx context.Context, r core.SweepRange) (done bool, er
 	if errors.As(err, &locked) && locked.Code == "55P03" || err == nil && len(keys) == 0 {
 		return false, p.undo(ctx)
 	}
-	p.res.Last, p.res.Keys, p.res.Affected[0] = r.Until, keys, int64(len(keys))
+	p.res.Last, p.res.Keys, p.res.Affected[0] = bound, keys, int64(len(keys))
 	return true, err
 }
 
@@ -279,8 +280,9 @@ func (p *page) choose(ctx context.Context) ([]backend.Key, error) {
 	}
 	if len(keys) == p.batch.Limit {
 		p.res.Last = keys[len(keys)-1]
-		r.Until, r.Near = p.res.Last, near
+		r.Until = p.res.Last
 	}
+	r.Near = near
 	// What is locked is as it was looked at, but for what other records say of it. What is due besides is locked by others.
 	r.Limit, r.Subject, r.Lock, r.Count = 0, false, "", !core.SweepLooksFurther(p.sweep)
 	still := map[string]bool{}
@@ -321,19 +323,20 @@ func (p *page) lock(ctx context.Context, r core.SweepRange) (keys []backend.Key,
 	if err != nil {
 		return nil, nil, false, err
 	}
+	close := r
+	close.Near = true
 	if bound != nil {
-		close := r
-		close.Until, close.Near = bound, true
-		if err := p.look(ctx, goOn, close, read); err != nil || len(keys) == r.Limit {
-			return keys, subjects, true, err
-		}
-		keys, subjects = nil, nil
+		close.Until = bound
 	}
+	if err := p.look(ctx, goOn, close, read); err != nil || bound == nil || len(keys) == r.Limit {
+		return keys, subjects, true, err
+	}
+	keys, subjects = nil, nil
 	err = p.look(ctx, goOn, r, read)
 	return keys, subjects, false, err
 }
 
-// bound begins the transaction and is the key so many records away, nil where there are fewer.
+// bound begins the transaction and is the key so many records away, nil where the range has fewer.
 func (p *page) bound(ctx context.Context, r core.SweepRange, records int) (bound backend.Key, err error) {
 	st, err := p.c.SweepBound(p.sweep, r, records)
 	if err != nil {

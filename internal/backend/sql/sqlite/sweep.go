@@ -68,9 +68,6 @@ func (b *Backend) CountSweep(ctx context.Context, s *backend.Sweep) (*backend.Sw
 func (b *Backend) SplitSweep(ctx context.Context, s *backend.Sweep, n int) ([]backend.Key, error) {
 	var keys []backend.Key
 	err := b.sweep(ctx, "BEGIN", s, func(conn *sql.Conn, c *core.Compiler) error {
-		if n < 2 {
-			return nil
-		}
 		st, err := c.SweepSplit(s, n)
 		if err != nil {
 			return err
