@@ -34,7 +34,7 @@ func (c *Compiler) SweepDue(s *backend.Sweep, r SweepRange) (Statement, error) {
 		return Statement{}, err
 	}
 	terms := x.bounds(keys, cols, r)
-	due, err := x.dueIn(r)
+	due, err := x.dueIn(self, r)
 	if err != nil {
 		return Statement{}, err
 	}
@@ -74,8 +74,8 @@ func (x *sweeper) bounds(keys []string, cols []*Column, r SweepRange) []string {
 }
 
 // dueIn tests what is due in a range. As a truth value it serves no index.
-func (x *sweeper) dueIn(r SweepRange) (string, error) {
-	due, err := x.due(self)
+func (x *sweeper) dueIn(alias string, r SweepRange) (string, error) {
+	due, err := x.due(alias)
 	if r.Near {
 		due = "(" + due + ") IS TRUE"
 	}

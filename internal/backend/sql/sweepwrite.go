@@ -290,7 +290,7 @@ func (c *Compiler) SweepUpdate(s *backend.Sweep, r SweepRange) (Statement, error
 		return Statement{}, err
 	}
 	terms := x.bounds(keys, cols, r)
-	due, err := x.dueIn(r)
+	due, err := x.dueIn(self, r)
 	if err != nil {
 		return Statement{}, err
 	}
@@ -300,6 +300,26 @@ func (c *Compiler) SweepUpdate(s *backend.Sweep, r SweepRange) (Statement, error
 	}
 	return x.statement(fmt.Sprintf("UPDATE %s AS %s SET %s WHERE %s RETURNING %s", table, self, Assignments(columns, values),
 		strings.Join(append(terms, due), " AND "), strings.Join(x.read(keys, cols), ", ")), 0)
+}
+
+// SweepDelete makes a statement without an alias that deletes what is due in a range, for sweeps that look at the records alone.
+func (c *Compiler) SweepDelete(s *backend.Sweep, r SweepRange) (Statement, error) {
+	x := c.sweeper(s)
+	table, _, err := x.table(s.Table)
+	if err != nil {
+		return Statement{}, err
+	}
+	alias := x.Dialect.Quote(s.Table.Name)
+	keys, cols, err := x.keys(alias)
+	if err != nil {
+		return Statement{}, err
+	}
+	terms := x.bounds(keys, cols, r)
+	due, err := x.dueIn(alias, r)
+	if err != nil {
+		return Statement{}, err
+	}
+	return x.statement(fmt.Sprintf("DELETE FROM %s WHERE %s", table, strings.Join(append(terms, due), " AND ")), len(s.Steps)-1)
 }
 
 // collectUpdated returns columns as they were before an update.

@@ -3,6 +3,7 @@ package mysql
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -150,7 +151,13 @@ func (b *Backend) SweepBatch(ctx context.Context, s *backend.Sweep, batch backen
 		res = core.NewSweepResult(s)
 		c.Ignored = s.Ignored
 		p := page{session: se, c: c, sweep: s, batch: &batch, res: res, facts: known}
-		return se.transaction(ctx, func() error { return p.run(ctx) })
+		err := se.transaction(ctx, func() error { return p.run(ctx) })
+		if errors.Is(err, errMoreDue) {
+			*res = *core.NewSweepResult(s)
+			p.byKeys = true
+			err = se.transaction(ctx, func() error { return p.run(ctx) })
+		}
+		return err
 	})
 	if err != nil {
 		return nil, err
@@ -166,7 +173,13 @@ type page struct {
 	batch *backend.SweepBatch
 	res   *backend.SweepResult
 	facts facts
+	// all is the range of which all that is due is treated, nil where some of it is left or nobody knows.
+	all    *core.SweepRange
+	byKeys bool // delete by keys in any case
 }
+
+// errMoreDue undoes the deletion of a range in which more fell due since it was looked at.
+var errMoreDue = errors.New("more than what was chosen is due")
 
 func (p *page) run(ctx context.Context) error {
 	keys, err := p.near(ctx)
@@ -183,7 +196,7 @@ func (p *page) run(ctx context.Context) error {
 }
 
 // nearby is how many times its limit a page looks at first.
-const nearby = 4
+const nearby = 2
 
 // near locks the next records that are due and returns the keys of those to treat, where the old ones stand together, as they mostly
 // do; nil where they do not. The optimizer does not know that, and would look at all that is due for each page.
@@ -222,6 +235,9 @@ func (p *page) near(ctx context.Context) ([]backend.Key, error) {
 	keys, err := core.Chosen(ctx, p.batch, p.res, locked, subjects, still, due)
 	if keys == nil {
 		keys = []backend.Key{}
+	}
+	if still == nil && int64(len(keys)) == due {
+		p.all = &r
 	}
 	return keys, err
 }
@@ -385,9 +401,16 @@ func (p *page) delete(ctx context.Context, ops []backend.Operation) error {
 	if err != nil {
 		return err
 	}
+	ranged, err := p.deleteRange(ops, &statements)
+	if err != nil {
+		return err
+	}
 	x := execution{session: p.session, compiler: p.c, batch: &backend.Batch{Operations: ops, Ignored: p.sweep.Ignored}, affected: make([]int64, len(ops)), facts: p.facts}
 	if err := x.operations(ctx, statements); err != nil {
 		return err
+	}
+	if last := len(ops) - 1; ranged && x.affected[last] > int64(len(ops[last].Keys)) {
+		return errMoreDue
 	}
 	for i := range ops {
 		if x.affected[i] >= int64(len(ops[i].Keys)) {
@@ -406,6 +429,22 @@ func (p *page) delete(ctx context.Context, ops []backend.Operation) error {
 		}
 	}
 	return nil
+}
+
+// deleteRange has the last of the operations, where it takes all that is due in a range, done by one statement for the range: that
+// takes two thirds of the time that lists of keys do. What is locked cannot change, so if no more goes than was chosen, it is that.
+func (p *page) deleteRange(ops []backend.Operation, statements *[]core.Statement) (bool, error) {
+	last := len(ops) - 1
+	if last < 0 || p.byKeys || p.all == nil || p.sweep.Steps[len(p.sweep.Steps)-1].Action != backend.Delete || len(p.facts.deletions[p.sweep.Table].itself) > 0 {
+		return false, nil
+	}
+	st, err := p.c.SweepDelete(p.sweep, *p.all)
+	if err != nil {
+		return false, err
+	}
+	st.Op = last
+	*statements = append(slices.DeleteFunc(*statements, func(s core.Statement) bool { return s.Op == last && s.Guard == nil }), st)
+	return true, nil
 }
 
 // eachRow reads all rows of a query.

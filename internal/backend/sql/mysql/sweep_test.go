@@ -1,0 +1,46 @@
+package mysql_test
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/lethe-dev/lethe/internal/backend"
+	"github.com/lethe-dev/lethe/internal/backend/backendtest"
+)
+
+// TestSweepTakesNoMoreThanItChose: a trigger of a dependant makes one more record of the page's range due right before the range is
+// deleted. It stays for the next page.
+func TestSweepTakesNoMoreThanItChose(t *testing.T) {
+	d := newDatabase(t)
+	d.Exec(t, "CREATE TABLE candidate (id INT PRIMARY KEY, seen DATETIME)")
+	d.Exec(t, "CREATE TABLE note (id INT PRIMARY KEY, candidate_id INT REFERENCES candidate (id))")
+	d.Exec(t, "INSERT INTO candidate VALUES (1, '2020-01-01'), (2, '2020-01-01'), (3, '2030-01-01'), (4, '2020-01-01'), (5, '2030-01-01')")
+	d.Exec(t, "INSERT INTO note VALUES (7, 1)")
+	d.trigger(t, "ages", "note", "AFTER", "DELETE", "UPDATE candidate SET seen = '2020-01-01' WHERE id = 3")
+	b, ok := d.Open(t, backendtest.Limits{}).(backend.Sweeper)
+	if !ok {
+		t.Fatal("it cannot sweep")
+	}
+	id, candidate, note := []string{"id"}, backend.Table{Name: "candidate"}, backend.Table{Name: "note"}
+	s := &backend.Sweep{Table: candidate, KeyColumns: id, Clock: backend.SweepClock{Column: "seen"}, Cutoff: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC),
+		Now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Steps: []backend.SweepStep{
+			{Entity: "note", Table: note, KeyColumns: id, Action: backend.Delete,
+				Path: []backend.Hop{{Table: note, Columns: id, TargetColumns: []string{"candidate_id"}, Down: true}}},
+			{Entity: "candidate", Table: candidate, KeyColumns: id, Action: backend.Delete}}}
+	for i, want := range [][]backend.Key{{{"1"}, {"2"}, {"4"}}, {{"3"}}} {
+		asked := 0
+		r, err := b.SweepBatch(ctx, s, backend.SweepBatch{Limit: 10, BeforeEffect: func(_ context.Context, r *backend.SweepResult) error {
+			asked++
+			wantEqual(t, "keys on record", r.Keys, want)
+			return nil
+		}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		wantEqual(t, "asked", asked, 1)
+		wantEqual(t, "keys", r.Keys, want)
+		wantEqual(t, "affected", r.Affected, []int64{int64(1 - i), int64(len(want))})
+	}
+	wantEqual(t, "left", d.Dump(t, "SELECT id FROM candidate"), []string{"5"})
+}
