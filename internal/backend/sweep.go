@@ -127,6 +127,8 @@ type Sweep struct {
 	Steps []SweepStep
 	// Ignored are tables whose foreign keys may be set to NULL or their default by the store when a record goes.
 	Ignored []Table
+	// Brief has CountSweep count Total and Due only: the rest has it look at every record.
+	Brief bool
 }
 
 // SweepCount counts records of a sweep's table within its scope.

@@ -195,6 +195,10 @@ type Count struct {
 
 // Count counts what falls due of a target between two times, zero for since all that is due by until.
 func (s *Sweeper) Count(ctx context.Context, namespace string, target *retention.Target, since, until time.Time) (*Count, error) {
+	return s.count(ctx, namespace, target, since, until, false)
+}
+
+func (s *Sweeper) count(ctx context.Context, namespace string, target *retention.Target, since, until time.Time, brief bool) (*Count, error) {
 	holds, err := s.State.Holds(ctx, namespace)
 	if err != nil {
 		return nil, err
@@ -213,6 +217,7 @@ func (s *Sweeper) Count(ctx context.Context, namespace string, target *retention
 	if err := s.checkSchema(ctx, namespace, target, window.sweep); err != nil {
 		return nil, err
 	}
+	window.sweep.Brief = brief
 	count, err := able.CountSweep(ctx, window.sweep)
 	if err != nil {
 		return nil, fault.FromStore(target.Store, err)
@@ -271,7 +276,7 @@ func (r *run) facts(ctx context.Context) (policy.SweepFacts, error) {
 	}
 	r.record.Sweep.Targets = nil
 	for _, target := range r.task.Targets {
-		count, err := r.Count(ctx, r.task.Namespace, target, since, r.record.Sweep.Until)
+		count, err := r.count(ctx, r.task.Namespace, target, since, r.record.Sweep.Until, true)
 		if err != nil {
 			return f, err
 		}

@@ -154,6 +154,13 @@ func (e *sweepEnv) count(t *testing.T, s *backend.Sweep) *backend.SweepCount {
 	if err != nil {
 		t.Fatalf("CountSweep: %v", err)
 	}
+	brief := *s
+	brief.Brief = true
+	fewer, err := e.s.CountSweep(ctx, &brief)
+	if err != nil {
+		t.Fatalf("CountSweep, briefly: %v", err)
+	}
+	wantEqual(t, "total and due, briefly", [2]int64{fewer.Total, fewer.Due}, [2]int64{n.Total, n.Due})
 	return n
 }
 

@@ -104,6 +104,10 @@ func (c *Compiler) SweepBound(s *backend.Sweep, r SweepRange, records int) (Stat
 // SweepCount makes the statements of CountSweep: the first has one row for the records, see SweepCounts; the others, one for each
 // dependants' step of their Op, one number.
 func (c *Compiler) SweepCount(s *backend.Sweep) ([]Statement, error) {
+	if s.Brief {
+		st, err := c.countBriefly(s)
+		return []Statement{st}, err
+	}
 	first, err := c.countRecords(s)
 	if err != nil {
 		return nil, err
@@ -126,6 +130,25 @@ func SweepCounts(n *backend.SweepCount, earliest **int64) []any {
 		into = append(into, &n.Kept[i])
 	}
 	return into
+}
+
+// countBriefly has the columns of countRecords, nothing but the first two of them counted.
+func (c *Compiler) countBriefly(s *backend.Sweep) (Statement, error) {
+	x := c.sweeper(s)
+	table, _, err := x.table(s.Table)
+	if err != nil {
+		return Statement{}, err
+	}
+	scope, err := x.conditions(&x.b, self, s.Table, s.Scope)
+	if err != nil {
+		return Statement{}, err
+	}
+	due, err := x.due(self)
+	if err != nil {
+		return Statement{}, err
+	}
+	return x.statement(fmt.Sprintf("SELECT (SELECT count(*) FROM %[1]s AS %[2]s WHERE %[3]s), (SELECT count(*) FROM %[1]s AS %[2]s WHERE %[4]s), 0, 0, NULL%[5]s",
+		table, self, scope, due, strings.Repeat(", 0", len(s.Keep))), -1)
 }
 
 func (c *Compiler) countRecords(s *backend.Sweep) (Statement, error) {

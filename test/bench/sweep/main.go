@@ -33,7 +33,7 @@ func main() {
 	flag.IntVar(&o.rounds, "rounds", 3, "turns of each contender")
 	flag.IntVar(&o.mariaRows, "mariadb-rows", 200_000, "records in the table of MariaDB")
 	flag.IntVar(&o.besideRounds, "beside-rounds", 5, "turns with an application beside it")
-	flag.StringVar(&o.only, "only", "", "delete, cascade, anonymize, beside or mariadb; several with commas; empty for all")
+	flag.StringVar(&o.only, "only", "", "delete, whole, cascade, anonymize, beside or mariadb; several with commas; empty for all")
 	flag.Parse()
 	if err := run(context.Background(), o); err != nil {
 		fmt.Fprintln(os.Stderr, "error:", err)
@@ -46,7 +46,7 @@ func (o options) wants(part string) bool {
 }
 
 func run(ctx context.Context, o options) error {
-	if o.wants("delete") || o.wants("cascade") || o.wants("anonymize") || o.wants("beside") {
+	if o.wants("delete") || o.wants("whole") || o.wants("cascade") || o.wants("anonymize") || o.wants("beside") {
 		if err := onPostgreSQL(ctx, o); err != nil {
 			return err
 		}

@@ -43,7 +43,7 @@ func onPostgreSQL(ctx context.Context, o options) (err error) {
 	for _, part := range []struct {
 		name string
 		run  func(context.Context, *database) error
-	}{{"delete", deletions}, {"cascade", cascades}, {"anonymize", anonymizations}, {"beside", beside}} {
+	}{{"delete", deletions}, {"whole", wholeRuns}, {"cascade", cascades}, {"anonymize", anonymizations}, {"beside", beside}} {
 		if !o.wants(part.name) {
 			continue
 		}
