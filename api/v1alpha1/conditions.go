@@ -125,6 +125,7 @@ const (
 	ReasonRecordLimit           = "RecordLimit"
 	ReasonSuspended             = "Suspended"
 	ReasonReplicaLag            = "ReplicaLag"
+	ReasonNotificationFailed    = "NotificationFailed"
 	ReasonRuleGone              = "RuleGone"
 	ReasonRecordsLocked         = "RecordsLocked"
 	ReasonSweepUnsupported      = "SweepUnsupported"

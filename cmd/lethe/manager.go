@@ -21,6 +21,7 @@ import (
 
 	"github.com/lethe-dev/lethe/cmd/lethe/wiring"
 	"github.com/lethe-dev/lethe/internal/anchor"
+	"github.com/lethe-dev/lethe/internal/notify"
 	"github.com/lethe-dev/lethe/internal/operator"
 )
 
@@ -32,6 +33,8 @@ type managerFlags struct {
 	// anchorTo and anchorTokenFile say where checkpoints are kept outside the cluster.
 	anchorTo        []string
 	anchorTokenFile string
+	// eventsTo and eventsTokenFile say who is told outside the cluster what is announced.
+	eventsTo, eventsTokenFile string
 	operator.Options
 }
 
@@ -69,6 +72,8 @@ func newManagerCommand() *cobra.Command {
 	flags.StringVar(&f.AdmissionCertificates, "admission-cert-dir", "", "folder with tls.crt and tls.key for --admission cluster, for example of cert-manager; default: the operator makes a certificate and tells the API server")
 	flags.DurationVar(&f.AnchorInterval, "anchor-interval", 10*time.Minute, "how often new checkpoints of the ledger are kept in a ConfigMap of the operator's namespace; 0 turns it off")
 	flags.StringArrayVar(&f.anchorTo, "anchor-to", nil, "https://host/path or s3://bucket/prefix?endpoint=https://host&retention=P10Y: keep these checkpoints there too; may be repeated")
+	flags.StringVar(&f.eventsTo, "events-to", "", "https://host/path: POST a CloudEvent there for each announced run of a retention rule")
+	flags.StringVar(&f.eventsTokenFile, "events-token-file", "", "file with the bearer token for --events-to")
 	flags.StringVar(&f.anchorTokenFile, "anchor-token-file", "", "file with the bearer token for --anchor-to https://")
 	flags.StringVar(&f.ExportPath, "export-path", "", "folder in which the operator keeps exports; default: exports beside the ledger's file, and none with --ledger-url-file")
 	flags.Int64Var(&f.ExportMaxBytes, "export-max-bytes", 10<<30, "how many bytes all exports in that folder may have; 0 for no bound")
@@ -101,7 +106,7 @@ func (f *managerFlags) run(ctx context.Context) error {
 	if err := f.checkAdmission(); err != nil {
 		return err
 	}
-	if err := f.openPlaces(); err != nil {
+	if err := errors.Join(f.openPlaces(), f.openOutside()); err != nil {
 		return err
 	}
 	if f.LedgerKeyGeneration < 1 || f.LedgerKeyGeneration > maxGeneration {
@@ -127,6 +132,22 @@ func (f *managerFlags) openPlaces() error {
 		}
 		f.AnchorPlaces = append(f.AnchorPlaces, place)
 	}
+	return nil
+}
+
+// openOutside makes the endpoint of --events-to.
+func (f *managerFlags) openOutside() error {
+	if f.eventsTo == "" {
+		if f.eventsTokenFile != "" {
+			return errors.New("--events-token-file needs --events-to")
+		}
+		return nil
+	}
+	endpoint, err := notify.Open(f.eventsTo, f.eventsTokenFile)
+	if err != nil {
+		return fmt.Errorf("--events-to: %w", err)
+	}
+	f.Outside = endpoint
 	return nil
 }
 

@@ -23,6 +23,7 @@ import (
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/executor"
 	"github.com/lethe-dev/lethe/internal/fault"
+	"github.com/lethe-dev/lethe/internal/notify"
 	"github.com/lethe-dev/lethe/internal/planner"
 	"github.com/lethe-dev/lethe/internal/policy"
 	"github.com/lethe-dev/lethe/internal/stamp"
@@ -47,11 +48,18 @@ type DeletionRunReconciler struct {
 	Sweeper *sweeper.Sweeper
 	Witness Witness
 	Kill    *KillSwitch
+	// Outside is told what is announced; nil for nobody.
+	Outside Outside
 	// Requests makes the requests of runs for several people.
 	Requests *Requests
 	Stamps   *stamp.Sealer
 	// Concurrency is how many runs are executed at once. Default 4.
 	Concurrency int
+}
+
+// Outside is a place outside the cluster that hears of announcements. An error means that it is to be told again.
+type Outside interface {
+	Announce(ctx context.Context, a notify.Announcement) error
 }
 
 // +kubebuilder:rbac:groups=privacy.lethe.dev,resources=deletionruns,verbs=get;list;watch;create;update;patch;delete

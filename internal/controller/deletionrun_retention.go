@@ -8,14 +8,17 @@ import (
 	"slices"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/executor"
 	"github.com/lethe-dev/lethe/internal/fault"
 	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/notify"
 	"github.com/lethe-dev/lethe/internal/policy"
 	"github.com/lethe-dev/lethe/internal/retention"
 	"github.com/lethe-dev/lethe/internal/stamp"
@@ -81,7 +84,12 @@ func (t *retentionRun) advance(ctx context.Context) (outcome, error) {
 		if err := t.decisions(ctx); err != nil {
 			return outcome{}, err
 		}
+		again, err := t.tell(ctx)
+		if err != nil {
+			return outcome{}, err
+		}
 		if v, err := t.time(ctx); err != nil || v.Action != policy.Proceed {
+			v.After = min(v.After, again)
 			return verdictOutcome(v), err
 		}
 	}
@@ -165,6 +173,27 @@ func (t *retentionRun) endings(ctx context.Context) (ended bool, err error) {
 
 func (t *retentionRun) actor(annotation, value string) string {
 	return stamp.Name(t.Stamps.Read("DeletionRun", t.run, annotation, value))
+}
+
+// untold is how long to wait before those outside are told again who could not be reached.
+const untold = time.Minute
+
+// tell lets those outside the cluster know of the announcement, and tells when to try again. Who cannot be reached keeps no data
+// beyond its time: the run and its entry in the ledger are there in any case.
+func (t *retentionRun) tell(ctx context.Context) (again time.Duration, err error) {
+	sweep := t.record.Sweep
+	if t.Outside == nil || sweep.Told {
+		return policy.MaxRequeue, nil
+	}
+	err = t.Outside.Announce(ctx, notify.Announcement{Namespace: t.run.Namespace, Run: t.run.Name, Policy: sweep.Policy, Rule: sweep.Rule, ScheduledAt: sweep.ScheduledAt.UTC(),
+		Due: sweep.Due, Total: sweep.Total, ID: t.record.UID + "/announced", At: sweep.AnnouncedAt.UTC()})
+	if err != nil {
+		log.FromContext(ctx).Error(err, "the announcement did not get out of the cluster")
+		t.Recorder.Eventf(t.run, nil, corev1.EventTypeWarning, v1alpha1.ReasonNotificationFailed, "Announce", "the place of --events-to did not take the announcement: %s; it is told again in a minute", err)
+		return untold, nil
+	}
+	sweep.Told = true
+	return policy.MaxRequeue, t.State.Update(ctx, func(tx state.Tx) error { return tx.PutRun(t.record) })
 }
 
 // decisions takes a confirmation and a postponement, and puts them on record.

@@ -81,6 +81,8 @@ type Options struct {
 	AnchorInterval time.Duration
 	// AnchorPlaces keep them outside the cluster too.
 	AnchorPlaces []controller.Place
+	// Outside is told what is announced. Optional.
+	Outside controller.Outside
 
 	// ExportPath is the folder of exports that the operator keeps; empty is the folder exports beside an embedded vault, and
 	// none beside one in PostgreSQL. ExportMaxBytes bounds what is in it; 0 does not.
@@ -276,7 +278,7 @@ func register(ctx context.Context, mgr ctrl.Manager, direct client.Client, o Opt
 		(&controller.ErasureRequestReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Journal: entries, Keys: keyStore,
 			Pseudonyms: pseudonyms, Identities: identities, Stores: pool, Clock: o.Clock, Witness: o.Witness, Recorder: recorder, Admission: admission, Stamps: sealer}).SetupWithManager(ctx, mgr),
 		(&controller.DeletionRunReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Executor: exec, Pseudonyms: pseudonyms, Identities: identities,
-			Clock: o.Clock, Recorder: recorder, Sweeper: sweeps, Witness: o.Witness, Kill: kill, Requests: requests, Stamps: sealer}).SetupWithManager(ctx, mgr),
+			Clock: o.Clock, Recorder: recorder, Sweeper: sweeps, Witness: o.Witness, Kill: kill, Outside: o.Outside, Requests: requests, Stamps: sealer}).SetupWithManager(ctx, mgr),
 		mgr.Add(&controller.ConsentWatch{Client: c, Stores: pool, Requests: requests, Clock: o.Clock, Witness: o.Witness, Log: o.Log.WithName("consent"), Interval: o.ResidueInterval}),
 		mgr.Add(&controller.ResidueWatch{Client: c, State: vault.State, Clock: o.Clock, Witness: o.Witness, Log: o.Log.WithName("residue"), Interval: o.ResidueInterval}),
 	)

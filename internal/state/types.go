@@ -107,6 +107,8 @@ type Sweep struct {
 	ScheduledAt  time.Time `json:"scheduledAt"`
 	AnnouncedFor time.Time `json:"announcedFor"`
 	AnnouncedAt  time.Time `json:"announcedAt"`
+	// Told is set once the announcement has reached those outside the cluster who are to know.
+	Told bool `json:"told,omitempty"`
 	// Due and Total are the records that were announced, and all of the entities.
 	Due   int64 `json:"due"`
 	Total int64 `json:"total"`

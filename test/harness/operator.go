@@ -64,6 +64,8 @@ type OperatorOptions struct {
 	AnchorInterval time.Duration
 	// AnchorPlaces keep them outside the cluster.
 	AnchorPlaces []controller.Place
+	// Outside is told what is announced.
+	Outside controller.Outside
 	// AdoptState takes over a cluster that another state store was used with.
 	AdoptState bool
 	// LedgerKeyGeneration says which key of the ledger signs.
@@ -94,7 +96,7 @@ func StartOperator(t testing.TB, config *rest.Config, o OperatorOptions) *Operat
 		LedgerPath: filepath.Join(o.Folder, "ledger.db"), LedgerURLFile: o.LedgerURLFile, LedgerLease: o.LedgerLease, Namespace: o.Namespace, Pod: o.Pod,
 		MetricsAddress: "0", ProbeAddress: "0", Admission: operator.AdmissionOff, Clock: o.Clock, Witness: o.Witness,
 		ResidueInterval: 200 * time.Millisecond, SkipNameValidation: true, AdoptState: o.AdoptState, AnchorInterval: o.AnchorInterval, AnchorPlaces: o.AnchorPlaces, LedgerKeyGeneration: o.LedgerKeyGeneration,
-		ExportPath: o.ExportPath, ExportMaxBytes: o.ExportMaxBytes,
+		ExportPath: o.ExportPath, ExportMaxBytes: o.ExportMaxBytes, Outside: o.Outside,
 	}
 	if o.Admission {
 		options.Admission, options.AdmissionAddress = operator.AdmissionLoopback, "127.0.0.1:0"

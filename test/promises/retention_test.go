@@ -1,22 +1,29 @@
 package promises
 
 import (
+	"encoding/json"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"time"
 
+	"github.com/cloudevents/sdk-go/v2/event"
 	"github.com/jackc/pgx/v5"
 	. "github.com/onsi/ginkgo/v2"
 	. "github.com/onsi/gomega"
 	corev1 "k8s.io/api/core/v1"
+	eventsv1 "k8s.io/api/events/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/utils/ptr"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/notify"
 	"github.com/lethe-dev/lethe/test/harness"
 )
 
@@ -270,6 +277,57 @@ var _ = Describe("Retention: data leaves by itself when its time has come", func
 		Expect(h.ids("candidates")).To(Equal([]string{"2"}))
 		reasons := h.ledgerKinds()
 		Expect(reasons).To(ContainElements("retention.announced", "run.started", "retention.intent", "retention.outcome", "retention.verified", "run.completed"))
+	})
+
+	It("tells those outside the cluster of an announcement once, and again until they hear", func() {
+		h := newHiring()
+		var away atomic.Bool
+		away.Store(true)
+		heard := make(chan event.Event, 100)
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			if away.Load() {
+				w.WriteHeader(http.StatusServiceUnavailable)
+				return
+			}
+			e := event.New()
+			if json.NewDecoder(r.Body).Decode(&e) == nil {
+				heard <- e
+			}
+		}))
+		DeferCleanup(server.Close)
+		endpoint, err := notify.Open(server.URL, "")
+		Expect(err).NotTo(HaveOccurred())
+		h.restartWith(func(o *harness.OperatorOptions) { o.Outside = endpoint })
+		h.candidate(1, "Found", ago(0, 2, 15))
+		h.policy("vacancy-stages", only("candidates"))
+		h.sweepNow("vacancy-stages")
+		run := h.theRun("candidates")
+		Eventually(h.runState(run.Name)).Should(Equal("Pending/Announced"))
+		failed := func() []string {
+			var list eventsv1.EventList
+			Expect(cluster.Client.List(h, &list, client.InNamespace(h.ns))).To(Succeed())
+			var notes []string
+			for _, e := range list.Items {
+				if e.Reason == v1alpha1.ReasonNotificationFailed && e.Regarding.Name == run.Name {
+					notes = append(notes, e.Note)
+				}
+			}
+			return notes
+		}
+		Eventually(failed).Should(ContainElement(ContainSubstring("503 Service Unavailable; it is told again in a minute")))
+		away.Store(false)
+		h.pokeRun(run.Name)
+		var e event.Event
+		Eventually(heard).Should(Receive(&e))
+		Expect(e.Type()).To(Equal(notify.TypeAnnounced))
+		Expect(e.Subject()).To(Equal(run.Name))
+		Expect(e.Data()).To(MatchJSON(fmt.Sprintf(`{"namespace": %q, "run": %q, "policy": "vacancy-stages", "rule": "candidates", "scheduledAt": %q, "due": 1, "total": 1}`,
+			h.ns, run.Name, start.AddDate(0, 0, 30).Format(time.RFC3339))))
+		h.pokeRun(run.Name)
+		h.restartWith(func(*harness.OperatorOptions) {})
+		h.pokeRun(run.Name)
+		Eventually(h.runState(run.Name)).Should(Equal("Pending/Announced"))
+		Consistently(heard).ShouldNot(Receive())
 	})
 
 	It("can be confirmed, postponed within bounds with a reason, or cancelled", func() {
