@@ -1,76 +1,26 @@
 #!/usr/bin/env bash
 # A sweep as a Kubernetes Job on a real cluster, with one of its workers killed in the middle: the end state must be right.
-#
-# It needs a cluster that may be played with, and says so where something is missing:
-#   KUBECONFIG            of that cluster; also kubectl, and bin/helm (make bin/helm)
-#   LETHE_E2E_LOAD        a command that loads an image archive, which is its last argument: "kind load image-archive"
-#   LETHE_E2E_IMAGE       a command that makes that archive of a static binary; it gets the archive, the image's name and the
-#                         binary as last arguments. Default: docker build and docker save
-#   LETHE_E2E_BINARY      that binary, where it was built before
-#   LETHE_E2E_POSTGRES    postgres://user:password@host:port of a superuser of a PostgreSQL server that Pods reach
-#   LETHE_E2E_IN          a command that runs programs of this machine where they reach that server. Default: env, here
+# What it needs, and says where something is missing, is at the head of lib.sh; the ledger is read from this machine, so
+# LETHE_E2E_POSTGRES must be given.
 set -euo pipefail
-root=$(cd "$(dirname "$0")/../.." && pwd)
-cd "$root"
-
-for name in KUBECONFIG LETHE_E2E_LOAD LETHE_E2E_POSTGRES; do
-	if [[ -z ${!name:-} ]]; then
-		echo "SKIPPED: $name is not set; see the head of test/e2e/sweep-jobs.sh for what this test needs" >&2
-		exit 0
-	fi
-done
-read -ra load <<<"$LETHE_E2E_LOAD"
-read -ra in <<<"${LETHE_E2E_IN:-env}"
+system=lethe-e2e-system people=lethe-e2e
+source "$(dirname "$0")/lib.sh"
 rows=${LETHE_E2E_ROWS:-100000}
 workers=3
-name=lethe.test/lethe:e2e
-system=lethe-e2e-system people=lethe-e2e
-folder=$(mktemp -d)
-
-say() { echo "$(date -u +%T) $*"; }
-fail() {
-	say "FAILED: $*"
-	kubectl -n "$people" get rpol,drun -o yaml | sed -n '/status:/,$p' | head -80 || true
-	kubectl -n "$system" get jobs,pods -o wide || true
-	kubectl -n "$system" logs deploy/lethe --tail=40 || true
-	exit 1
-}
-sql() { "${in[@]}" psql -XqAt -v ON_ERROR_STOP=1 "$LETHE_E2E_POSTGRES/$1" -c "$2"; }
+if [[ -z ${LETHE_E2E_POSTGRES:-} ]]; then
+	echo "SKIPPED: LETHE_E2E_POSTGRES is not set; see test/e2e/lib.sh" >&2
+	exit 0
+fi
 cleanup() {
 	rm -rf "$folder"
 	[[ -n ${LETHE_E2E_KEEP:-} ]] && return
 	kubectl delete namespace "$people" --wait=false --ignore-not-found >/dev/null 2>&1 || true
 }
 trap cleanup EXIT
-until_() { # until_ SECONDS WHAT COMMAND...: waits until the command succeeds
-	local end=$((SECONDS + $1)) what=$2
-	shift 2
-	until "$@"; do
-		((SECONDS < end)) || fail "$what did not happen in time"
-		sleep 0.3
-	done
-}
-
-say "the image"
-if [[ -n ${LETHE_E2E_BINARY:-} ]]; then
-	cp "$LETHE_E2E_BINARY" "$folder/lethe"
-else
-	CGO_ENABLED=0 go build -o "$folder/lethe" ./cmd/lethe
-fi
-if [[ -n ${LETHE_E2E_IMAGE:-} ]]; then
-	read -ra image <<<"$LETHE_E2E_IMAGE"
-	"${image[@]}" "$folder/lethe.tar" "$name" "$folder/lethe"
-else
-	printf 'FROM scratch\nCOPY lethe /lethe\nUSER 65532:65532\nENTRYPOINT ["/lethe"]\n' | docker build -q -t "$name" -f - "$folder"
-	docker save -o "$folder/lethe.tar" "$name"
-fi
-"${load[@]}" "$folder/lethe.tar"
+image "$name"
 
 say "$rows records, of which nine in ten are due; the ledger's database is empty"
-sql postgres "DROP DATABASE IF EXISTS lethe_e2e_data WITH (FORCE)"
-sql postgres "DROP DATABASE IF EXISTS lethe_e2e_ledger WITH (FORCE)"
-sql postgres "CREATE DATABASE lethe_e2e_data"
-sql postgres "CREATE DATABASE lethe_e2e_ledger"
+server lethe_e2e_data lethe_e2e_ledger
 sql lethe_e2e_data "CREATE TABLE candidates (id bigint PRIMARY KEY, email text, found_at timestamptz NOT NULL);
 	CREATE TABLE notes (id bigint PRIMARY KEY, candidate_id bigint NOT NULL REFERENCES candidates(id), body text);
 	INSERT INTO candidates SELECT i, 'c' || i || '@example.org', now() - CASE WHEN i % 10 = 0 THEN interval '1 month' ELSE interval '1 year' END FROM generate_series(1, $rows) i;
@@ -79,32 +29,26 @@ sql lethe_e2e_data "CREATE TABLE candidates (id bigint PRIMARY KEY, email text, 
 due=$((rows - rows / 10))
 
 say "the operator, from the chart"
-kubectl create namespace "$system" --dry-run=client -o yaml | kubectl apply -f - >/dev/null
-kubectl create namespace "$people" --dry-run=client -o yaml | kubectl apply -f - >/dev/null
-kubectl -n "$system" create secret generic ledger-url --from-literal=url="$LETHE_E2E_POSTGRES/lethe_e2e_ledger?sslmode=disable" --dry-run=client -o yaml | kubectl apply -f - >/dev/null
+namespace "$people"
+secret "$system" ledger-url url="$url/lethe_e2e_ledger?sslmode=disable"
 kubectl -n "$system" delete configmap lethe-state-store --ignore-not-found >/dev/null
 bin/helm upgrade --install lethe charts/lethe -n "$system" --set image.repository="${name%:*}" --set image.tag="${name##*:}" \
 	--set ledger.postgresql.urlSecret.name=ledger-url --set admission.enabled=false --set exports.serve=false >/dev/null
 kubectl -n "$system" rollout restart deploy/lethe >/dev/null
 kubectl -n "$system" rollout status deploy/lethe --timeout=180s
 
-hostport=${LETHE_E2E_POSTGRES##*@}
-user=${LETHE_E2E_POSTGRES#*://}
-user=${user%@*}
-password=${user#*:}
-[[ $user == *:* ]] || password=none
 kubectl -n "$people" apply -f - >/dev/null <<YAML
 apiVersion: v1
 kind: Secret
 metadata: {name: data}
 type: kubernetes.io/basic-auth
-stringData: {username: "${user%%:*}", password: "$password"}
+stringData: {username: "$user", password: "$password"}
 ---
 apiVersion: privacy.lethe.dev/v1alpha1
 kind: DataStore
 metadata: {name: data}
 spec:
-  postgresql: {host: "${hostport%:*}", port: ${hostport##*:}, database: lethe_e2e_data, sslMode: disable, credentialsSecretRef: {name: data}}
+  postgresql: {host: "$host", port: $port, database: lethe_e2e_data, sslMode: disable, credentialsSecretRef: {name: data}}
 ---
 apiVersion: privacy.lethe.dev/v1alpha1
 kind: PersonalDataMap
@@ -161,10 +105,6 @@ until_ 400 "the end of the run" completed
 kubectl -n "$system" get jobs,pods -l app.kubernetes.io/component=sweep-worker
 
 say "the end state"
-check() { # check WHAT GOT WANT
-	[[ $2 == "$3" ]] || fail "$1: $2, want $3"
-	say "ok: $1: $2"
-}
 check "records due" "$(sql lethe_e2e_data "SELECT count(*) FROM candidates WHERE id % 10 <> 0")" 0
 check "records not due" "$(sql lethe_e2e_data "SELECT count(*) FROM candidates WHERE id % 10 = 0")" $((rows / 10))
 check "notes of others" "$(sql lethe_e2e_data "SELECT count(*) FROM notes")" $((rows / 10))
@@ -172,7 +112,7 @@ check "counted" "$(kubectl -n "$people" get drun -o jsonpath='{.items[0].status.
 check "counted notes" "$(kubectl -n "$people" get drun -o jsonpath='{.items[0].status.counts[?(@.category=="notes")].deleted}')" $due
 check "entries that are not in the ledger" "$(sql lethe_e2e_ledger "SELECT count(*) FROM lethe.outbox")" 0
 kubectl -n "$system" get configmap lethe-ledger-key -o jsonpath='{.data.key}' >"$folder/key"
-echo "$LETHE_E2E_POSTGRES/lethe_e2e_ledger?sslmode=disable" >"$folder/url"
+echo "$url/lethe_e2e_ledger?sslmode=disable" >"$folder/url"
 "${in[@]}" "$folder/lethe" ledger export --ledger-url-file "$folder/url" -n "$people" -o "$folder/ledger.jsonl" || fail "the ledger cannot be exported"
 "$folder/lethe" verify ledger "$folder/ledger.jsonl" --key "$folder/key" || fail "the ledger does not verify"
 check "ends of the run in the ledger" "$(grep -c '"kind":"run.completed"' "$folder/ledger.jsonl")" 1
