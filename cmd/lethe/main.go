@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"runtime"
 	_ "time/tzdata" // schedules have time zones, and the image has no files of them
 
 	"github.com/spf13/cobra"
@@ -19,16 +20,26 @@ var (
 	commit  = "unknown"
 )
 
+// buildStamp is what a build says of itself.
+func buildStamp() string { return fmt.Sprintf("%s (%s)", version, commit) }
+
+func newVersionCommand() *cobra.Command {
+	return &cobra.Command{Use: "version", Short: "Print version and commit", Args: cobra.NoArgs, Run: func(cmd *cobra.Command, _ []string) {
+		fmt.Fprintf(cmd.OutOrStdout(), "lethe %s %s %s/%s\n", buildStamp(), runtime.Version(), runtime.GOOS, runtime.GOARCH)
+	}}
+}
+
 func main() {
 	root := &cobra.Command{
 		Use:           "lethe",
 		Short:         "Erases personal data when it must go, keeps it when the law says so, and proves both",
-		Version:       fmt.Sprintf("%s (%s)", version, commit),
+		Version:       buildStamp(),
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
 	root.AddCommand(newManagerCommand(), newGenerateMapCommand(), newValidateCommand(), newFingerprintCommand(),
-		newCertificateCommand(), newVerifyCommand(), newLedgerCommand(), newExplainCommand(), newSweepWorkerCommand())
+		newCertificateCommand(), newVerifyCommand(), newLedgerCommand(), newExplainCommand(), newSweepWorkerCommand(),
+		newSelftestCommand(), newVersionCommand())
 	if crash.Enabled {
 		root.AddCommand(&cobra.Command{Use: "crash-points", Hidden: true, Args: cobra.NoArgs, Run: func(cmd *cobra.Command, _ []string) {
 			for _, p := range crash.Points() {

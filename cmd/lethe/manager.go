@@ -63,6 +63,7 @@ func newManagerCommand() *cobra.Command {
 	flags.IntVar(&f.LedgerKeyGeneration, "ledger-key-generation", 1, "generation of the key that signs the ledger's checkpoints; raise it by one to rotate the key, never lower it")
 	flags.DurationVar(&f.LedgerLease, "ledger-lease", 10*time.Second, "with --ledger-url-file: how long this process goes on without word from the database; another one waits a little longer before it takes over")
 	flags.StringVar(&f.Namespace, "operator-namespace", defaultNamespace(), "namespace of the operator's own Secrets and its Lease")
+	flags.StringSliceVar(&f.Namespaces, "namespaces", nil, "namespaces to serve, separated by commas, for an operator with rights in these alone; default: all")
 	flags.StringArrayVar(&f.localRoots, "local-root", nil, "NAMESPACE=PATH: folder in which DataStores of kind sqlite and filesystem of that namespace may be; may be repeated, none by default")
 	flags.StringVar(&f.MetricsAddress, "metrics-bind-address", ":8080", "address of the metrics endpoint; 0 turns it off")
 	flags.StringVar(&f.ProbeAddress, "health-probe-bind-address", ":8081", "address of /healthz and /readyz")

@@ -2,8 +2,10 @@ package controller
 
 import (
 	"context"
+	"slices"
 
 	"github.com/go-logr/logr"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -16,7 +18,9 @@ type ExportSweep struct {
 	// Reader asks the API server itself.
 	Reader  client.Reader
 	Storage *export.Storage
-	Log     logr.Logger
+	// Namespaces that the operator serves; none means all.
+	Namespaces []string
+	Log        logr.Logger
 }
 
 // NeedLeaderElection makes the leader alone sweep.
@@ -35,15 +39,24 @@ func (s *ExportSweep) sweep(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	var all v1alpha1.ComplianceExportList
-	if err := s.Reader.List(ctx, &all); err != nil {
-		return err
+	namespaces := s.Namespaces
+	if len(namespaces) == 0 {
+		namespaces = []string{metav1.NamespaceAll}
 	}
 	alive := map[string]bool{}
-	for i := range all.Items {
-		alive[string(all.Items[i].UID)] = true
+	for _, namespace := range namespaces {
+		var all v1alpha1.ComplianceExportList
+		if err := s.Reader.List(ctx, &all, client.InNamespace(namespace)); err != nil {
+			return err
+		}
+		for i := range all.Items {
+			alive[string(all.Items[i].UID)] = true
+		}
 	}
 	for namespace, uids := range kept {
+		if len(s.Namespaces) > 0 && !slices.Contains(s.Namespaces, namespace) {
+			continue // nobody here can tell
+		}
 		for _, uid := range uids {
 			if alive[uid] {
 				continue

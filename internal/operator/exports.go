@@ -51,7 +51,7 @@ func setupExports(mgr ctrl.Manager, o Options, vault *Vault, p exportParts) erro
 		return fmt.Errorf("exports: %w", err)
 	}
 	if p.storage != nil {
-		if err := mgr.Add(&controller.ExportSweep{Reader: mgr.GetAPIReader(), Storage: p.storage, Log: o.Log.WithName("exports")}); err != nil {
+		if err := mgr.Add(&controller.ExportSweep{Reader: mgr.GetAPIReader(), Storage: p.storage, Namespaces: o.Namespaces, Log: o.Log.WithName("exports")}); err != nil {
 			return err
 		}
 	}

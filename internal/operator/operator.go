@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
+	"sigs.k8s.io/controller-runtime/pkg/manager"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/lethe-dev/lethe/internal/controller"
@@ -69,7 +70,9 @@ type Options struct {
 	// LedgerLease is how long this process may go on without word from the server of the vault.
 	LedgerLease time.Duration
 
-	Namespace string
+	// Namespace of the operator's own objects. Namespaces are those that it serves; none means all.
+	Namespace  string
+	Namespaces []string
 	// Pod is the operator's own, which the Pods of Jobs are made from; empty outside of a cluster.
 	Pod                          string
 	MetricsAddress, ProbeAddress string
@@ -135,6 +138,9 @@ func Run(ctx context.Context, restConfig *rest.Config, o Options) error {
 	if err != nil {
 		return fmt.Errorf("the Kubernetes API: %w", err)
 	}
+	if err := errors.Join(o.checkNamespaces(), preflight(ctx, restConfig, direct, o), showRole(ctx, direct, o, roleStandby)); err != nil {
+		return err
+	}
 	if o.Witness == nil {
 		o.Witness = controller.APIServerClock{Client: direct}
 	}
@@ -199,6 +205,10 @@ func serve(ctx context.Context, restConfig *rest.Config, direct client.Client, o
 	if err := setupAdmission(ctx, mgr, o, webhookv1alpha1.Options{Keys: keyStore, Sealer: sealer, Journal: entries, RuleCounts: counts.Of}); err != nil {
 		return err
 	}
+	// Once the caches are filled, as the webhooks.
+	if err := mgr.Add(manager.RunnableFunc(func(ctx context.Context) error { return showRole(ctx, direct, o, roleActive) })); err != nil {
+		return err
+	}
 	return mgr.Start(ctx)
 }
 
@@ -223,6 +233,13 @@ func setupAnchors(ctx context.Context, mgr ctrl.Manager, direct client.Client, o
 }
 
 func newManager(restConfig *rest.Config, o Options) (ctrl.Manager, error) {
+	var namespaces map[string]cache.Config // none means all
+	for _, namespace := range o.Namespaces {
+		if namespaces == nil {
+			namespaces = map[string]cache.Config{}
+		}
+		namespaces[namespace] = cache.Config{}
+	}
 	mgr, err := ctrl.NewManager(restConfig, ctrl.Options{
 		Scheme:                        o.Scheme,
 		Logger:                        o.Log,
@@ -234,7 +251,7 @@ func newManager(restConfig *rest.Config, o Options) (ctrl.Manager, error) {
 		LeaderElectionReleaseOnCancel: true,
 		// Secrets are read one by one and never cached.
 		Client:     client.Options{Cache: &client.CacheOptions{DisableFor: []client.Object{&corev1.Secret{}, &corev1.Namespace{}, &corev1.ConfigMap{}}}},
-		Cache:      cache.Options{DefaultTransform: cache.TransformStripManagedFields()},
+		Cache:      cache.Options{DefaultTransform: cache.TransformStripManagedFields(), DefaultNamespaces: namespaces},
 		Controller: config.Controller{SkipNameValidation: &o.SkipNameValidation},
 	})
 	if err != nil {

@@ -43,7 +43,7 @@ func waitForVault(ctx context.Context, c client.Client, o Options) (*Vault, keys
 	if err != nil {
 		return nil, nil, opts, err
 	}
-	waiting := waiting{log: o.Log, address: o.ProbeAddress}
+	waiting := waiting{log: o.Log, address: o.ProbeAddress, takesTurns: o.takesTurns()}
 	defer waiting.end()
 	for {
 		vault, err := o.OpenVault(ctx, opts)
@@ -94,13 +94,18 @@ func (v *Vault) ready(ctx context.Context) error {
 	return err
 }
 
-// vaultOptions names the ledger after the cluster and makes its key, once.
+// vaultOptions names the ledger after the cluster, or after the operator's namespace where it may see no other, and makes its
+// key, once.
 func vaultOptions(ctx context.Context, c client.Client, keyStore keys.Store, o Options) (VaultOptions, error) {
-	var system corev1.Namespace
-	if err := c.Get(ctx, client.ObjectKey{Name: metav1.NamespaceSystem}, &system); err != nil {
-		return VaultOptions{}, fmt.Errorf("the cluster's identity: %w", err)
+	namesake := metav1.NamespaceSystem
+	if len(o.Namespaces) > 0 {
+		namesake = o.Namespace
 	}
-	logName := "lethe.dev/" + string(system.UID)
+	var namespace corev1.Namespace
+	if err := c.Get(ctx, client.ObjectKey{Name: namesake}, &namespace); err != nil {
+		return VaultOptions{}, fmt.Errorf("the identity of the installation, which is that of namespace %s: %w", namesake, err)
+	}
+	logName := "lethe.dev/" + string(namespace.UID)
 	signer, rotations, err := signers(ctx, keyStore, o.Namespace, logName, max(o.LedgerKeyGeneration, 1))
 	if err != nil {
 		return VaultOptions{}, err
@@ -109,12 +114,14 @@ func vaultOptions(ctx context.Context, c client.Client, keyStore keys.Store, o O
 		Rotations: rotations}, nil
 }
 
-// waiting is what a process says while it does not have the vault: alive, not ready, and why.
+// waiting is what a process says while it does not have the vault: alive, why, and ready only if it may take over one day.
 type waiting struct {
-	log     logr.Logger
-	address string
-	probes  *http.Server
-	reason  atomic.Pointer[string]
+	log        logr.Logger
+	address    string
+	takesTurns bool
+	probes     *http.Server
+	reason     atomic.Pointer[string]
+	standby    atomic.Bool
 }
 
 // because notes why, and tells it when it changes.
@@ -123,8 +130,14 @@ func (w *waiting) because(ctx context.Context, err error) error {
 	if errors.Is(err, ErrUnavailable) {
 		reason = "the ledger's database cannot be reached"
 	}
+	standby := w.takesTurns && errors.Is(err, ErrLocked)
+	w.standby.Store(standby)
 	if before := w.reason.Swap(&reason); before == nil || *before != reason {
-		w.log.Info(reason+"; this one waits and is not ready", "cause", err.Error())
+		state := "; this one waits and is not ready"
+		if standby {
+			state = "; this one waits to take over"
+		}
+		w.log.Info(reason+state, "cause", err.Error())
 	}
 	if w.probes != nil || w.address == "" || w.address == "0" {
 		return nil
@@ -136,6 +149,10 @@ func (w *waiting) because(ctx context.Context, err error) error {
 	mux := http.NewServeMux()
 	mux.HandleFunc("/healthz", func(rw http.ResponseWriter, _ *http.Request) { rw.WriteHeader(http.StatusOK) })
 	mux.HandleFunc("/readyz", func(rw http.ResponseWriter, _ *http.Request) {
+		if w.standby.Load() {
+			_, _ = rw.Write([]byte("standby: " + *w.reason.Load()))
+			return
+		}
 		http.Error(rw, *w.reason.Load(), http.StatusServiceUnavailable)
 	})
 	w.probes = &http.Server{Handler: mux, ReadHeaderTimeout: 5 * time.Second}

@@ -47,8 +47,15 @@ func Root() string {
 	return filepath.Join(filepath.Dir(file), "..", "..")
 }
 
-// StartCluster starts etcd and kube-apiserver. The caller must Stop it.
-func StartCluster() (_ *Cluster, err error) {
+// StartCluster starts etcd and kube-apiserver with Lethe's CRDs. The caller must Stop it.
+func StartCluster() (*Cluster, error) {
+	return startCluster(filepath.Join(Root(), "config", "crd", "bases"))
+}
+
+// StartEmptyCluster starts them without CRDs.
+func StartEmptyCluster() (*Cluster, error) { return startCluster() }
+
+func startCluster(crds ...string) (_ *Cluster, err error) {
 	if os.Getenv("KUBEBUILDER_ASSETS") == "" {
 		return nil, errors.New("KUBEBUILDER_ASSETS is not set: run the tests with make test, or set it to what hack/envtest-assets.sh prints")
 	}
@@ -57,7 +64,7 @@ func StartCluster() (_ *Cluster, err error) {
 		return nil, err
 	}
 	c := &Cluster{folder: folder, environment: &envtest.Environment{
-		CRDDirectoryPaths:     []string{filepath.Join(Root(), "config", "crd", "bases")},
+		CRDDirectoryPaths:     crds,
 		ErrorIfCRDPathMissing: true,
 		// A machine that has other work to do starts slowly; a start that failed is noticed at once.
 		ControlPlaneStartTimeout: 2 * time.Minute,

@@ -56,6 +56,8 @@ type OperatorOptions struct {
 	Witness       controller.Witness
 	// Namespace of the operator's own Secrets. Default OperatorNamespace.
 	Namespace string
+	// Namespaces that it serves; none means all.
+	Namespaces []string
 	// Pod is the operator's own, which Jobs are made from.
 	Pod string
 	// MayFail is set by tests in which the operator is expected to end with an error.
@@ -93,7 +95,7 @@ func StartOperator(t testing.TB, config *rest.Config, o OperatorOptions) *Operat
 	op := &Operator{cancel: cancel, done: make(chan error, 1), Logs: logs}
 	options := operator.Options{
 		Scheme: wiring.NewScheme(), Log: log, Openers: wiring.Openers(), OpenVault: wiring.OpenVault, LocalRoots: o.LocalRoots,
-		LedgerPath: filepath.Join(o.Folder, "ledger.db"), LedgerURLFile: o.LedgerURLFile, LedgerLease: o.LedgerLease, Namespace: o.Namespace, Pod: o.Pod,
+		LedgerPath: filepath.Join(o.Folder, "ledger.db"), LedgerURLFile: o.LedgerURLFile, LedgerLease: o.LedgerLease, Namespace: o.Namespace, Namespaces: o.Namespaces, Pod: o.Pod,
 		MetricsAddress: "0", ProbeAddress: "0", Admission: operator.AdmissionOff, Clock: o.Clock, Witness: o.Witness,
 		ResidueInterval: 200 * time.Millisecond, SkipNameValidation: true, AdoptState: o.AdoptState, AnchorInterval: o.AnchorInterval, AnchorPlaces: o.AnchorPlaces, LedgerKeyGeneration: o.LedgerKeyGeneration,
 		ExportPath: o.ExportPath, ExportMaxBytes: o.ExportMaxBytes, Outside: o.Outside,
