@@ -18,13 +18,18 @@ bin/controller-gen rbac:roleName=lethe-manager "${callers[@]}" output:rbac:artif
 mkdir -p config/webhook
 go run ./hack/webhooks >config/webhook/manifests.yaml
 
-mkdir -p charts/lethe/crds charts/lethe/files/rbac charts/lethe/files/webhook docs/reference
-rm -f charts/lethe/crds/*.yaml charts/lethe/files/rbac/*.yaml charts/lethe/files/webhook/*.yaml
-cp config/webhook/manifests.yaml charts/lethe/files/webhook/
-cp config/crd/bases/*.yaml charts/lethe/crds/
+# The chart's copies: Helm reads nothing outside of the chart's folder.
+files=charts/lethe/files
+mkdir -p $files/{crds,rbac,webhook,prometheus,grafana} docs/reference
+rm -f $files/*/*
+cp config/crd/bases/*.yaml $files/crds/
+cp config/webhook/manifests.yaml $files/webhook/
+cp config/prometheus/rules.yaml $files/prometheus/
+cp config/grafana/lethe.json $files/grafana/
 for role in role leader_election_role secrets_role jobs_role persona_viewer persona_editor persona_approver persona_admin; do
-	cp "config/rbac/$role.yaml" charts/lethe/files/rbac/
+	cp "config/rbac/$role.yaml" $files/rbac/
 done
+go run ./hack/chartreadme charts/lethe
 
 bin/crd-ref-docs --source-path=api --config=hack/crd-ref-docs.yaml --renderer=markdown --log-level=ERROR \
 	--output-path=docs/reference/api.md

@@ -8,6 +8,6 @@ say "== the chart lints and renders"
 bin/helm lint --strict charts/lethe
 for values in charts/lethe/ci/*.yaml; do
 	bin/helm lint --strict charts/lethe --values "$values"
-	bin/helm template lethe charts/lethe --namespace lethe-system --include-crds --values "$values" >/dev/null
+	bin/helm template lethe charts/lethe --namespace lethe-system --values "$values" >/dev/null
 done
-bin/helm template lethe charts/lethe --namespace lethe-system --include-crds >/dev/null
+bin/helm template lethe charts/lethe --namespace lethe-system >/dev/null

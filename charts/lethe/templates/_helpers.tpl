@@ -52,3 +52,36 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{ .Values.image.repository }}:{{ $tag }}
 {{- end -}}
 {{- end -}}
+
+{{- /* Of several replicas the one that has the ledger answers; it labels itself. */ -}}
+{{- define "lethe.serviceSelector" -}}
+{{ include "lethe.selectorLabels" . }}
+{{- if .Values.ledger.postgresql.urlSecret.name }}
+privacy.lethe.dev/role: active
+{{- end }}
+{{- end -}}
+
+{{- /* The operator knows the configurations by this name, but where cert-manager looks after them for some namespaces only. */ -}}
+{{- define "lethe.admissionName" -}}
+{{- if .Values.namespaces -}}
+{{ include "lethe.fullname" . }}-admission
+{{- else -}}
+lethe-admission
+{{- end -}}
+{{- end -}}
+
+{{- define "lethe.podSecurityContext" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+
+{{- define "lethe.containerSecurityContext" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
