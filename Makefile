@@ -23,12 +23,12 @@ build: ## Build bin/lethe
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/lethe ./cmd/lethe
 
 .PHONY: test
-test: ## Run all tests against real etcd, kube-apiserver, PostgreSQL and SQLite
+test: bin/helm bin/kustomize ## Run all tests against real etcd, kube-apiserver, PostgreSQL and SQLite
 	@# -count=1: suites that start the operator as a program of its own change with it, which the test cache cannot see.
 	hack/test.sh go test -count=1 -timeout 30m $(TESTFLAGS) $(PACKAGES)
 
 .PHONY: test-race
-test-race: ## Run all tests with the race detector (needs a C compiler)
+test-race: bin/helm bin/kustomize ## Run all tests with the race detector (needs a C compiler)
 	CGO_ENABLED=1 hack/test.sh go test -race -timeout 60m $(TESTFLAGS) $(PACKAGES)
 
 .PHONY: bench
@@ -88,9 +88,29 @@ image: ## Build the container image
 helm-lint: bin/helm ## Lint and render the chart
 	hack/helm-lint.sh
 
+.PHONY: kubeconform
+kubeconform: bin/kubeconform bin/kustomize bin/helm ## Hold samples, install trees and the chart against the schemas of their kinds
+	hack/kubeconform.sh
+
+.PHONY: secret-scan
+secret-scan: bin/gitleaks ## Look for secrets in what git tracks
+	hack/secret-scan.sh
+
+.PHONY: vulncheck
+vulncheck: bin/govulncheck ## Look for known vulnerabilities in what is called (asks vuln.go.dev)
+	bin/govulncheck ./...
+
 .PHONY: manifests
 manifests: bin/kustomize ## Print the install manifests
 	@bin/kustomize build config/default
+
+.PHONY: release
+release: bin/kustomize bin/cyclonedx-gomod ## Make binaries, SBOMs, chart, install manifest and checksums in dist/ (VERSION=v1.2.3)
+	hack/release.sh "$(VERSION)"
+
+.PHONY: release-check
+release-check: bin/kustomize bin/cyclonedx-gomod ## Make a release twice, in two places, and compare them byte by byte
+	hack/release-check.sh
 
 .PHONY: clean
 clean: ## Remove what was built here (the shared cache stays: rm -r ~/.cache/lethe)
@@ -116,6 +136,21 @@ bin/helm: $(tools_pins)
 
 bin/setup-envtest: $(tools_pins)
 	$(call build_tool,hack/tools,sigs.k8s.io/controller-runtime/tools/setup-envtest)
+
+# Those of releases and checks have a module of their own, so that their many libraries choose no version for the generators.
+release_pins := hack/tools/release/go.mod hack/tools/release/go.sum
+
+bin/cyclonedx-gomod: $(release_pins)
+	$(call build_tool,hack/tools/release,github.com/CycloneDX/cyclonedx-gomod/cmd/cyclonedx-gomod)
+
+bin/kubeconform: $(release_pins)
+	$(call build_tool,hack/tools/release,github.com/yannh/kubeconform/cmd/kubeconform)
+
+bin/govulncheck: $(release_pins)
+	$(call build_tool,hack/tools/release,golang.org/x/vuln/cmd/govulncheck)
+
+bin/gitleaks: $(release_pins)
+	$(call build_tool,hack/tools/release,github.com/zricethezav/gitleaks/v8)
 
 bin/golangci-lint: $(kal_sources)
 	@echo "building $@ with kube-api-linter (3 minutes, once)" >&2

@@ -22,4 +22,4 @@ for dir in config/crd config/rbac config/manager config/default config/webhook c
 	bin/kustomize build "$dir" >/dev/null
 done
 
-make --no-print-directory helm-lint
+make --no-print-directory helm-lint kubeconform secret-scan
