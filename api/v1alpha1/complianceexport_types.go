@@ -274,6 +274,7 @@ type ComplianceExportStatus struct {
 // ComplianceExport is a log of a period as a file, made from one state of the ledger.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:storageversion
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=cexp,categories=privacy
 // +kubebuilder:selectablefield:JSONPath=`.spec.log`

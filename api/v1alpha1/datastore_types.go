@@ -375,6 +375,7 @@ type DataStoreStatus struct {
 // DataStore is one database, folder or service that holds personal data.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:storageversion
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=dstore,categories=privacy
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`

@@ -330,6 +330,7 @@ type DeletionRunStatus struct {
 // DeletionRun is one execution of a plan, all its resumptions and retries included.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:storageversion
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=drun,categories=privacy
 // +kubebuilder:printcolumn:name="Phase",type=string,JSONPath=`.status.phase`

@@ -42,6 +42,7 @@ type ErasureCertificateSpec struct {
 // that deleted what was retained.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:storageversion
 // +kubebuilder:resource:shortName=ecert,categories=privacy
 // +kubebuilder:selectablefield:JSONPath=`.spec.result`
 // +kubebuilder:printcolumn:name="Request",type=string,JSONPath=`.metadata.labels.privacy\.lethe\.dev/request`

@@ -357,6 +357,7 @@ type ErasureRequestStatus struct {
 // ErasureRequest asks to erase the personal data of one subject.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:storageversion
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=er,categories=privacy
 // +kubebuilder:selectablefield:JSONPath=`.status.phase`

@@ -92,6 +92,7 @@ type LegalHoldStatus struct {
 // LegalHold keeps data from being deleted until it is lifted. A hold always wins.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:storageversion
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=lhold,categories=privacy
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`

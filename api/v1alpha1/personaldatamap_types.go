@@ -961,6 +961,7 @@ type PersonalDataMapStatus struct {
 // PersonalDataMap says where the personal data of a subject is and what happens to it when it must go.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:storageversion
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:shortName=pdmap,categories=privacy
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`

@@ -440,6 +440,7 @@ type RetentionPolicyStatus struct {
 // RetentionPolicy says how long data may stay and how erasure requests of the namespace are handled.
 //
 // +kubebuilder:object:root=true
+// +kubebuilder:storageversion
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=retentionpolicies,shortName=rpol,categories=privacy
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`
