@@ -309,6 +309,34 @@ var _ = Describe("The vault in PostgreSQL", func() {
 		Eventually(w.stage("pending")).Should(Equal("Completed/Erased"))
 	})
 
+	It("shows by a label of its Pod which replica has it, also after another took over", func() {
+		w := newWorld(ada)
+		role := func(pod string) func() string {
+			return func() string {
+				var p corev1.Pod
+				if err := cluster.Client.Get(w, client.ObjectKey{Namespace: w.options.Namespace, Name: pod}, &p); err != nil {
+					return err.Error()
+				}
+				return p.Labels["privacy.lethe.dev/role"]
+			}
+		}
+		for _, name := range []string{"one", "two"} {
+			w.create(&corev1.Pod{ObjectMeta: metav1.ObjectMeta{Namespace: w.options.Namespace, Name: name},
+				Spec: corev1.PodSpec{Containers: []corev1.Container{{Name: "manager", Image: "lethe:1"}}}})
+		}
+		w.restartWith(func(o *harness.OperatorOptions) { o.Pod = "one" })
+		Eventually(role("one")).Should(Equal("active"))
+		second := w.options
+		second.Pod = "two"
+		harness.StartOperator(GinkgoTB(), w.config, second)
+		Eventually(role("two")).Should(Equal("standby"))
+		Consistently(role("one")).Should(Equal("active"))
+		Expect(w.operator.Stop()).To(Succeed())
+		Eventually(role("two"), "30s").Should(Equal("active"))
+		w.startOperator() // as Kubernetes does with a container that has ended
+		Eventually(role("one")).Should(Equal("standby"))
+	})
+
 	It("waits for a database that is away, and does not end", func() {
 		w := newWorld(ada)
 		Expect(w.operator.Stop()).To(Succeed())
