@@ -80,6 +80,8 @@ type OperatorOptions struct {
 	Serve bool
 	// Admission serves the webhooks on a loopback address. The configuration of the client must be allowed to install them.
 	Admission bool
+	// AdmissionInCluster serves them behind the Service of the installation instead.
+	AdmissionInCluster bool
 }
 
 // StartOperator runs the operator in this process until the test ends or it is stopped.
@@ -102,6 +104,9 @@ func StartOperator(t testing.TB, config *rest.Config, o OperatorOptions) *Operat
 	}
 	if o.Admission {
 		options.Admission, options.AdmissionAddress = operator.AdmissionLoopback, "127.0.0.1:0"
+	}
+	if o.AdmissionInCluster {
+		options.Admission, options.AdmissionAddress = operator.AdmissionCluster, "127.0.0.1:0"
 	}
 	if o.Serve {
 		op.endpoint = make(chan net.Addr, 1)
