@@ -204,6 +204,15 @@ func (c installed) forSome() {
 			c.t.Errorf("%T of another namespace: %v", list, err)
 		}
 	}
+	// What admission asks with: the rights of a user there, and nowhere else.
+	review := func(namespace string) error {
+		return own.Create(ctx, &authorizationv1.LocalSubjectAccessReview{ObjectMeta: metav1.ObjectMeta{Namespace: namespace}, Spec: authorizationv1.SubjectAccessReviewSpec{
+			User: "somebody", ResourceAttributes: &authorizationv1.ResourceAttributes{Namespace: namespace, Verb: "approve", Group: v1alpha1.GroupVersion.Group, Resource: "erasurerequests"}}})
+	}
+	c.must(review(ns))
+	if err := review(other); !apierrors.IsForbidden(err) {
+		c.t.Errorf("rights of users of another namespace: %v", err)
+	}
 	ats := harness.NewATS(c.t)
 	for _, o := range harness.Request(other, "erase", ada, harness.Immediate) {
 		c.must(c.Client.Create(ctx, o))

@@ -39,8 +39,12 @@ anything is installed. `lookup` finds nothing in `helm template`.
 {{- include "lethe.checkOthers" . -}}
 {{- end -}}
 
-{{- /* Two operators that serve the same namespaces with two ledgers would each erase without the other's holds. */ -}}
+{{- /*
+Two operators that serve the same namespaces with two ledgers would each erase without the other's holds. Whoever installs for some
+namespaces only may not be allowed to look.
+*/ -}}
 {{- define "lethe.checkOthers" -}}
+{{- if or (not .Values.namespaces) .Values.crds.enabled -}}
 {{- $owned := list (lookup "apiextensions.k8s.io/v1" "CustomResourceDefinition" "" "erasurerequests.privacy.lethe.dev") -}}
 {{- if .Values.admission.enabled -}}
 {{- $owned = append $owned (lookup "admissionregistration.k8s.io/v1" "ValidatingWebhookConfiguration" "" (include "lethe.admissionName" .)) -}}
@@ -50,9 +54,9 @@ anything is installed. `lookup` finds nothing in `helm template`.
 {{- $annotations := $object.metadata.annotations | default dict -}}
 {{- $release := index $annotations "meta.helm.sh/release-name" -}}
 {{- $namespace := index $annotations "meta.helm.sh/release-namespace" -}}
-{{- $other := and $release (or (ne $release $.Release.Name) (ne $namespace $.Release.Namespace)) -}}
-{{- if and $other (or (not $.Values.namespaces) $.Values.crds.enabled) -}}
+{{- if and $release (or (ne $release $.Release.Name) (ne $namespace $.Release.Namespace)) -}}
 {{- fail (printf "this cluster has Lethe already: %s %s belongs to release %s in namespace %s. Upgrade that one. A second one beside it must be kept to namespaces that the first does not serve: set namespaces, and crds.enabled=false" $object.kind $object.metadata.name $release $namespace) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
