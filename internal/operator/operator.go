@@ -138,7 +138,10 @@ func Run(ctx context.Context, restConfig *rest.Config, o Options) error {
 	if err != nil {
 		return fmt.Errorf("the Kubernetes API: %w", err)
 	}
-	if err := errors.Join(o.checkNamespaces(), preflight(ctx, restConfig, direct, o), showRole(ctx, direct, o, roleStandby)); err != nil {
+	if err := begin(ctx, restConfig, direct, o); err != nil {
+		if ctx.Err() != nil {
+			return nil // it was asked to end
+		}
 		return err
 	}
 	if o.Witness == nil {

@@ -25,6 +25,17 @@ import (
 // wait for the operator.
 var oldestKubernetes = version.MajorMinor(1, 30)
 
+// begin refuses what cannot work, and then shows that this process does not have the vault yet.
+func begin(ctx context.Context, restConfig *rest.Config, c client.Client, o Options) error {
+	if err := o.checkNamespaces(); err != nil {
+		return err
+	}
+	if err := preflight(ctx, restConfig, c, o); err != nil {
+		return err
+	}
+	return showRole(ctx, c, o, roleStandby)
+}
+
 // preflight refuses a cluster that this operator cannot serve, before it touches anything.
 func preflight(ctx context.Context, restConfig *rest.Config, c client.Client, o Options) error {
 	api, err := discovery.NewDiscoveryClientForConfig(restConfig)
