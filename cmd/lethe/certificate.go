@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lethe-dev/lethe/internal/certificate/render"
+	"github.com/lethe-dev/lethe/internal/cli"
 )
 
 func newCertificateCommand() *cobra.Command {
@@ -24,30 +25,29 @@ func newCertificateRenderCommand() *cobra.Command {
 		Long: `Make the PDF of a certificate of erasure, offline. The same certificate makes the same PDF, and the PDF carries the file, so
 that whoever gets it can verify it. A certificate that does not fit its proof is refused with status 1; lethe verify also
 checks the ledger's signature.`,
-		Args: files(1, 1),
+		Args: cli.Files(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if output == "" {
-				return &exitError{code: 2, err: errors.New("name a file with --output")}
+				return &cli.ExitError{Code: 2, Err: errors.New("name a file with --output")}
 			}
-			in := &verifyInput{}
-			text := in.read(args[0])
-			if in.err != nil {
-				return &exitError{code: 2, err: in.err}
+			text, err := cli.ReadFile(args[0])
+			if err != nil {
+				return &cli.ExitError{Code: 2, Err: err}
 			}
 			var refused error
-			err := writeWhole(output, func(to io.Writer) error {
+			err = cli.WriteWhole(output, func(to io.Writer) error {
 				refused = render.PDF(text, to)
 				return refused
 			})
 			switch {
 			case refused != nil:
-				return &exitError{code: 1, err: fmt.Errorf("%s: %w", args[0], refused)}
+				return &cli.ExitError{Code: 1, Err: fmt.Errorf("%s: %w", args[0], refused)}
 			case err != nil:
-				return &exitError{code: 2, err: err}
+				return &cli.ExitError{Code: 2, Err: err}
 			}
 			return nil
 		},
 	}
 	cmd.Flags().StringVarP(&output, "output", "o", "", "file of the PDF")
-	return usage(cmd)
+	return cli.Usage(cmd)
 }

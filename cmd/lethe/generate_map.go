@@ -7,6 +7,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lethe-dev/lethe/internal/backend"
+	"github.com/lethe-dev/lethe/internal/cli"
 	"github.com/lethe-dev/lethe/internal/fault"
 	"github.com/lethe-dev/lethe/internal/mapgen"
 	"github.com/lethe-dev/lethe/internal/stores"
@@ -24,13 +25,13 @@ func newGenerateMapCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			out, err := generateMap(cmd, &f, in)
 			if err != nil {
-				return &exitError{code: 2, err: err}
+				return &cli.ExitError{Code: 2, Err: err}
 			}
 			_, err = cmd.OutOrStdout().Write(out)
 			return err
 		},
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{code: 2, err: err} })
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &cli.ExitError{Code: 2, Err: err} })
 	f.register(cmd.Flags())
 	flags := cmd.Flags()
 	flags.StringVar(&in.Root, "root", "", "table whose rows are the subjects")

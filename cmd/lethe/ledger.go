@@ -13,6 +13,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/lethe-dev/lethe/cmd/lethe/wiring"
+	"github.com/lethe-dev/lethe/internal/cli"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	ledgerpostgresql "github.com/lethe-dev/lethe/internal/ledger/postgresql"
 	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
@@ -59,7 +60,7 @@ func (f *ledgerFlags) register(cmd *cobra.Command) *cobra.Command {
 	cmd.Flags().StringVar(&f.path, "ledger-path", "", "file of the ledger, of an operator that is stopped or running, or a copy; it is not changed. Default "+defaultLedgerPath)
 	cmd.Flags().StringVar(&f.urlFile, "ledger-url-file", "", "file with the postgres:// URL of a ledger in PostgreSQL, which a role that may only read is enough for")
 	cmd.Flags().StringVarP(&f.namespace, "namespace", "n", "", "namespace whose ledger it is")
-	return usage(cmd)
+	return cli.Usage(cmd)
 }
 
 func newLedgerExportCommand() *cobra.Command {
@@ -72,13 +73,13 @@ checkpoint beside them in FILE.checkpoint. The entries are written as they are: 
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if f.output == "" {
-				return &exitError{code: 2, err: errors.New("name a file with --output")}
+				return &cli.ExitError{Code: 2, Err: errors.New("name a file with --output")}
 			}
 			return f.open(cmd.Context(), func(file ledgerSource, checkpoint ledger.SignedCheckpoint) error {
 				if err := f.export(cmd.Context(), file, checkpoint); err != nil {
 					return err
 				}
-				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %d entries of %s\n%s: its checkpoint\n", f.output, checkpoint.Size, checkpoint.OriginLine, checkpointOf(f.output))
+				_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: %d entries of %s\n%s: its checkpoint\n", f.output, checkpoint.Size, checkpoint.OriginLine, cli.CheckpointOf(f.output))
 				return err
 			})
 		},
@@ -131,19 +132,19 @@ func newLedgerKeyCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			text, err := os.ReadFile(keys)
 			if err != nil {
-				return &exitError{code: 2, err: fmt.Errorf("--key: the file cannot be read: %w", cause(err))}
+				return &cli.ExitError{Code: 2, Err: fmt.Errorf("--key: the file cannot be read: %w", cli.Cause(err))}
 			}
 			list, err := ledger.ParseVerifierKeys(string(text))
 			if err == nil {
 				err = ledger.CheckOrigin(namespace)
 			}
 			if err != nil {
-				return &exitError{code: 2, err: err}
+				return &cli.ExitError{Code: 2, Err: err}
 			}
 			for _, k := range list {
 				text, err := k.Text(ledger.OriginLine(k.Name, namespace))
 				if err != nil {
-					return &exitError{code: 2, err: err}
+					return &cli.ExitError{Code: 2, Err: err}
 				}
 				if _, err := fmt.Fprintln(cmd.OutOrStdout(), text); err != nil {
 					return err
@@ -154,19 +155,19 @@ func newLedgerKeyCommand() *cobra.Command {
 	}
 	cmd.Flags().StringVar(&keys, "key", "", "file with the ledger's public key")
 	cmd.Flags().StringVarP(&namespace, "namespace", "n", "", "namespace whose ledger it is")
-	return usage(cmd)
+	return cli.Usage(cmd)
 }
 
 // open opens the ledger and finds the namespace's newest checkpoint. All that can go wrong ends with status 2: nothing is verified here.
 func (f *ledgerFlags) open(ctx context.Context, use func(ledgerSource, ledger.SignedCheckpoint) error) error {
 	file, name, err := f.source(ctx)
 	if err != nil {
-		return &exitError{code: 2, err: err}
+		return &cli.ExitError{Code: 2, Err: err}
 	}
 	defer func() { _ = file.Close() }()
 	origins, err := file.Origins(ctx)
 	if err != nil {
-		return &exitError{code: 2, err: err}
+		return &cli.ExitError{Code: 2, Err: err}
 	}
 	text, err := file.Checkpoint(ctx, f.namespace)
 	if errors.Is(err, ledger.ErrNotFound) {
@@ -180,13 +181,13 @@ func (f *ledgerFlags) open(ctx context.Context, use func(ledgerSource, ledger.Si
 		err = use(file, checkpoint)
 	}
 	if err != nil {
-		return &exitError{code: 2, err: err}
+		return &cli.ExitError{Code: 2, Err: err}
 	}
 	return nil
 }
 
 func (f *ledgerFlags) export(ctx context.Context, file ledgerSource, checkpoint ledger.SignedCheckpoint) error {
-	err := writeWhole(f.output, func(to io.Writer) error {
+	err := cli.WriteWhole(f.output, func(to io.Writer) error {
 		for leaf, err := range file.Leaves(ctx, f.namespace, checkpoint.Size) {
 			if err != nil {
 				return err
@@ -200,7 +201,7 @@ func (f *ledgerFlags) export(ctx context.Context, file ledgerSource, checkpoint 
 	if err != nil {
 		return err
 	}
-	return writeWhole(checkpointOf(f.output), func(to io.Writer) error {
+	return cli.WriteWhole(cli.CheckpointOf(f.output), func(to io.Writer) error {
 		_, err := to.Write(checkpoint.Note)
 		return err
 	})
@@ -209,7 +210,7 @@ func (f *ledgerFlags) export(ctx context.Context, file ledgerSource, checkpoint 
 func (f *ledgerFlags) prove(ctx context.Context, file ledgerSource, newest ledger.SignedCheckpoint) ([]byte, error) {
 	text, err := os.ReadFile(f.earlier)
 	if err != nil {
-		return nil, fmt.Errorf("--earlier: the file cannot be read: %w", cause(err))
+		return nil, fmt.Errorf("--earlier: the file cannot be read: %w", cli.Cause(err))
 	}
 	earlier, err := ledger.ReadCheckpoint(text)
 	switch {

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/lethe-dev/lethe/cmd/lethe/wiring"
+	"github.com/lethe-dev/lethe/internal/cli"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	ledgerpostgresql "github.com/lethe-dev/lethe/internal/ledger/postgresql"
 	"github.com/lethe-dev/lethe/internal/state"
@@ -63,8 +64,8 @@ func TestLedgerInPostgreSQLIsExported(t *testing.T) {
 	appendMany(5, 2000) // several pages
 	p.write(t, "proof", []byte(p.run(t, 0, newLedgerCommand(), append([]string{"consistency", "--earlier", p.path("kept")}, where...)...)))
 	p.run(t, 0, newLedgerCommand(), append([]string{"export", "-o", p.path("hr.jsonl")}, where...)...)
-	p.run(t, 0, newVerifyCommand(), "ledger", p.path("hr.jsonl"), "--earlier", p.path("kept"), "--earlier", p.path("proof"), "--key", p.path("key"))
-	p.run(t, 0, newVerifyCommand(), "consistency", p.path("kept"), p.path("proof"), "--key", p.path("key"))
+	p.run(t, 0, cli.NewVerifyCommand("lethe"), "ledger", p.path("hr.jsonl"), "--earlier", p.path("kept"), "--earlier", p.path("proof"), "--key", p.path("key"))
+	p.run(t, 0, cli.NewVerifyCommand("lethe"), "consistency", p.path("kept"), p.path("proof"), "--key", p.path("key"))
 
 	if out := p.run(t, 0, newLedgerCommand(), append([]string{"query", "-o", "json", "--kind", "erasure.received"}, where...)...); strings.Count(out, "\n") != 2005 {
 		t.Errorf("%d entries were found", strings.Count(out, "\n"))

@@ -16,6 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/lethe-dev/lethe/internal/cli"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/projection"
 	projectionsqlite "github.com/lethe-dev/lethe/internal/projection/sqlite"
@@ -103,7 +104,7 @@ func newLedgerStatsCommand() *cobra.Command {
 func (f *queryFlags) ask(cmd *cobra.Command, use func(ctx context.Context, index projection.Reader, p projection.Period) error) error {
 	p, err := f.check()
 	if err != nil {
-		return &exitError{code: 2, err: err}
+		return &cli.ExitError{Code: 2, Err: err}
 	}
 	return f.open(cmd.Context(), func(source ledgerSource, _ ledger.SignedCheckpoint) (err error) {
 		if err := f.lookUp(cmd.Context(), source); err != nil {
@@ -113,7 +114,7 @@ func (f *queryFlags) ask(cmd *cobra.Command, use func(ctx context.Context, index
 		if path == "" {
 			folder, err := os.MkdirTemp("", "lethe-index-")
 			if err != nil {
-				return fmt.Errorf("a temporary folder for the index: %w", cause(err))
+				return fmt.Errorf("a temporary folder for the index: %w", cli.Cause(err))
 			}
 			defer func() { _ = os.RemoveAll(folder) }()
 			path = filepath.Join(folder, "index")
@@ -212,20 +213,20 @@ func (f *queryFlags) pages(next func(from uint64, limit int) (n int, last uint64
 
 func (f *queryFlags) listEntries(ctx context.Context, index projection.Reader, p projection.Period, out io.Writer) error {
 	filter := projection.EntryFilter{Period: p, Kinds: f.kinds, Reasons: f.reasons, Actors: f.actors, Handles: f.handles}
-	rows := newRows(out, f.format, "INDEX", "TIME", "KIND", "HANDLE", "REASON", "ACTOR")
+	rows := cli.NewRows(out, f.format, "INDEX", "TIME", "KIND", "HANDLE", "REASON", "ACTOR")
 	return f.pages(func(from uint64, limit int) (int, uint64, error) {
 		page, err := index.Entries(ctx, f.namespace, filter, from, limit)
 		if err != nil || len(page) == 0 {
-			return 0, 0, errors.Join(err, rows.flush())
+			return 0, 0, errors.Join(err, rows.Flush())
 		}
 		for _, r := range page {
 			e := r.Entry
-			rows.add(struct {
+			rows.Add(struct {
 				Index uint64          `json:"index"`
 				Entry json.RawMessage `json:"entry"`
-			}{r.Index, r.Leaf}, strconv.FormatUint(r.Index, 10), clockTime(e.Time), e.Kind, e.Handle, e.Reason, e.Actor)
+			}{r.Index, r.Leaf}, strconv.FormatUint(r.Index, 10), cli.ClockTime(e.Time), e.Kind, e.Handle, e.Reason, e.Actor)
 		}
-		return len(page), page[len(page)-1].Index, rows.flush()
+		return len(page), page[len(page)-1].Index, rows.Flush()
 	})
 }
 
@@ -257,17 +258,17 @@ func ruleOf(r projection.Request) string {
 func (f *queryFlags) listRequests(ctx context.Context, index projection.Reader, p projection.Period, out io.Writer) error {
 	filter := projection.RequestFilter{Period: p, Statuses: f.statuses, Sources: f.sources, Reasons: f.reasons, Actors: f.actors, Categories: f.categories,
 		Handles: f.handles}
-	rows := newRows(out, f.format, "INDEX", "HANDLE", "STATUS", "REASON", "SOURCE", "RECEIVED", "SCHEDULED", "DUE", "FINISHED", "ACTOR", "RULE")
+	rows := cli.NewRows(out, f.format, "INDEX", "HANDLE", "STATUS", "REASON", "SOURCE", "RECEIVED", "SCHEDULED", "DUE", "FINISHED", "ACTOR", "RULE")
 	return f.pages(func(from uint64, limit int) (int, uint64, error) {
 		page, err := index.Requests(ctx, f.namespace, filter, from, limit)
 		if err != nil || len(page) == 0 {
-			return 0, 0, errors.Join(err, rows.flush())
+			return 0, 0, errors.Join(err, rows.Flush())
 		}
 		for _, r := range page {
-			rows.add(requestLine(r), strconv.FormatUint(r.Index, 10), r.Handle, r.Status, r.Reason, r.Source,
-				clockTime(r.ReceivedAt), clockTime(r.ScheduledAt), clockTime(r.DueAt), clockTime(r.FinishedAt), r.Actor, ruleOf(r))
+			rows.Add(requestLine(r), strconv.FormatUint(r.Index, 10), r.Handle, r.Status, r.Reason, r.Source,
+				cli.ClockTime(r.ReceivedAt), cli.ClockTime(r.ScheduledAt), cli.ClockTime(r.DueAt), cli.ClockTime(r.FinishedAt), r.Actor, ruleOf(r))
 		}
-		return len(page), page[len(page)-1].Index, rows.flush()
+		return len(page), page[len(page)-1].Index, rows.Flush()
 	})
 }
 
@@ -333,61 +334,4 @@ func (f *queryFlags) writeStatistics(out io.Writer, s projection.Statistics) err
 			d.Runs.Announced, d.Runs.Completed, d.Runs.Cancelled, d.Runs.Failed)
 	}
 	return text.Flush()
-}
-
-// rows writes a table, a page at a time, or a JSON object on each line.
-type rows struct {
-	json  *json.Encoder
-	table *tabwriter.Writer
-	err   error
-}
-
-func newRows(out io.Writer, format string, head ...string) *rows {
-	if format == "json" {
-		encoder := json.NewEncoder(out)
-		encoder.SetEscapeHTML(false)
-		return &rows{json: encoder}
-	}
-	r := &rows{table: tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)}
-	r.add(nil, head...)
-	return r
-}
-
-func (r *rows) add(object any, cells ...string) {
-	if r.err != nil {
-		return
-	}
-	if r.json != nil {
-		r.err = r.json.Encode(object)
-		return
-	}
-	for i := range cells {
-		cells[i] = printable(cells[i])
-	}
-	_, r.err = fmt.Fprintln(r.table, strings.Join(cells, "\t"))
-}
-
-func (r *rows) flush() error {
-	if r.err == nil && r.table != nil {
-		r.err = r.table.Flush()
-	}
-	return r.err
-}
-
-// printable keeps a text of the ledger from telling a terminal what to do.
-func printable(text string) string {
-	if text == "" {
-		return "-"
-	}
-	if strings.ContainsFunc(text, func(r rune) bool { return !strconv.IsPrint(r) }) {
-		return strconv.Quote(text)
-	}
-	return text
-}
-
-func clockTime(t time.Time) string {
-	if t.IsZero() {
-		return ""
-	}
-	return t.UTC().Format(time.RFC3339)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 	ctrl "sigs.k8s.io/controller-runtime"
 
+	"github.com/lethe-dev/lethe/internal/cli"
 	"github.com/lethe-dev/lethe/internal/crash"
 )
 
@@ -38,7 +39,7 @@ func main() {
 		SilenceErrors: true,
 	}
 	root.AddCommand(newManagerCommand(), newGenerateMapCommand(), newValidateCommand(), newFingerprintCommand(),
-		newCertificateCommand(), newVerifyCommand(), newLedgerCommand(), newExplainCommand(), newSweepWorkerCommand(),
+		newCertificateCommand(), cli.NewVerifyCommand("lethe"), newLedgerCommand(), newExplainCommand(), newSweepWorkerCommand(),
 		newSelftestCommand(), newVersionCommand())
 	if crash.Enabled {
 		root.AddCommand(&cobra.Command{Use: "crash-points", Hidden: true, Args: cobra.NoArgs, Run: func(cmd *cobra.Command, _ []string) {
@@ -49,13 +50,13 @@ func main() {
 		root.SetOut(os.Stdout)
 	}
 	if err := root.ExecuteContext(ctrl.SetupSignalHandler()); err != nil {
-		var exit *exitError
+		var exit *cli.ExitError
 		if !errors.As(err, &exit) {
-			exit = &exitError{code: 1, err: err}
+			exit = &cli.ExitError{Code: 1, Err: err}
 		}
-		if exit.err != nil {
-			fmt.Fprintln(os.Stderr, "lethe:", exit.err)
+		if exit.Err != nil {
+			fmt.Fprintln(os.Stderr, "lethe:", exit.Err)
 		}
-		os.Exit(exit.code)
+		os.Exit(exit.Code)
 	}
 }

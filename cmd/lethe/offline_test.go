@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 	_ "modernc.org/sqlite" // makes a database
 
+	"github.com/lethe-dev/lethe/internal/cli"
 	"github.com/lethe-dev/lethe/internal/mapcheck"
 	"github.com/lethe-dev/lethe/test/pgtest"
 )
@@ -28,13 +29,13 @@ func execute(t interface{ Helper() }, cmd *cobra.Command, args ...string) (out s
 	cmd.SetErr(&buffer)
 	cmd.SetArgs(args)
 	err := cmd.ExecuteContext(context.Background())
-	var exit *exitError
+	var exit *cli.ExitError
 	switch {
 	case errors.As(err, &exit):
-		if exit.err != nil {
-			fmt.Fprintln(&buffer, exit.err)
+		if exit.Err != nil {
+			fmt.Fprintln(&buffer, exit.Err)
 		}
-		return buffer.String(), exit.code
+		return buffer.String(), exit.Code
 	case err != nil:
 		return buffer.String() + err.Error(), 1
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lethe-dev/lethe/internal/cli"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
 	vaultsqlite "github.com/lethe-dev/lethe/internal/vault/sqlite"
@@ -79,11 +80,11 @@ func TestVerifyFollowsTheChainOfKeys(t *testing.T) {
 			"consistency by the ledger":         {"consistency", p.path("kept"), "--ledger", p.path("hr.jsonl")},
 		} {
 			t.Run(name+" with the "+key+" key", func(t *testing.T) {
-				p.run(t, 0, newVerifyCommand(), append(args, "--key", p.path(key))...)
+				p.run(t, 0, cli.NewVerifyCommand("lethe"), append(args, "--key", p.path(key))...)
 			})
 		}
 	}
-	out := p.run(t, 0, newVerifyCommand(), "ledger", p.path("hr.jsonl"), "--key", p.path("old"))
+	out := p.run(t, 0, cli.NewVerifyCommand("lethe"), "ledger", p.path("hr.jsonl"), "--key", p.path("old"))
 	if !strings.Contains(out, "replaced by entry 8, 14") {
 		t.Error(out)
 	}
@@ -100,11 +101,11 @@ func TestVerifyRefusesWhatTheChainDoesNotLeadTo(t *testing.T) {
 		"a stranger's key with an export":        {"export", p.path("last.csv"), "--key", p.path("stranger"), "--ledger", p.path("hr.jsonl")},
 		"a stranger's key with the ledger":       {"ledger", p.path("hr.jsonl"), "--key", p.path("stranger")},
 	} {
-		t.Run(name, func(t *testing.T) { p.run(t, 1, newVerifyCommand(), args...) })
+		t.Run(name, func(t *testing.T) { p.run(t, 1, cli.NewVerifyCommand("lethe"), args...) })
 	}
 	for name, text := range map[string][]byte{"nothing of the kind": []byte("key\n"), "changed": bytes.Replace(p.read(t, "chain"), []byte("rotation\n"), []byte("Rotation\n"), 1)} {
 		t.Run(name, func(t *testing.T) {
-			p.run(t, 2, newVerifyCommand(), p.path("last.json"), "--key", p.path("old"), "--key-chain", p.write(t, "bad", text))
+			p.run(t, 2, cli.NewVerifyCommand("lethe"), p.path("last.json"), "--key", p.path("old"), "--key-chain", p.write(t, "bad", text))
 		})
 	}
 
@@ -123,11 +124,11 @@ func TestVerifyRefusesWhatTheChainDoesNotLeadTo(t *testing.T) {
 	}
 	p.write(t, "forged", forged.Note)
 	for _, key := range []string{"old", "new"} {
-		out := p.run(t, 1, newVerifyCommand(), "ledger", p.path("hr.jsonl"), "--key", p.path(key), "--checkpoint", p.path("forged"))
+		out := p.run(t, 1, cli.NewVerifyCommand("lethe"), "ledger", p.path("hr.jsonl"), "--key", p.path(key), "--checkpoint", p.path("forged"))
 		if !strings.Contains(out, "signed with a key that was replaced before") {
 			t.Error(out)
 		}
-		p.run(t, 1, newVerifyCommand(), "ledger", p.path("hr.jsonl"), "--key", p.path(key), "--earlier", p.path("forged"))
+		p.run(t, 1, cli.NewVerifyCommand("lethe"), "ledger", p.path("hr.jsonl"), "--key", p.path(key), "--earlier", p.path("forged"))
 	}
 }
 
@@ -162,7 +163,7 @@ func TestVerifyTakesNoOtherSuccessorOfAFormerKey(t *testing.T) {
 		t.Helper()
 		forged.run(t, 0, newLedgerCommand(), "export", "-o", forged.path(how), "--ledger-path", forged.path("ledger.db"), "-n", "hr")
 		for _, key := range []string{"middle", "new"} {
-			forged.run(t, want, newVerifyCommand(), append([]string{"ledger", forged.path(how), "--key", p.path(key)}, args...)...)
+			forged.run(t, want, cli.NewVerifyCommand("lethe"), append([]string{"ledger", forged.path(how), "--key", p.path(key)}, args...)...)
 		}
 	}
 	verifies(1, "alone.jsonl")
@@ -172,5 +173,5 @@ func TestVerifyTakesNoOtherSuccessorOfAFormerKey(t *testing.T) {
 		t.Fatal(err)
 	}
 	verifies(1, "both.jsonl")
-	forged.run(t, 1, newVerifyCommand(), "ledger", forged.path("both.jsonl"), "--key", p.path("old"))
+	forged.run(t, 1, cli.NewVerifyCommand("lethe"), "ledger", forged.path("both.jsonl"), "--key", p.path("old"))
 }

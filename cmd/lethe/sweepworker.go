@@ -13,6 +13,7 @@ import (
 	ctrl "sigs.k8s.io/controller-runtime"
 
 	"github.com/lethe-dev/lethe/cmd/lethe/wiring"
+	"github.com/lethe-dev/lethe/internal/cli"
 	"github.com/lethe-dev/lethe/internal/controller"
 	"github.com/lethe-dev/lethe/internal/fault"
 	"github.com/lethe-dev/lethe/internal/operator"
@@ -78,9 +79,9 @@ func workerError(err error) error {
 	case err == nil:
 		return nil
 	case errors.Is(err, sweeper.ErrNotNow):
-		return &exitError{code: controller.ExitNotNow, err: sweeper.ErrNotNow}
+		return &cli.ExitError{Code: controller.ExitNotNow, Err: sweeper.ErrNotNow}
 	case errors.As(err, &terminal):
-		return &exitError{code: controller.ExitTerminal, err: terminal}
+		return &cli.ExitError{Code: controller.ExitTerminal, Err: terminal}
 	case errors.As(err, &transient):
 		return transient
 	}

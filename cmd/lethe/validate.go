@@ -3,27 +3,12 @@ package main
 import (
 	"encoding/json"
 	"errors"
-	"fmt"
 
 	"github.com/spf13/cobra"
 
+	"github.com/lethe-dev/lethe/internal/cli"
 	"github.com/lethe-dev/lethe/internal/mapcheck"
 )
-
-// exitError ends the program with a status; without err nothing more is printed.
-type exitError struct {
-	code int
-	err  error
-}
-
-func (e *exitError) Error() string {
-	if e.err == nil {
-		return fmt.Sprintf("exit status %d", e.code)
-	}
-	return e.err.Error()
-}
-
-func (e *exitError) Unwrap() error { return e.err }
 
 func newValidateCommand() *cobra.Command {
 	var f storeFlags
@@ -39,11 +24,11 @@ wrong flags, or a store that does not answer.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if output != "text" && output != "json" {
-				return &exitError{code: 2, err: errors.New("--output must be text or json")}
+				return &cli.ExitError{Code: 2, Err: errors.New("--output must be text or json")}
 			}
 			report, err := validate(cmd, &f, maps)
 			if err != nil {
-				return &exitError{code: 2, err: err}
+				return &cli.ExitError{Code: 2, Err: err}
 			}
 			if strict {
 				report.Strict()
@@ -51,7 +36,7 @@ wrong flags, or a store that does not answer.`,
 			return printReport(cmd, report, output)
 		},
 	}
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{code: 2, err: err} })
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &cli.ExitError{Code: 2, Err: err} })
 	f.register(cmd.Flags())
 	flags := cmd.Flags()
 	flags.StringArrayVar(&maps, "map", nil, "manifest with PersonalDataMaps; may be repeated: all maps of a namespace belong together")
@@ -94,9 +79,9 @@ func printReport(cmd *cobra.Command, report *mapcheck.Report, output string) err
 	}
 	switch {
 	case len(report.Errors) > 0:
-		return &exitError{code: 2}
+		return &cli.ExitError{Code: 2}
 	case len(report.Problems) > 0:
-		return &exitError{code: 1}
+		return &cli.ExitError{Code: 1}
 	}
 	return nil
 }

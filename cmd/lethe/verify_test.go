@@ -18,6 +18,7 @@ import (
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/certificate"
+	"github.com/lethe-dev/lethe/internal/cli"
 	"github.com/lethe-dev/lethe/internal/export"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
@@ -212,17 +213,17 @@ func TestVerifyAcceptsTheHonest(t *testing.T) {
 		"consistency of a certificate": {"consistency", p.path("certificate.json"), "--ledger", p.path("hr.jsonl")},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out := p.run(t, 0, newVerifyCommand(), append(args, "--key", p.path("key"))...)
+			out := p.run(t, 0, cli.NewVerifyCommand("lethe"), append(args, "--key", p.path("key"))...)
 			if !strings.Contains(out, ": VERIFIED\n") {
 				t.Errorf("the report does not say so:\n%s", out)
 			}
 			var report verify.Report
-			if err := json.Unmarshal([]byte(p.run(t, 0, newVerifyCommand(), append(args, "--key", p.path("key"), "-o", "json")...)), &report); err != nil || !report.Verified {
+			if err := json.Unmarshal([]byte(p.run(t, 0, cli.NewVerifyCommand("lethe"), append(args, "--key", p.path("key"), "-o", "json")...)), &report); err != nil || !report.Verified {
 				t.Errorf("%v %+v", err, report)
 			}
 		})
 	}
-	out := p.run(t, 0, newVerifyCommand(), p.path("certificate.json"), "--key", p.path("key"))
+	out := p.run(t, 0, cli.NewVerifyCommand("lethe"), p.path("certificate.json"), "--key", p.path("key"))
 	for _, want := range []string{"Кандидаты: 12 deleted, 7 files removed", "handle h3", "number 1", "Without an earlier checkpoint", "as its entry 9"} {
 		if !strings.Contains(out, want) {
 			t.Errorf("the report does not say %q:\n%s", want, out)
@@ -230,7 +231,7 @@ func TestVerifyAcceptsTheHonest(t *testing.T) {
 	}
 	p.certify(t, "h3", 2, "second.json")
 	p.run(t, 0, newLedgerCommand(), "export", "--ledger-path", p.path("ledger.db"), "-n", "hr", "-o", p.path("later.jsonl"))
-	out = p.run(t, 0, newVerifyCommand(), p.path("certificate.json"), "--key", p.path("key"), "--ledger", p.path("later.jsonl"))
+	out = p.run(t, 0, cli.NewVerifyCommand("lethe"), p.path("certificate.json"), "--key", p.path("key"), "--ledger", p.path("later.jsonl"))
 	if !strings.Contains(out, "number 2 was issued since") {
 		t.Errorf("a later certificate is not named:\n%s", out)
 	}
@@ -238,7 +239,7 @@ func TestVerifyAcceptsTheHonest(t *testing.T) {
 	if want, _ := p.signer.VerifierKeyFor("hr"); key != want+"\n" {
 		t.Errorf("key %s, want %s", key, want)
 	}
-	p.run(t, 0, newVerifyCommand(), p.path("certificate.json"), "--key", p.write(t, "hr.key", []byte("# the key of hr\n"+key)))
+	p.run(t, 0, cli.NewVerifyCommand("lethe"), p.path("certificate.json"), "--key", p.write(t, "hr.key", []byte("# the key of hr\n"+key)))
 }
 
 // Status 1 is for what was read and does not hold, 2 for what could not be checked.
@@ -259,7 +260,7 @@ func TestVerifyRefusesWithTheReason(t *testing.T) {
 	lines := p.read(t, "hr.jsonl")
 	p.write(t, "short.jsonl", lines[:len(lines)-40])
 	p.write(t, "short.checkpoint", p.read(t, "hr.checkpoint"))
-	p.write(t, "big", make([]byte, maxProofFile+1))
+	p.write(t, "big", make([]byte, cli.MaxProofFile+1))
 	key := []string{"--key", p.path("key")}
 	for name, c := range map[string]struct {
 		args []string
@@ -294,7 +295,7 @@ func TestVerifyRefusesWithTheReason(t *testing.T) {
 		"proof and ledger":                 {append(key, "consistency", p.path("kept"), p.path("proof"), "--ledger", p.path("hr.jsonl")), 2, "either"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			out := p.run(t, c.code, newVerifyCommand(), c.args...)
+			out := p.run(t, c.code, cli.NewVerifyCommand("lethe"), c.args...)
 			if !strings.Contains(out, c.want) {
 				t.Errorf("no %q in:\n%s", c.want, out)
 			}
@@ -391,7 +392,7 @@ func TestTamperedFilesAreFound(t *testing.T) {
 		}
 		p.write(t, "forged.jsonl", forged)
 		p.write(t, "forged.checkpoint", checkpoint)
-		out := p.run(t, 1, newVerifyCommand(), "ledger", p.path("forged.jsonl"), "--key", p.path("key"), "--earlier", p.path("kept"))
+		out := p.run(t, 1, cli.NewVerifyCommand("lethe"), "ledger", p.path("forged.jsonl"), "--key", p.path("key"), "--earlier", p.path("kept"))
 		ofRecords := what != "flip checkpoint" && what != "truncate checkpoint" && what != "rewrite with new key"
 		if ofRecords && !strings.Contains(out, "entries ") {
 			t.Fatalf("%s: it is not said where:\n%s", what, out)
@@ -437,6 +438,6 @@ func TestTamperedProofsAreFound(t *testing.T) {
 			}
 			args = []string{p.path("forged")}
 		}
-		p.run(t, 1, newVerifyCommand(), append(args, "--key", p.path("key"))...)
+		p.run(t, 1, cli.NewVerifyCommand("lethe"), append(args, "--key", p.path("key"))...)
 	})
 }

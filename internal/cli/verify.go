@@ -1,4 +1,4 @@
-package main
+package cli
 
 import (
 	"encoding/json"
@@ -14,9 +14,6 @@ import (
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/verify"
 )
-
-// maxProofFile bounds what is read of keys, checkpoints, proofs and certificates.
-const maxProofFile = 4 << 20
 
 const verifyExit = `The exit status is 0 if it was verified, 1 if it was refused, and 2 if it could not be checked: wrong flags, or a file that
 cannot be read.`
@@ -44,7 +41,8 @@ func (f *verifyFlags) registerEarlier(flags *pflag.FlagSet) {
 	flags.StringArrayVar(&f.earlier, "earlier", nil, "checkpoint that was kept elsewhere, or a certificate or proof with one; may be repeated")
 }
 
-func newVerifyCommand() *cobra.Command {
+// NewVerifyCommand makes the command verify of a program, for example lethe.
+func NewVerifyCommand(program string) *cobra.Command {
 	f := &verifyFlags{}
 	cmd := &cobra.Command{
 		Use:   "verify CERTIFICATE --key FILE",
@@ -53,12 +51,12 @@ func newVerifyCommand() *cobra.Command {
 With --ledger the whole ledger is verified too, and what it says of the request is compared.
 
 ` + verifyExit,
-		Example: `  lethe verify erase-now.json --key lethe.vkey
+		Example: strings.ReplaceAll(`  lethe verify erase-now.json --key lethe.vkey
   lethe verify erase-now.json --key lethe.vkey --ledger recruiting.jsonl --earlier kept-in-january.checkpoint
   lethe verify export deletions.pdf --proof deletions.proof.json --key lethe.vkey
   lethe verify ledger recruiting.jsonl --key lethe.vkey --earlier kept-in-january.checkpoint
-  lethe verify consistency kept-in-january.checkpoint recruiting.consistency --key lethe.vkey`,
-		Args: files(1, 1),
+  lethe verify consistency kept-in-january.checkpoint recruiting.consistency --key lethe.vkey`, "  lethe ", "  "+program+" "),
+		Args: Files(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.run(cmd, func(in *verifyInput) (*verify.Report, error) {
 				return verify.Certificate(in.keys, in.read(args[0]), in.log(f.ledger), in.earlier)
@@ -69,7 +67,7 @@ With --ledger the whole ledger is verified too, and what it says of the request 
 	f.registerLedger(cmd.Flags())
 	f.registerEarlier(cmd.Flags())
 	cmd.AddCommand(newVerifyExportCommand(), newVerifyLedgerCommand(), newVerifyConsistencyCommand())
-	return usage(cmd)
+	return Usage(cmd)
 }
 
 func newVerifyExportCommand() *cobra.Command {
@@ -82,7 +80,7 @@ func newVerifyExportCommand() *cobra.Command {
 and no network. With --ledger the whole ledger is verified too, and that it was in the state that the file shows.
 
 ` + verifyExit,
-		Args: files(1, 1),
+		Args: Files(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.run(cmd, func(in *verifyInput) (*verify.Report, error) {
 				path := proof
@@ -92,7 +90,7 @@ and no network. With --ledger the whole ledger is verified too, and that it was 
 				text, log := in.read(path), in.log(f.ledger)
 				file, err := os.Open(args[0])
 				if err != nil {
-					return nil, fmt.Errorf("%s cannot be read: %w", args[0], cause(err))
+					return nil, fmt.Errorf("%s cannot be read: %w", args[0], Cause(err))
 				}
 				in.open = append(in.open, file)
 				if in.err != nil {
@@ -106,7 +104,7 @@ and no network. With --ledger the whole ledger is verified too, and that it was 
 	f.registerLedger(cmd.Flags())
 	f.registerEarlier(cmd.Flags())
 	cmd.Flags().StringVar(&proof, "proof", "", "proof of the export; default: the export's file with the suffix .proof.json")
-	return usage(cmd)
+	return Usage(cmd)
 }
 
 func newVerifyLedgerCommand() *cobra.Command {
@@ -118,7 +116,7 @@ func newVerifyLedgerCommand() *cobra.Command {
 does not hold is named with the entries between which it is.
 
 ` + verifyExit,
-		Args: files(1, 1),
+		Args: Files(1, 1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.run(cmd, func(in *verifyInput) (*verify.Report, error) {
 				log := in.log(args[0])
@@ -132,7 +130,7 @@ does not hold is named with the entries between which it is.
 	f.register(cmd.Flags())
 	f.registerEarlier(cmd.Flags())
 	cmd.Flags().StringVar(&f.checkpoint, "checkpoint", "", "checkpoint of the ledger; default: the ledger's file with the suffix .checkpoint")
-	return usage(cmd)
+	return Usage(cmd)
 }
 
 func newVerifyConsistencyCommand() *cobra.Command {
@@ -144,7 +142,7 @@ func newVerifyConsistencyCommand() *cobra.Command {
 the whole ledger with its checkpoint.
 
 ` + verifyExit,
-		Args: files(1, 2),
+		Args: Files(1, 2),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return f.run(cmd, func(in *verifyInput) (*verify.Report, error) {
 				if (len(args) == 2) == (f.ledger != "") {
@@ -160,7 +158,7 @@ the whole ledger with its checkpoint.
 	}
 	f.register(cmd.Flags())
 	f.registerLedger(cmd.Flags())
-	return usage(cmd)
+	return Usage(cmd)
 }
 
 func consistencyByProof(in *verifyInput, older []byte, file string) (*verify.Report, error) {
@@ -185,18 +183,9 @@ type verifyInput struct {
 }
 
 func (in *verifyInput) read(path string) []byte {
-	file, err := os.Open(path)
+	text, err := ReadFile(path)
 	if err != nil {
-		in.fail(fmt.Errorf("%s cannot be read: %w", path, cause(err)))
-		return nil
-	}
-	defer func() { _ = file.Close() }()
-	text, err := io.ReadAll(io.LimitReader(file, maxProofFile+1))
-	switch {
-	case err != nil:
-		in.fail(fmt.Errorf("%s cannot be read: %w", path, cause(err)))
-	case len(text) > maxProofFile:
-		in.fail(fmt.Errorf("%s is longer than %d bytes: it is no certificate, checkpoint or proof", path, maxProofFile))
+		in.fail(err)
 	}
 	return text
 }
@@ -214,38 +203,29 @@ func (in *verifyInput) log(path string) *verify.Log {
 	}
 	checkpoint := in.checkpoint
 	if checkpoint == "" {
-		checkpoint = checkpointOf(path)
+		checkpoint = CheckpointOf(path)
 	}
 	log := &verify.Log{Records: strings.NewReader(""), Checkpoint: in.read(checkpoint)}
 	file, err := os.Open(path)
 	if err != nil {
-		in.fail(fmt.Errorf("%s cannot be read: %w", path, cause(err)))
+		in.fail(fmt.Errorf("%s cannot be read: %w", path, Cause(err)))
 		return log
 	}
 	in.open = append(in.open, file)
 	log.Records = file
 	log.Rotations = ledger.RotationsIn(file)
 	if _, err = file.Seek(0, io.SeekStart); err != nil {
-		in.fail(fmt.Errorf("%s cannot be read twice: %w", path, cause(err)))
+		in.fail(fmt.Errorf("%s cannot be read twice: %w", path, Cause(err)))
 	}
 	return log
 }
 
-// checkpointOf is where a ledger's checkpoint stands beside it.
-func checkpointOf(path string) string { return strings.TrimSuffix(path, ".jsonl") + ".checkpoint" }
-
-// cause leaves out the path, which the message names already.
-func cause(err error) error {
-	var path *os.PathError
-	if errors.As(err, &path) {
-		return path.Err
-	}
-	return err
-}
+// CheckpointOf is where a ledger's checkpoint stands beside it.
+func CheckpointOf(path string) string { return strings.TrimSuffix(path, ".jsonl") + ".checkpoint" }
 
 func (f *verifyFlags) run(cmd *cobra.Command, check func(in *verifyInput) (*verify.Report, error)) error {
 	if f.output != "text" && f.output != "json" {
-		return &exitError{code: 2, err: errors.New("--output must be text or json")}
+		return &ExitError{Code: 2, Err: errors.New("--output must be text or json")}
 	}
 	in := &verifyInput{checkpoint: f.checkpoint}
 	defer func() {
@@ -255,7 +235,7 @@ func (f *verifyFlags) run(cmd *cobra.Command, check func(in *verifyInput) (*veri
 	}()
 	report, err := f.check(in, check)
 	if err != nil {
-		return &exitError{code: 2, err: err}
+		return &ExitError{Code: 2, Err: err}
 	}
 	if f.output == "json" {
 		e := json.NewEncoder(cmd.OutOrStdout())
@@ -265,7 +245,7 @@ func (f *verifyFlags) run(cmd *cobra.Command, check func(in *verifyInput) (*veri
 		err = report.Text(cmd.OutOrStdout())
 	}
 	if err == nil && !report.Verified {
-		err = &exitError{code: 1}
+		err = &ExitError{Code: 1}
 	}
 	return err
 }
@@ -294,20 +274,4 @@ func (f *verifyFlags) check(in *verifyInput, check func(in *verifyInput) (*verif
 	}
 	report, err := check(in)
 	return report, errors.Join(in.err, err)
-}
-
-// files wants between least and most names of files.
-func files(least, most int) cobra.PositionalArgs {
-	return func(cmd *cobra.Command, args []string) error {
-		if n := len(args); n < least || n > most {
-			return &exitError{code: 2, err: fmt.Errorf("%d files were named; use it as: lethe %s", n, strings.TrimPrefix(cmd.UseLine(), "lethe "))}
-		}
-		return nil
-	}
-}
-
-// usage makes wrong flags end with status 2.
-func usage(cmd *cobra.Command) *cobra.Command {
-	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return &exitError{code: 2, err: err} })
-	return cmd
 }
