@@ -22,5 +22,12 @@ func StampAnnotations() []string {
 // ActorUnknown is recorded where nobody can tell who made a change: admission was away, or its stamp is not genuine.
 const ActorUnknown = "unknown"
 
-// ResourceAccessLogs is the resource on which somebody needs the verb get to export the access log. It has no objects.
-const ResourceAccessLogs = "accesslogs"
+// Resources without objects, on which somebody needs the verb get.
+const (
+	// ResourceAccessLogs is for exporting the access log, and for its entries where the ledger is followed.
+	ResourceAccessLogs = "accesslogs"
+	// ResourceLedgerEntries is for following a namespace's ledger.
+	ResourceLedgerEntries = "ledgerentries"
+	// ResourceExplanations is for asking when single records go, whose answer has keys of records.
+	ResourceExplanations = "explanations"
+)

@@ -12,8 +12,10 @@ import (
 
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/backend"
 	"github.com/lethe-dev/lethe/internal/executor"
+	"github.com/lethe-dev/lethe/internal/fault"
 	"github.com/lethe-dev/lethe/internal/planner"
 )
 
@@ -62,17 +64,17 @@ func (x *Explainer) Row(ctx context.Context, namespace, entity string, key []str
 	}
 	n := w.nodes[entity]
 	if n == nil {
-		return nil, fmt.Errorf("no PersonalDataMap of namespace %s has the entity %s; name one as map/entity: %s", namespace, entity, w.entityNames())
+		return nil, fault.Terminalf(v1alpha1.ReasonEntityUnknown, "no PersonalDataMap of namespace %s has the entity %s; name one as map/entity: %s", namespace, entity, w.entityNames())
 	}
 	if len(key) != len(n.Spec.Key) {
-		return nil, fmt.Errorf("the key of %s has the columns %v, and %d values are given; give one for each, in this order", entity, n.Spec.Key, len(key))
+		return nil, fault.Terminalf(v1alpha1.ReasonInvalidSpec, "the key of %s has the columns %v, and %d values are given; give one for each, in this order", entity, n.Spec.Key, len(key))
 	}
 	rows, err := w.find(ctx, n, backend.Query{Scope: n.Scope, AnyOf: []backend.Match{{Values: &backend.ValuesMatch{Columns: n.Spec.Key, Rows: [][]string{key}, Loose: true}}}})
 	if err != nil {
 		return nil, err
 	}
 	if len(rows) == 0 {
-		return nil, fmt.Errorf("table %s of store %s has no such record of %s; compare key and conditions of the entity with the table: it is gone, or it never was this entity's", n.Table.Name, n.Spec.Store, entity)
+		return nil, fault.Terminalf(v1alpha1.ReasonNothingDue, "table %s of store %s has no such record of %s; compare key and conditions of the entity with the table: it is gone, or it never was this entity's", n.Table.Name, n.Spec.Store, entity)
 	}
 	keys := []backend.Key{rows[0].Key}
 	people, err := w.peopleOf(ctx, n, keys)

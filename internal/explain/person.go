@@ -2,7 +2,6 @@ package explain
 
 import (
 	"context"
-	"fmt"
 	"slices"
 	"strings"
 	"time"
@@ -31,7 +30,7 @@ func (w *world) person(ctx context.Context, id string) (*person, error) {
 		return nil, err
 	}
 	if !known {
-		return nil, fmt.Errorf("no record of a root entity has this id (%s); give the id as an ErasureRequest does: the value of the column that the map identifies by id", strings.Join(w.roots(), ", "))
+		return nil, fault.Terminalf(v1alpha1.ReasonSubjectNotFound, "no record of a root entity has this id (%s); give the id as an ErasureRequest does: the value of the column that the map identifies by id", strings.Join(w.roots(), ", "))
 	}
 	identities[v1alpha1.IdentityID] = []string{id}
 	subject := planner.Subject{Identities: identities}

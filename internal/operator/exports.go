@@ -74,7 +74,7 @@ func setupEndpoint(mgr ctrl.Manager, o Options, p exportParts) error {
 	// Certificates and time-outs go by the time of day, whatever the operator's clock is told to say.
 	server, err := endpoint.New(endpoint.Options{Address: o.ServeAddress, CertificateFolder: o.ServeCertificates, Clock: clock.RealClock{}, Namespace: o.Namespace,
 		Names: selfsigned.Names{DNS: []string{servingName + "." + o.Namespace + ".svc", "localhost"}}, Client: mgr.GetClient(), Reader: mgr.GetClient(),
-		Journal: p.entries, Keys: p.keys, Storage: p.storage, Log: o.Log.WithName("exports"),
+		Journal: p.entries, Keys: p.keys, Storage: p.storage, Stores: p.pool, Log: o.Log.WithName("exports"),
 		Publish: func(ctx context.Context, bundle []byte) error {
 			return publish(ctx, p.direct, o.Namespace, servingCertificate, map[string]string{servingCertificateKey: string(bundle)},
 				func(map[string]string) error { return nil })

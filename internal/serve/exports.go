@@ -48,11 +48,14 @@ func refuse(status int, format string, args ...any) error {
 	return &refusal{status, fmt.Sprintf(format, args...)}
 }
 
-// Handler answers GET and HEAD of /exports/{namespace}/{name} and of its proof, and takes the API server's audit events.
+// Handler answers GET and HEAD of /exports/{namespace}/{name} and of its proof, gives out the ledger and explanations, and takes the API
+// server's audit events.
 func (s *Server) Handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /exports/{namespace}/{name}", s.answer(s.limited(s.file)))
 	mux.HandleFunc("GET /exports/{namespace}/{name}/proof", s.answer(s.limited(s.proof)))
+	mux.HandleFunc("GET /ledger/{namespace}", s.answer(s.limited(s.ledger)))
+	mux.HandleFunc("POST /explanations/{namespace}", s.answer(s.limited(s.explain)))
 	mux.HandleFunc("POST "+auditPath, s.answer(s.audit))
 	return mux
 }
@@ -98,7 +101,7 @@ func (s *Server) answer(give giver) http.HandlerFunc {
 		}
 		var refused *refusal
 		if !errors.As(err, &refused) {
-			s.Log.Error(err, "an export could not be handed out", "path", r.URL.Path)
+			s.Log.Error(err, "a request could not be answered", "path", r.URL.Path)
 			refused = &refusal{http.StatusServiceUnavailable, "this cannot be answered at the moment; try again"}
 		}
 		switch refused.status {
@@ -195,12 +198,17 @@ func (s *Server) permit(ctx context.Context, q *request) (*v1alpha1.ComplianceEx
 
 // record puts a decision on record, and is durable when it returns.
 func (s *Server) record(ctx context.Context, q *request, x *v1alpha1.ComplianceExport, reason, needed string, more ...ledger.Entry) error {
+	return s.decided(ctx, q, reason, map[string]string{"resource": needed, "uid": string(x.UID), "endpoint": export.DownloadPath(q.namespace, "{name}")}, more...)
+}
+
+// decided puts a decision on record in the log of the request's namespace.
+func (s *Server) decided(ctx context.Context, q *request, reason string, attributes map[string]string, more ...ledger.Entry) error {
 	actor, err := s.actor(ctx, q.namespace, q.user.Username, q.user.Groups)
 	if err != nil {
 		return err
 	}
-	e := ledger.Entry{Key: "access/download/" + string(uuid.NewUUID()), Kind: ledger.KindAccessDecided, Reason: reason, Attributes: map[string]string{
-		"permission": "get", "resource": needed, "uid": string(x.UID), "endpoint": export.DownloadPath(q.namespace, "{name}"), "operation": q.Method}}
+	attributes["permission"], attributes["operation"] = "get", q.Method
+	e := ledger.Entry{Key: "access/download/" + string(uuid.NewUUID()), Kind: ledger.KindAccessDecided, Reason: reason, Attributes: attributes}
 	entries := append([]ledger.Entry{e}, more...)
 	for i := range entries {
 		entries[i].Actor = actor.User

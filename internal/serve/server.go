@@ -1,5 +1,5 @@
-// Package serve is the operator's own endpoint: it hands out exports to who may have them, and puts every decision on record
-// before the first byte goes out.
+// Package serve is the operator's own endpoint: it hands out exports and the ledger, and explains single records, to who may have
+// that, and puts every decision on record before the first byte goes out.
 package serve
 
 import (
@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/lethe-dev/lethe/internal/executor"
 	"github.com/lethe-dev/lethe/internal/export"
 	"github.com/lethe-dev/lethe/internal/journal"
 	"github.com/lethe-dev/lethe/internal/keys"
@@ -66,8 +67,10 @@ type Options struct {
 	Keys    keys.Store
 	// Storage is nil where the operator keeps no files.
 	Storage *export.Storage
-	Clock   clock.WithTicker
-	Log     logr.Logger
+	// Stores are read where single records are explained.
+	Stores executor.Stores
+	Clock  clock.WithTicker
+	Log    logr.Logger
 }
 
 // Server is the endpoint.
@@ -80,13 +83,15 @@ type Server struct {
 	self  string
 	all   *rate.Limiter
 	users *limiters
+	// stopping is closed when the server stops, so that who follows a log does not keep it from that.
+	stopping chan struct{}
 	// Listening, if set, is told the address that is listened on.
 	Listening func(net.Addr)
 }
 
 // New makes the endpoint.
 func New(o Options) (*Server, error) {
-	s := &Server{Options: o, all: rate.NewLimiter(requestsPerSecond, requestsAtOnce), users: newLimiters()}
+	s := &Server{Options: o, all: rate.NewLimiter(requestsPerSecond, requestsAtOnce), users: newLimiters(), stopping: make(chan struct{})}
 	host, _, err := net.SplitHostPort(o.Address)
 	if err != nil {
 		return nil, fmt.Errorf("the address %q of the endpoint must be host:port or :port", o.Address)
@@ -140,6 +145,7 @@ func (s *Server) Start(ctx context.Context) error {
 	for {
 		select {
 		case <-ctx.Done():
+			close(s.stopping)
 			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopTimeout)
 			defer cancel()
 			return errors.Join(ignore(server.Shutdown(last)), server.Close())
