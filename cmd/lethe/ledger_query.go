@@ -151,10 +151,10 @@ func (f *queryFlags) check() (p projection.Period, err error) {
 	if f.of != ofEntries && f.of != ofRequests {
 		return p, fmt.Errorf("--of %s: it is %s or %s", f.of, ofEntries, ofRequests)
 	}
-	if p.From, err = moment("from", f.from); err != nil {
+	if p.From, err = cli.Moment("from", f.from); err != nil {
 		return p, err
 	}
-	if p.To, err = moment("to", f.to); err != nil {
+	if p.To, err = cli.Moment("to", f.to); err != nil {
 		return p, err
 	}
 	if !p.From.IsZero() && !p.To.IsZero() && !p.From.Before(p.To) {
@@ -180,18 +180,6 @@ func (f *queryFlags) check() (p projection.Period, err error) {
 		return p, errors.New("--limit is not negative")
 	}
 	return p, nil
-}
-
-func moment(flag, text string) (time.Time, error) {
-	if text == "" {
-		return time.Time{}, nil
-	}
-	for _, layout := range []string{time.DateOnly, time.RFC3339} {
-		if t, err := time.Parse(layout, text); err == nil {
-			return t.UTC(), nil
-		}
-	}
-	return time.Time{}, fmt.Errorf("--%s %s: it is neither a day such as 2026-03-01 nor a time such as 2026-03-01T12:00:00Z", flag, text)
 }
 
 // pages lists page after page until the end or the limit. next returns how many it has listed and the last one's index.

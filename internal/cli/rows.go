@@ -70,3 +70,16 @@ func ClockTime(t time.Time) string {
 	}
 	return t.UTC().Format(time.RFC3339)
 }
+
+// Moment reads a day or a time that a flag has; none is the zero time.
+func Moment(flag, text string) (time.Time, error) {
+	if text == "" {
+		return time.Time{}, nil
+	}
+	for _, layout := range []string{time.DateOnly, time.RFC3339} {
+		if t, err := time.Parse(layout, text); err == nil {
+			return t.UTC(), nil
+		}
+	}
+	return time.Time{}, fmt.Errorf("--%s %s: it is neither a day such as 2026-03-01 nor a time such as 2026-03-01T12:00:00Z", flag, text)
+}
