@@ -33,3 +33,5 @@ go run ./hack/chartreadme charts/lethe
 
 bin/crd-ref-docs --source-path=api --config=hack/crd-ref-docs.yaml --renderer=markdown --log-level=ERROR \
 	--output-path=docs/reference/api.md
+
+go run ./hack/plugindocs >docs/reference/kubectl-lethe.md

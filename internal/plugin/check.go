@@ -108,7 +108,7 @@ func (k *checker) run(ctx context.Context) error {
 }
 
 func findingsText(out io.Writer, findings []finding) error {
-	t := newTable(out, "", "AREA", "WHAT", "MESSAGE")
+	t := newTable(out, "RESULT", "AREA", "WHAT", "MESSAGE")
 	count := map[string]int{}
 	for _, f := range findings {
 		count[f.Outcome]++

@@ -130,7 +130,7 @@ func (k *checker) requests(ctx context.Context) (handled time.Time) {
 		if at := er.Status.ReceivedAt; at != nil && (handled.IsZero() || at.Time.Before(handled)) {
 			handled = at.Time
 		}
-		if er.Status.Phase.Finished() {
+		if over(er) {
 			continue
 		}
 		pending++

@@ -121,9 +121,15 @@ func (s *session) decide(ctx context.Context, c client.Client, namespace, name s
 	return nil
 }
 
+// over tells whether a request has ended for good: what was given up is Failed for ever.
+func over(er *v1alpha1.ErasureRequest) bool {
+	reason := ready(er.Status.Conditions).Reason
+	return er.Status.Phase.Finished() || er.Status.Phase == v1alpha1.PhaseFailed && (reason == v1alpha1.ReasonAbandoned || reason == v1alpha1.ReasonNamespaceDeleted)
+}
+
 func undecided(er *v1alpha1.ErasureRequest) error {
 	switch {
-	case er.Status.Phase.Finished():
+	case over(er):
 		return fmt.Errorf("it has ended already: %s", er.Status.Phase)
 	case er.Status.Phase == v1alpha1.PhaseFailed:
 		return fmt.Errorf("it has failed; mend what its message names and use kubectl lethe retry, or give it up with the annotation %s", v1alpha1.AnnotationAbandon)
@@ -215,8 +221,11 @@ func (s *session) newRetryCommand() *cobra.Command {
 		o.SetAnnotations(annotations)
 	}
 	d := &decision{done: "is tried again", request: func(er *v1alpha1.ErasureRequest) error {
-		if er.Status.Phase != v1alpha1.PhaseFailed {
+		switch {
+		case er.Status.Phase != v1alpha1.PhaseFailed:
 			return fmt.Errorf("only what has failed can be tried again, and it is %s; what waits is looked at again by itself", er.Status.Phase)
+		case over(er):
+			return fmt.Errorf("it was given up (%s); create another request", ready(er.Status.Conditions).Reason)
 		}
 		annotate(er)
 		return nil

@@ -95,7 +95,7 @@ func holdLines(items []v1alpha1.LegalHold, subject string, all bool) []holdLine 
 		for _, r := range h.Spec.Records {
 			text := r.Map + "/" + r.Entity
 			if n := len(r.Conditions); n > 0 {
-				text += fmt.Sprintf(" on %d conditions", n)
+				text += " on " + counted(n, "condition")
 			}
 			l.Records = append(l.Records, text)
 		}
@@ -122,7 +122,7 @@ func holdsText(out io.Writer, lines []holdLine, everywhere bool) error {
 	for _, l := range lines {
 		covers := l.Records
 		if l.Subjects > 0 {
-			covers = append([]string{fmt.Sprintf("%d subjects", l.Subjects)}, covers...)
+			covers = append([]string{counted(l.Subjects, "subject")}, covers...)
 		}
 		state := l.State
 		if l.Deleting {

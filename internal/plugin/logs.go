@@ -2,6 +2,7 @@ package plugin
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -97,7 +98,7 @@ func (f *logsFlags) show(ctx context.Context, e *endpoint, namespace string, s *
 	if f.output == "json" {
 		format = "json"
 	}
-	rows := cli.NewRows(s.Streams.Out, format, "INDEX", "TIME", "KIND", "HANDLE", "REASON", "ACTOR")
+	rows := cli.NewRows(s.Streams.Out, format, f.cells("INDEX", "TIME", "KIND", "HANDLE", "REASON", "ACTOR")...)
 	query := url.Values{"kind": f.kinds, "handle": f.handles}
 	if f.tail >= 0 {
 		query.Set("tail", strconv.FormatInt(f.tail, 10))
@@ -113,7 +114,7 @@ func (f *logsFlags) show(ctx context.Context, e *endpoint, namespace string, s *
 		if resp.Header.Get("X-Lethe-Accesses") == "false" && query.Get("from") == "" {
 			_, _ = fmt.Fprintln(s.Streams.ErrOut, "Entries on who looked at what are left out: they need get on accesslogs.privacy.lethe.dev.")
 		}
-		err = f.read(resp.Body, rows)
+		err = errors.Join(rows.Flush(), f.read(resp.Body, rows))
 		_ = resp.Body.Close()
 		if err = errors.Join(err, rows.Flush()); err != nil || !f.follow {
 			return ended(ctx, err)
@@ -124,6 +125,18 @@ func (f *logsFlags) show(ctx context.Context, e *endpoint, namespace string, s *
 			return ended(ctx, err)
 		}
 	}
+}
+
+// followedWidths of columns: what comes later cannot make a column wider that was written before.
+var followedWidths = []int{6, 20, 21, 36, 16, 0}
+
+func (f *logsFlags) cells(cells ...string) []string {
+	for i := range cells {
+		if f.follow {
+			cells[i] = fmt.Sprintf("%-*s", followedWidths[i], cmp.Or(cells[i], "-"))
+		}
+	}
+	return cells
 }
 
 // ended leaves out that somebody has seen enough.
@@ -147,7 +160,7 @@ func (f *logsFlags) read(body io.Reader, rows *cli.Rows) error {
 			return errors.New("an entry cannot be read; the operator may be of another version than this plugin")
 		}
 		f.next = one.Index + 1
-		rows.Add(one, strconv.FormatUint(one.Index, 10), cli.ClockTime(entry.Time), entry.Kind, entry.Handle, entry.Reason, entry.Actor)
+		rows.Add(one, f.cells(strconv.FormatUint(one.Index, 10), cli.ClockTime(entry.Time), entry.Kind, entry.Handle, entry.Reason, entry.Actor)...)
 		if err := rows.Flush(); f.follow && err != nil {
 			return err
 		}

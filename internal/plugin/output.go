@@ -97,3 +97,11 @@ func ready(conditions []metav1.Condition) metav1.Condition {
 	}
 	return metav1.Condition{Status: metav1.ConditionUnknown, Message: "the operator has not looked at it yet"}
 }
+
+// counted is a number with its word.
+func counted[N int | int64](n N, word string) string {
+	if n != 1 {
+		word += "s"
+	}
+	return fmt.Sprintf("%d %s", n, word)
+}

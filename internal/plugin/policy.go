@@ -145,7 +145,7 @@ func (u upcoming) text(s *session, out io.Writer, everywhere bool) error {
 	if len(u.Runs) == 0 {
 		_, _ = fmt.Fprintln(out, "No run of a retention rule is announced.")
 	} else {
-		t := newTable(out, "RUN", "POLICY", "RULE", "STAGE", "BEGINS", "", "RECORDS", "OF", "SHARE")
+		t := newTable(out, "RUN", "POLICY", "RULE", "STAGE", "BEGINS", "WHEN", "RECORDS", "OF", "SHARE")
 		for _, r := range u.Runs {
 			due, total, share := "", "", ""
 			if r.Due != nil {

@@ -67,7 +67,7 @@ for it, and removes it again. Nothing is changed in any store. It needs the righ
 			return o.print(s.Streams.Out, p, p.text)
 		},
 		ValidArgsFunction: s.completeNames(&v1alpha1.ErasureRequestList{}, false, func(o client.Object) bool {
-			return !o.(*v1alpha1.ErasureRequest).Status.Phase.Finished()
+			return !over(o.(*v1alpha1.ErasureRequest))
 		}),
 	}
 	o.register(cmd)

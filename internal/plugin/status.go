@@ -125,14 +125,14 @@ func newTimeline(er *v1alpha1.ErasureRequest, run *v1alpha1.DeletionRun, now tim
 		add(&cert.IssuedAt, 6, fmt.Sprintf("certificate %s, number %d, entry %d of the ledger", cert.Name, cert.Number, cert.LedgerIndex), "")
 	}
 	add(er.Status.FinishedAt, 5, "ended as "+string(er.Status.Phase), "")
-	if !er.Status.Phase.Finished() {
+	if !over(er) {
 		if er.Status.ProcessingStartedAt == nil {
 			add(er.Status.ScheduledAt, 7, "deletion begins", "")
 		}
 		add(er.Status.DueAt, 8, "due by law", "")
 	}
 	for _, r := range er.Status.Retained {
-		add(r.Until, 9, fmt.Sprintf("%d %s of %s are deleted: %s ends", r.Count, r.Category, r.Entity, r.Basis), "")
+		add(r.Until, 9, fmt.Sprintf("%s of %s kept until then: %s", counted(r.Count, "record"), r.Entity, r.Basis), "")
 	}
 	add(er.Status.PurgeAt, 10, "this object is purged", "")
 	slices.SortStableFunc(t.Events, func(a, b event) int { return cmp.Or(a.Time.Compare(b.Time.Time), cmp.Compare(a.rank, b.rank)) })
@@ -165,6 +165,9 @@ func actor(obj client.Object, annotation string) string {
 
 // nextStep says what has to happen, and who can do it.
 func nextStep(er *v1alpha1.ErasureRequest) string {
+	if over(er) {
+		return ""
+	}
 	if er.Status.Phase == v1alpha1.PhaseFailed {
 		return fmt.Sprintf("mend what the message names, then kubectl lethe retry %s -n %s", er.Name, er.Namespace)
 	}
@@ -187,7 +190,7 @@ func (t timeline) text(out io.Writer, now time.Time) error {
 	head.row("Request", t.Namespace+"/"+t.Name)
 	head.row("Subject", t.Subject)
 	head.row("Phase", cmp.Or(string(t.Phase), "not looked at yet"))
-	head.row("Stage", strings.TrimSuffix(t.Stage+": "+t.Message, ": "))
+	head.row("Stage", strings.TrimPrefix(strings.TrimSuffix(t.Stage+": "+t.Message, ": "), ": "))
 	if t.Handle != "" {
 		head.row("Handle", t.Handle)
 	}
@@ -196,7 +199,7 @@ func (t timeline) text(out io.Writer, now time.Time) error {
 	}
 	_ = head.Flush()
 	_, _ = fmt.Fprintln(out)
-	events := newTable(out, "TIME", "", "WHAT", "BY")
+	events := newTable(out, "TIME", "WHEN", "WHAT", "BY")
 	for _, e := range t.Events {
 		what := e.What
 		if e.Ahead {
@@ -300,7 +303,7 @@ func (s *session) listRequests(cmd *cobra.Command, c client.Client, namespace st
 			_, err := fmt.Fprintf(out, "No erasure request of namespace %s is under way.\n", namespace)
 			return err
 		}
-		t := newTable(out, "NAME", "PHASE", "STAGE", "SOURCE", "SCHEDULED", "DUE", "", "RISK")
+		t := newTable(out, "NAME", "PHASE", "STAGE", "SOURCE", "SCHEDULED", "DUE", "WHEN", "RISK")
 		for _, l := range lines {
 			t.row(l.Name, string(l.Phase), l.Stage, string(l.Source), instant(l.Scheduled), instant(l.Due), distance(s.Clock.Now(), l.Due), l.Risk)
 		}
@@ -312,7 +315,7 @@ func requestLines(items []v1alpha1.ErasureRequest, all bool) []requestLine {
 	lines := []requestLine{}
 	for i := range items {
 		er := &items[i]
-		if er.Status.Phase.Finished() && !all {
+		if over(er) && !all {
 			continue
 		}
 		l := requestLine{Name: er.Name, Phase: er.Status.Phase, Stage: ready(er.Status.Conditions).Reason, Source: er.Spec.Source,
