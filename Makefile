@@ -19,8 +19,9 @@ help: ## Show this help
 		/^[a-zA-Z0-9_-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: build
-build: ## Build bin/lethe
+build: ## Build bin/lethe and bin/kubectl-lethe
 	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/lethe ./cmd/lethe
+	CGO_ENABLED=0 go build -trimpath -ldflags "$(LDFLAGS)" -o bin/kubectl-lethe ./cmd/kubectl-lethe
 
 .PHONY: test
 test: bin/helm bin/kustomize ## Run all tests against real etcd, kube-apiserver, PostgreSQL and SQLite

@@ -51,7 +51,7 @@ func (k *checker) problem(outcome, area, what, remedy, format string, args ...an
 // list lists objects of the namespace, or says why they cannot be looked at.
 func (k *checker) list(ctx context.Context, area string, list client.ObjectList, options ...client.ListOption) bool {
 	if err := k.c.List(ctx, list, append([]client.ListOption{client.InNamespace(k.namespace)}, options...)...); err != nil {
-		k.problem(checkUnknown, area, "", "", "%s", k.s.helpful(err, k.namespace))
+		k.problem(checkUnknown, area, "", "", "%s", plain(err))
 		return false
 	}
 	return true
@@ -121,6 +121,6 @@ func findingsText(out io.Writer, findings []finding) error {
 	if err := t.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "\n%d ok, %d warnings, %d failed, %d unknown\n", count[checkOK], count[checkWarning], count[checkFailed], count[checkUnknown])
+	_, err := fmt.Fprintf(out, "\n%d ok, %s, %d failed, %d unknown\n", count[checkOK], counted(count[checkWarning], "warning"), count[checkFailed], count[checkUnknown])
 	return err
 }

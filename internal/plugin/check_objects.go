@@ -144,7 +144,7 @@ func (k *checker) requests(ctx context.Context) (handled time.Time) {
 		case meta.IsStatusConditionTrue(er.Status.Conditions, v1alpha1.ConditionStalled):
 			k.problem(checkFailed, area, er.Name, nextStep(er), "waits for a person: %s: %s", c.Reason, c.Message)
 		case risk != nil && risk.Status == metav1.ConditionTrue:
-			k.problem(checkWarning, area, er.Name, nextStep(er), "%s: %s", risk.Reason, risk.Message)
+			k.problem(checkWarning, area, er.Name, "", "%s: %s", risk.Reason, risk.Message)
 		}
 	}
 	k.ok(area, "", "%s", fmt.Sprintf("%d of %d have not ended", pending, len(list.Items)))

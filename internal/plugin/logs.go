@@ -161,7 +161,10 @@ func (f *logsFlags) read(body io.Reader, rows *cli.Rows) error {
 		}
 		f.next = one.Index + 1
 		rows.Add(one, f.cells(strconv.FormatUint(one.Index, 10), cli.ClockTime(entry.Time), entry.Kind, entry.Handle, entry.Reason, entry.Actor)...)
-		if err := rows.Flush(); f.follow && err != nil {
+		if !f.follow {
+			continue
+		}
+		if err := rows.Flush(); err != nil {
 			return err
 		}
 	}
