@@ -84,7 +84,7 @@ func checkDryRun(value string, modes ...string) error {
 	return fmt.Errorf("--dry-run=%s: it is none or %s", value, strings.Join(modes, " or "))
 }
 
-// decide patches one object under the precondition that it is still the one that was looked at.
+// decide patches one object. Whether it is still in time is for the API server and admission to say.
 func (s *session) decide(ctx context.Context, c client.Client, namespace, name string, d *decision) error {
 	key := client.ObjectKey{Namespace: namespace, Name: strings.TrimPrefix(name, runPrefix)}
 	var read, now client.Object
@@ -111,7 +111,7 @@ func (s *session) decide(ctx context.Context, c client.Client, namespace, name s
 	if d.dryRun == "server" {
 		options, suffix = append(options, client.DryRunAll), " (dry run)"
 	}
-	if err := c.Patch(ctx, now, client.MergeFromWithOptions(read, client.MergeFromWithOptimisticLock{}), options...); err != nil {
+	if err := c.Patch(ctx, now, client.MergeFrom(read), options...); err != nil {
 		return s.helpful(err, namespace)
 	}
 	_, _ = fmt.Fprintf(s.Streams.Out, "%s %s%s\n", name, d.done, suffix)

@@ -95,14 +95,12 @@ func (i identities) add(name, value string) error {
 	if strings.ContainsAny(value, "\r\n") {
 		return fmt.Errorf("a value of %s has a line break: several values are several lines %s=VALUE, or a list", name, name)
 	}
-	if value == "" {
-		i[name] = append(i[name], []string{}...)
-		if i[name] == nil {
-			i[name] = []string{}
-		}
-		return nil
+	if i[name] == nil {
+		i[name] = []string{} // named, without a value
 	}
-	i[name] = append(i[name], value)
+	if value != "" {
+		i[name] = append(i[name], value)
+	}
 	return nil
 }
 
