@@ -79,7 +79,7 @@ What you may not look at is unknown, not sound. The exit status is 1 if somethin
 			if err := k.run(cmd.Context()); err != nil {
 				return err
 			}
-			if err := o.print(s.Streams.Out, k.findings, func(out io.Writer) error { return findingsText(out, k.findings) }); err != nil {
+			if err := o.write(s.Streams.Out, k.findings, func(out io.Writer) error { return findingsText(out, k.findings) }); err != nil {
 				return err
 			}
 			if slices.ContainsFunc(k.findings, func(f finding) bool { return f.Outcome == checkFailed }) {

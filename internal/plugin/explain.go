@@ -60,7 +60,7 @@ terminal alone.`,
 			if err := json.NewDecoder(resp.Body).Decode(&report); err != nil {
 				return errors.New("the operator's answer cannot be read; it may be of another version than this plugin")
 			}
-			return o.print(s.Streams.Out, &report, report.Text)
+			return o.write(s.Streams.Out, &report, report.Text)
 		},
 	}
 	o.register(cmd)

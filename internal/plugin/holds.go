@@ -64,7 +64,7 @@ deleted stays in force until it is lifted.`,
 				return s.helpful(err, namespace)
 			}
 			lines := holdLines(list.Items, subject, all)
-			return o.print(s.Streams.Out, lines, func(out io.Writer) error { return holdsText(out, lines, everywhere) })
+			return o.write(s.Streams.Out, lines, func(out io.Writer) error { return holdsText(out, lines, everywhere) })
 		},
 	}
 	o.register(cmd)

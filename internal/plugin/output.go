@@ -36,8 +36,8 @@ func (o *output) register(cmd *cobra.Command) {
 	}
 }
 
-// print writes an object for machines, or the table for people.
-func (o output) print(out io.Writer, object any, table func(io.Writer) error) error {
+// write writes an object for machines, or the table for people.
+func (o output) write(out io.Writer, object any, table func(io.Writer) error) error {
 	switch o {
 	case "json":
 		e := json.NewEncoder(out)

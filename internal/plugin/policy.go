@@ -77,7 +77,7 @@ rule found at the last sweep: what is due, what falls due within the notice peri
 				return s.helpful(err, namespace)
 			}
 			u := newUpcoming(runs.Items, policies.Items)
-			return o.print(s.Streams.Out, u, func(out io.Writer) error { return u.text(s, out, everywhere) })
+			return o.write(s.Streams.Out, u, func(out io.Writer) error { return u.text(s, out, everywhere) })
 		},
 	}
 	o.register(upcomingCommand)

@@ -64,7 +64,7 @@ for it, and removes it again. Nothing is changed in any store. It needs the righ
 				return err
 			}
 			p := newPreview(run, of)
-			return o.print(s.Streams.Out, p, p.text)
+			return o.write(s.Streams.Out, p, p.text)
 		},
 		ValidArgsFunction: s.completeNames(&v1alpha1.ErasureRequestList{}, false, func(o client.Object) bool {
 			return !over(o.(*v1alpha1.ErasureRequest))

@@ -189,7 +189,7 @@ func (s *session) createRequest(ctx context.Context, c client.Client, er *v1alph
 func (s *session) showRequest(f *requestFlags, er *v1alpha1.ErasureRequest, given identities, suffix string) error {
 	er.TypeMeta = metav1.TypeMeta{APIVersion: v1alpha1.GroupVersion.String(), Kind: "ErasureRequest"}
 	er.ManagedFields = nil
-	return f.output.print(s.Streams.Out, er, func(out io.Writer) error {
+	return f.output.write(s.Streams.Out, er, func(out io.Writer) error {
 		if er.Spec.Subject.IdentitiesSecretRef != nil {
 			var names []string
 			for _, name := range slices.Sorted(maps.Keys(given)) {

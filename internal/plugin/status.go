@@ -95,7 +95,7 @@ func (s *session) showTimeline(cmd *cobra.Command, c client.Client, namespace, n
 		}
 	}
 	t := newTimeline(&er, run, s.Clock.Now())
-	return o.print(s.Streams.Out, t, func(out io.Writer) error { return t.text(out, s.Clock.Now()) })
+	return o.write(s.Streams.Out, t, func(out io.Writer) error { return t.text(out, s.Clock.Now()) })
 }
 
 // newTimeline puts together what a request and its run tell.
@@ -298,7 +298,7 @@ func (s *session) listRequests(cmd *cobra.Command, c client.Client, namespace st
 		return s.helpful(err, namespace)
 	}
 	lines := requestLines(list.Items, all)
-	return o.print(s.Streams.Out, lines, func(out io.Writer) error {
+	return o.write(s.Streams.Out, lines, func(out io.Writer) error {
 		if len(lines) == 0 {
 			_, err := fmt.Fprintf(out, "No erasure request of namespace %s is under way.\n", namespace)
 			return err
