@@ -116,7 +116,7 @@ func (f *managerFlags) run(ctx context.Context) error {
 	if f.LedgerLease < minLease {
 		return fmt.Errorf("--ledger-lease must be at least %s: a busy machine pauses a process for longer", minLease)
 	}
-	f.Pod = os.Getenv("POD_NAME")
+	f.Pod, f.Version = os.Getenv("POD_NAME"), version
 	f.Scheme, f.Log, f.Openers, f.OpenVault = wiring.NewScheme(), log, wiring.Openers(), wiring.OpenVault
 	return operator.Run(ctx, config, f.Options)
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/lethe-dev/lethe/internal/anchor"
 	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/metrics"
 )
 
 const (
@@ -26,6 +27,8 @@ const (
 	anchorName  = "lethe-checkpoints-"
 	// anchorCurrent and anchorSuperseded are the label's values.
 	anchorCurrent, anchorSuperseded = "current", "superseded"
+	// anchorConfigMap is what the ConfigMaps are called as a place.
+	anchorConfigMap = "configmap"
 	// keptAnchors is how many of these ConfigMaps stay.
 	keptAnchors = 100
 	// anchoredTogether bounds the namespaces in one ConfigMap, which has room for a MiB.
@@ -151,6 +154,7 @@ func (a *Anchors) list(ctx context.Context) ([]corev1.ConfigMap, error) {
 func (a *Anchors) Start(ctx context.Context) error {
 	ticker := a.Clock.NewTicker(a.Interval)
 	defer ticker.Stop()
+	a.announce()
 	for {
 		select {
 		case <-ctx.Done():
@@ -169,9 +173,21 @@ func (a *Anchors) anchor(ctx context.Context) {
 	if err == nil {
 		err = a.Anchor(ctx, newest)
 	}
-	a.anchoredAt("configmap", err)
+	a.anchoredAt(anchorConfigMap, err)
 	for i := range a.Places {
 		a.anchoredAt(a.placeName(i), a.outsideAt(ctx, i, newest))
+	}
+}
+
+// announce shows all places before anything is kept there, so that one where that never succeeds is seen too.
+func (a *Anchors) announce() {
+	names := []string{anchorConfigMap}
+	for i := range a.Places {
+		names = append(names, a.placeName(i))
+	}
+	for _, name := range names {
+		metrics.LedgerAnchored.WithLabelValues(name).Set(0)
+		metrics.LedgerAnchorErrors.WithLabelValues(name).Add(0)
 	}
 }
 
@@ -187,10 +203,11 @@ func (a *Anchors) placeName(place int) string {
 // anchoredAt shows how keeping checkpoints somewhere went.
 func (a *Anchors) anchoredAt(place string, err error) {
 	if err != nil {
+		metrics.LedgerAnchorErrors.WithLabelValues(place).Inc()
 		a.Log.Error(err, "the ledger's newest checkpoints could not be kept outside; that is tried again", "place", place)
 		return
 	}
-	ledgerAnchored.WithLabelValues(place).Set(float64(a.Clock.Now().Unix()))
+	metrics.LedgerAnchored.WithLabelValues(place).Set(float64(a.Clock.Now().Unix()))
 }
 
 // newest are the checkpoints of all logs.

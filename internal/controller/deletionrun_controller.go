@@ -55,6 +55,8 @@ type DeletionRunReconciler struct {
 	Stamps   *stamp.Sealer
 	// Concurrency is how many runs are executed at once. Default 4.
 	Concurrency int
+
+	swept swept
 }
 
 // Outside is a place outside the cluster that hears of announcements. An error means that it is to be told again.

@@ -36,6 +36,10 @@ type retentionRun struct {
 	began bool
 	// working tells that workers of a Job are at it, and may go on.
 	working bool
+	// ended tells that the run had ended before this reconcile.
+	ended bool
+	// targets of the rule, if they were needed.
+	targets []*retention.Target
 }
 
 // retain carries the run of a rule on.
@@ -52,7 +56,7 @@ func (r *DeletionRunReconciler) retain(ctx context.Context, run *v1alpha1.Deleti
 	if err != nil {
 		return outcome{}, err
 	}
-	t := &retentionRun{DeletionRunReconciler: r, run: run, record: record, began: record.StartedAt != nil}
+	t := &retentionRun{DeletionRunReconciler: r, run: run, record: record, began: record.StartedAt != nil, ended: record.FinishedAt != nil}
 	o, err := t.advance(ctx)
 	if err == nil && !t.working { // whatever the run waits for, its workers wait for it too
 		err = t.Sweeper.Recall(ctx, t.record)
@@ -251,6 +255,7 @@ func (t *retentionRun) sweepTask(ctx context.Context) (*sweeper.Task, error) {
 	if err != nil {
 		return nil, err
 	}
+	t.targets = targets
 	task := &sweeper.Task{RunUID: t.record.UID, Namespace: t.run.Namespace, Name: t.run.Name, Policy: t.policy.Spec, Targets: targets, Stop: t.stop}
 	if e := t.policy.Spec.Execution; e != nil {
 		task.Parallelism = int(e.Parallelism)
@@ -368,10 +373,14 @@ func (t *retentionRun) project(ctx context.Context) {
 		return
 	}
 	if t.record.FinishedAt != nil {
+		if !t.ended {
+			t.swept.count(t.record, sweep.Counts, t.targets, !t.began, true)
+		}
 		st.Progress, st.RecordsPerSecond, st.EstimatedEnd = fmt.Sprintf("%d/%d", sweep.Done, sweep.Done), 0, nil
 		return
 	}
 	if p, err := t.Sweeper.Progress(ctx, t.record); err == nil {
+		t.swept.count(t.record, p.Counts, t.targets, !t.began, false)
 		t.showProgress(p)
 	}
 }

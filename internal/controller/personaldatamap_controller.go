@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/predicate"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/internal/metrics"
 	"github.com/lethe-dev/lethe/internal/planner"
 	"github.com/lethe-dev/lethe/internal/state"
 	"github.com/lethe-dev/lethe/internal/stores"
@@ -86,7 +87,7 @@ func (r *PersonalDataMapReconciler) check(ctx context.Context, m *v1alpha1.Perso
 	coverage := graph.Coverage(facts, m.Name)
 	m.Status.Coverage, m.Status.SchemaDigest = &coverage, planner.SchemaDigest(graph.Relevant(facts))
 	m.Status.Warnings = listed(concerning(graph.Warnings(facts), m.Name))
-	mapUnknownColumns.WithLabelValues(m.Namespace, m.Name).Set(float64(coverage.Columns.Unknown))
+	metrics.MapUnknownColumns.WithLabelValues(m.Namespace, m.Name).Set(float64(coverage.Columns.Unknown))
 	drift, err := r.drift(ctx, m, graph, facts)
 	if err != nil {
 		return outcome{}, err
@@ -117,7 +118,7 @@ func (r *PersonalDataMapReconciler) drift(ctx context.Context, m *v1alpha1.Perso
 		return nil, err
 	}
 	m.Status.Drift = drift[:min(len(drift), maxListedProblems)]
-	mapDrift.WithLabelValues(m.Namespace, m.Name).Set(float64(len(drift)))
+	metrics.MapDrift.WithLabelValues(m.Namespace, m.Name).Set(float64(len(drift)))
 	return r.drifted(m, drift), nil
 }
 
@@ -168,6 +169,12 @@ func (r *PersonalDataMapReconciler) driftEvent(m, read *v1alpha1.PersonalDataMap
 		kind = corev1.EventTypeWarning
 	}
 	r.Recorder.Eventf(m, nil, kind, now.Reason, "Reconcile", "%s", truncate(eventMessage(now), 1000))
+}
+
+// forgetMap removes the gauges of a map that is gone.
+func forgetMap(namespace, name string) {
+	metrics.MapDrift.DeleteLabelValues(namespace, name)
+	metrics.MapUnknownColumns.DeleteLabelValues(namespace, name)
 }
 
 func (r *PersonalDataMapReconciler) sources(ctx context.Context, m *v1alpha1.PersonalDataMap) ([]planner.MapSource, error) {

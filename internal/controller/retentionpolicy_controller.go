@@ -34,6 +34,8 @@ type RetentionPolicyReconciler struct {
 	Governance *Governance
 	// NoJobs says why runs cannot be executed as Jobs, and what to do; empty where they can.
 	NoJobs string
+	// Kill shows whether runs are stopped; optional.
+	Kill *KillSwitch
 }
 
 // +kubebuilder:rbac:groups=privacy.lethe.dev,resources=retentionpolicies,verbs=get;list;watch;update;patch
@@ -63,6 +65,9 @@ func (r *RetentionPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 		return result(outcome{}, err)
 	}
 	p.Status.ObservedGeneration = p.Generation
+	if r.Kill != nil && len(p.Spec.Rules) > 0 {
+		_, _ = r.Kill.Suspended(ctx, p.Namespace) // to show it, before a run is stopped by it
+	}
 	again := r.Governance.Record(ctx, "RetentionPolicy", &p)
 	res, err := publish(ctx, r.Client, r.Recorder, &p, read, o, nil)
 	return sooner(again, res, err)

@@ -91,6 +91,7 @@ func (r *run) step(ctx context.Context, i int) error {
 		}
 	}
 	crashOutcome.Hit()
+	r.measure(step)
 	return nil
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/fault"
 	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/metrics"
 	"github.com/lethe-dev/lethe/internal/state"
 )
 
@@ -47,7 +48,11 @@ func (j *Journal) Check(ctx context.Context, namespace string) error {
 		err = j.Problem(namespace)
 	}
 	if err == nil {
+		metrics.LedgerSound.WithLabelValues(namespace).Set(1)
 		return nil
+	}
+	if ctx.Err() == nil {
+		metrics.LedgerSound.WithLabelValues(namespace).Set(0)
 	}
 	return &fault.Waiting{Reason: v1alpha1.ReasonLedgerUnavailable, After: retryAfter, Err: err,
 		Message: "the ledger is away or does not continue its last known checkpoint: nothing is deleted until that is mended"}

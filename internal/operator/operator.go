@@ -20,6 +20,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/config"
 	"sigs.k8s.io/controller-runtime/pkg/healthz"
 	"sigs.k8s.io/controller-runtime/pkg/manager"
+	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 	metricsserver "sigs.k8s.io/controller-runtime/pkg/metrics/server"
 
 	"github.com/lethe-dev/lethe/internal/controller"
@@ -27,6 +28,8 @@ import (
 	"github.com/lethe-dev/lethe/internal/journal"
 	"github.com/lethe-dev/lethe/internal/keys"
 	"github.com/lethe-dev/lethe/internal/ledger"
+	"github.com/lethe-dev/lethe/internal/metrics"
+	"github.com/lethe-dev/lethe/internal/observe"
 	"github.com/lethe-dev/lethe/internal/projection"
 	"github.com/lethe-dev/lethe/internal/stamp"
 	"github.com/lethe-dev/lethe/internal/state"
@@ -73,6 +76,8 @@ type Options struct {
 	// Namespace of the operator's own objects. Namespaces are those that it serves; none means all.
 	Namespace  string
 	Namespaces []string
+	// Version of the program, for those who look at its metrics.
+	Version string
 	// Pod is the operator's own, which the Pods of Jobs are made from; empty outside of a cluster.
 	Pod                          string
 	MetricsAddress, ProbeAddress string
@@ -178,10 +183,16 @@ func serve(ctx context.Context, restConfig *rest.Config, direct client.Client, o
 	if err != nil {
 		return err
 	}
-	mgr, err := newManager(restConfig, o)
+	observer := observe.New(o.Clock)
+	mgr, err := newManager(restConfig, o, observer)
 	if err != nil {
 		return err
 	}
+	forget, err := watch(ctx, mgr, o, vault, observer)
+	if err != nil {
+		return err
+	}
+	defer forget()
 	anchors, err := setupAnchors(ctx, mgr, direct, o, vault, opened)
 	if err != nil {
 		return err
@@ -235,7 +246,21 @@ func setupAnchors(ctx context.Context, mgr ctrl.Manager, direct client.Client, o
 	return anchors, nil
 }
 
-func newManager(restConfig *rest.Config, o Options) (ctrl.Manager, error) {
+// watch has metrics made of what there is, until forget is called.
+func watch(ctx context.Context, mgr ctrl.Manager, o Options, vault *Vault, observer *observe.Observer) (forget func(), err error) {
+	if err := metrics.Register(ctrlmetrics.Registry); err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	if o.Version != "" {
+		metrics.BuildInfo.WithLabelValues(o.Version).Set(1)
+	}
+	if err := observer.Follow(ctx, mgr.GetCache()); err != nil {
+		return nil, fmt.Errorf("metrics: %w", err)
+	}
+	return observer.Register(ctrlmetrics.Registry, vault.Ledger)
+}
+
+func newManager(restConfig *rest.Config, o Options, observer *observe.Observer) (ctrl.Manager, error) {
 	var namespaces map[string]cache.Config // none means all
 	for _, namespace := range o.Namespaces {
 		if namespaces == nil {
@@ -246,7 +271,7 @@ func newManager(restConfig *rest.Config, o Options) (ctrl.Manager, error) {
 	mgr, err := ctrl.NewManager(restConfig, ctrl.Options{
 		Scheme:                        o.Scheme,
 		Logger:                        o.Log,
-		Metrics:                       metricsserver.Options{BindAddress: o.MetricsAddress},
+		Metrics:                       metricsserver.Options{BindAddress: o.MetricsAddress, ExtraHandlers: map[string]http.Handler{"/storez": observer.StoresHandler()}},
 		HealthProbeBindAddress:        o.ProbeAddress,
 		LeaderElection:                o.LeaderElection,
 		LeaderElectionID:              "lethe.privacy.lethe.dev",
@@ -279,8 +304,9 @@ func register(ctx context.Context, mgr ctrl.Manager, direct client.Client, o Opt
 	requests := &controller.Requests{Client: c, Keys: keyStore, Journal: entries, Identities: identities}
 	noJobs := delegate(sweeps, direct, o, vault)
 	kill := &controller.KillSwitch{Live: mgr.GetAPIReader(), Namespace: o.Namespace, Clock: o.Clock}
+	written := newWritable(vault.State)
 	err := errors.Join(
-		mgr.AddReadyzCheck("ledger", func(req *http.Request) error { return vault.ready(req.Context()) }),
+		mgr.AddReadyzCheck("ledger", func(req *http.Request) error { return vault.ready(req.Context(), written) }),
 		mgr.AddReadyzCheck("cache", func(req *http.Request) error {
 			ctx, cancel := context.WithTimeout(req.Context(), time.Second)
 			defer cancel()
@@ -292,13 +318,14 @@ func register(ctx context.Context, mgr ctrl.Manager, direct client.Client, o Opt
 		(&controller.DataStoreReconciler{Client: c, Pool: pool, State: vault.State, Recorder: recorder, Governance: governance}).SetupWithManager(mgr),
 		(&controller.PersonalDataMapReconciler{Client: c, Pool: pool, State: vault.State, Recorder: recorder, Governance: governance}).SetupWithManager(mgr),
 		(&controller.RetentionPolicyReconciler{Client: c, State: vault.State, Sweeper: sweeps, Clock: o.Clock, Witness: o.Witness, Recorder: recorder,
-			Admission: admission, Governance: governance, NoJobs: noJobs}).SetupWithManager(mgr),
+			Admission: admission, Governance: governance, NoJobs: noJobs, Kill: kill}).SetupWithManager(mgr),
 		(&controller.LegalHoldReconciler{Client: c, State: vault.State, Journal: entries, Pseudonyms: pseudonyms, Clock: o.Clock, Recorder: recorder, Stamps: sealer,
 			Governance: governance}).SetupWithManager(mgr),
 		(&controller.ErasureRequestReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Journal: entries, Keys: keyStore,
 			Pseudonyms: pseudonyms, Identities: identities, Stores: pool, Clock: o.Clock, Witness: o.Witness, Recorder: recorder, Admission: admission, Stamps: sealer}).SetupWithManager(ctx, mgr),
 		(&controller.DeletionRunReconciler{Client: c, Secrets: mgr.GetAPIReader(), State: vault.State, Executor: exec, Pseudonyms: pseudonyms, Identities: identities,
 			Clock: o.Clock, Recorder: recorder, Sweeper: sweeps, Witness: o.Witness, Kill: kill, Outside: o.Outside, Requests: requests, Stamps: sealer}).SetupWithManager(ctx, mgr),
+		mgr.Add(kill),
 		mgr.Add(&controller.ConsentWatch{Client: c, Stores: pool, Requests: requests, Clock: o.Clock, Witness: o.Witness, Log: o.Log.WithName("consent"), Interval: o.ResidueInterval}),
 		mgr.Add(&controller.ResidueWatch{Client: c, State: vault.State, Clock: o.Clock, Witness: o.Witness, Log: o.Log.WithName("residue"), Interval: o.ResidueInterval}),
 	)

@@ -85,15 +85,6 @@ func (v *Vault) lost() error {
 	return v.Err()
 }
 
-// ready tells whether the ledger can be read and this process may write to it.
-func (v *Vault) ready(ctx context.Context) error {
-	if err := v.lost(); err != nil {
-		return err
-	}
-	_, err := v.Ledger.Origins(ctx)
-	return err
-}
-
 // vaultOptions names the ledger after the cluster, or after the operator's namespace where it may see no other, and makes its
 // key, once.
 func vaultOptions(ctx context.Context, c client.Client, keyStore keys.Store, o Options) (VaultOptions, error) {

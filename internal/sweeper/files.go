@@ -14,8 +14,8 @@ import (
 	"github.com/lethe-dev/lethe/internal/state"
 )
 
-// actionFile is what the ledger calls the removal of a file.
-const actionFile = "DeleteFile"
+// ActionFile is what the ledger calls the removal of a file.
+const ActionFile = "DeleteFile"
 
 // unlinkBatch is how many files of an archive are removed at a time.
 const unlinkBatch = 1000
@@ -96,7 +96,7 @@ func (s *shard) removeAll(ctx context.Context, files []file) ([]state.SweepCount
 			return counts, err
 		}
 		if n > 0 {
-			counts = append(counts, state.SweepCount{Entity: s.target.Map + "/" + s.target.Entity, Category: p.category, Action: actionFile, Count: n})
+			counts = append(counts, state.SweepCount{Entity: s.target.Map + "/" + s.target.Entity, Category: p.category, Action: ActionFile, Count: n})
 		}
 	}
 	return counts, nil

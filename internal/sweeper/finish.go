@@ -334,7 +334,7 @@ func CategoryCounts(counts []state.SweepCount) []v1alpha1.CategoryCount {
 			out = append(out, v1alpha1.CategoryCount{Category: c.Category})
 		}
 		into := map[string]*int64{"Delete": &out[i].Deleted, "Anonymize": &out[i].Anonymized, "Mark": &out[i].Marked, "Unlink": &out[i].Unlinked,
-			actionFile: &out[i].Files}[c.Action]
+			ActionFile: &out[i].Files}[c.Action]
 		if into != nil {
 			*into += c.Count
 		}

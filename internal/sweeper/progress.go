@@ -52,7 +52,7 @@ func (s *Sweeper) Progress(ctx context.Context, record *state.Run) (*Progress, e
 
 func recordsIn(counts []state.SweepCount) (n int64) {
 	for _, c := range counts {
-		if c.Action != actionFile {
+		if c.Action != ActionFile {
 			n += c.Count
 		}
 	}

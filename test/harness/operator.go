@@ -1,6 +1,7 @@
 package harness
 
 import (
+	"cmp"
 	"context"
 	"net"
 	"path/filepath"
@@ -78,6 +79,8 @@ type OperatorOptions struct {
 	ExportPath string
 	// Serve makes the endpoint that hands out exports listen on a loopback address, which Operator.Endpoint tells.
 	Serve bool
+	// Metrics and Probes are addresses to serve them at; empty for none.
+	Metrics, Probes string
 	// Admission serves the webhooks on a loopback address. The configuration of the client must be allowed to install them.
 	Admission bool
 	// AdmissionInCluster serves them behind the Service of the installation instead.
@@ -98,7 +101,7 @@ func StartOperator(t testing.TB, config *rest.Config, o OperatorOptions) *Operat
 	options := operator.Options{
 		Scheme: wiring.NewScheme(), Log: log, Openers: wiring.Openers(), OpenVault: wiring.OpenVault, LocalRoots: o.LocalRoots,
 		LedgerPath: filepath.Join(o.Folder, "ledger.db"), LedgerURLFile: o.LedgerURLFile, LedgerLease: o.LedgerLease, Namespace: o.Namespace, Namespaces: o.Namespaces, Pod: o.Pod,
-		MetricsAddress: "0", ProbeAddress: "0", Admission: operator.AdmissionOff, Clock: o.Clock, Witness: o.Witness,
+		MetricsAddress: cmp.Or(o.Metrics, "0"), ProbeAddress: cmp.Or(o.Probes, "0"), Admission: operator.AdmissionOff, Clock: o.Clock, Witness: o.Witness,
 		ResidueInterval: 200 * time.Millisecond, SkipNameValidation: true, AdoptState: o.AdoptState, AnchorInterval: o.AnchorInterval, AnchorPlaces: o.AnchorPlaces, LedgerKeyGeneration: o.LedgerKeyGeneration,
 		ExportPath: o.ExportPath, ExportMaxBytes: o.ExportMaxBytes, Outside: o.Outside,
 	}

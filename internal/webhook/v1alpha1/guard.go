@@ -35,29 +35,29 @@ type guard struct {
 func (g *guard) Handle(ctx context.Context, req admission.Request) admission.Response {
 	old, obj, err := g.decode(g.kind, req)
 	if err != nil {
-		return admission.Errored(http.StatusBadRequest, err)
+		return g.kind.counted(req, ruling{Response: admission.Errored(http.StatusBadRequest, err), reason: reasonUnreadable})
 	}
 	changes, err := g.kind.changes(old, obj)
 	if err != nil {
-		return admission.Errored(http.StatusInternalServerError, errNotReadable)
+		return g.kind.counted(req, ruling{Response: admission.Errored(http.StatusInternalServerError, errNotReadable), reason: reasonUnreadable})
 	}
 	judged := obj
 	if judged == nil {
 		judged = old
 	}
-	response, entries := g.judge(ctx, req, judged, changes)
-	if response.Allowed && g.rules != nil {
-		response = g.rules.Handle(ctx, req)
+	ruled, entries := g.judge(ctx, req, judged, changes)
+	if ruled.Allowed && g.rules != nil {
+		ruled = ruling{Response: g.rules.Handle(ctx, req), reason: reasonRefused}
 	}
 	if g.kind.governs {
-		entries = append(entries, g.attempt(req, judged, changes, response)...)
+		entries = append(entries, g.attempt(req, judged, changes, ruled.Response)...)
 	}
 	g.sign(ctx, req, judged, entries)
-	return response
+	return g.kind.counted(req, ruled)
 }
 
 // judge asks for the verbs, and for four eyes.
-func (g *guard) judge(ctx context.Context, req admission.Request, obj client.Object, changes []change) (admission.Response, []ledger.Entry) {
+func (g *guard) judge(ctx context.Context, req admission.Request, obj client.Object, changes []change) (ruling, []ledger.Entry) {
 	var entries []ledger.Entry
 	for _, c := range changes {
 		if c.verb == "" {
@@ -69,20 +69,21 @@ func (g *guard) judge(ctx context.Context, req admission.Request, obj client.Obj
 		}
 		allowed, err := g.may(ctx, req, resource, name, c.verb)
 		if err != nil {
-			return admission.Errored(http.StatusInternalServerError, errors.New("whether you may do this cannot be checked at the moment; try again")), entries
+			return ruling{Response: admission.Errored(http.StatusInternalServerError, errors.New("whether you may do this cannot be checked at the moment; try again")),
+				verb: c.verb, reason: reasonUnavailable}, entries
 		}
 		entries = append(entries, g.decision(req, obj, c, allowed))
 		if !allowed {
-			return admission.Denied(fmt.Sprintf("%s needs the verb %q on %s.%s %s in namespace %s; ask somebody whose role grants it",
-				c.what, c.verb, resource, v1alpha1.GroupVersion.Group, name, req.Namespace)), entries
+			return ruling{Response: admission.Denied(fmt.Sprintf("%s needs the verb %q on %s.%s %s in namespace %s; ask somebody whose role grants it",
+				c.what, c.verb, resource, v1alpha1.GroupVersion.Group, name, req.Namespace)), verb: c.verb, reason: reasonVerbMissing}, entries
 		}
 		if c.annotation == v1alpha1.AnnotationApprovedBy {
 			if response := g.fourEyes(ctx, req, obj); !response.Allowed {
-				return response, entries
+				return ruling{Response: response, verb: c.verb, reason: reasonFourEyes}, entries
 			}
 		}
 	}
-	return admission.Allowed(""), entries
+	return ruling{Response: admission.Allowed("")}, entries
 }
 
 // may asks the API server's authorizers. When the whole namespace goes away, its requests may go with it.

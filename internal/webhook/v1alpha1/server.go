@@ -18,6 +18,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/certwatcher"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
+	"github.com/lethe-dev/lethe/internal/metrics"
 	"github.com/lethe-dev/lethe/internal/selfsigned"
 )
 
@@ -88,10 +89,13 @@ func parseLoopback(address string) (netip.AddrPort, error) {
 // NeedLeaderElection is true: who serves is who the API server is sent to. It also starts after the caches are filled.
 func (l *Server) NeedLeaderElection() bool { return true }
 
-// ready tells whether the API server has been told to ask.
+// ready tells whether the API server has been told to ask, and can trust who answers.
 func (l *Server) ready(*http.Request) error {
 	if !l.installed.Load() {
 		return errors.New("the admission webhooks are not installed yet")
+	}
+	if at := l.expiry(); l.clock.Now().After(at) {
+		return fmt.Errorf("the certificate of the admission webhooks expired at %s: the API server refuses what it cannot ask about", at.UTC().Format(time.RFC3339))
 	}
 	return nil
 }
@@ -153,6 +157,7 @@ func (l *Server) server() *http.Server {
 
 // tend renews the certificate and keeps the configuration as it should be.
 func (l *Server) tend(ctx context.Context) error {
+	defer l.showExpiry()
 	if l.mounted != nil {
 		return l.mounted.ReadCertificate()
 	}
@@ -171,6 +176,21 @@ func (l *Server) certificate(hello *tls.ClientHelloInfo) (*tls.Certificate, erro
 		return l.mounted.GetCertificate(hello)
 	}
 	return l.certificates.Get(hello)
+}
+
+// expiry is when the certificate that is served expires; zero where there is none.
+func (l *Server) expiry() time.Time {
+	c, err := l.certificate(nil)
+	if err != nil || c == nil || c.Leaf == nil {
+		return time.Time{}
+	}
+	return c.Leaf.NotAfter
+}
+
+func (l *Server) showExpiry() {
+	if at := l.expiry(); !at.IsZero() {
+		metrics.AdmissionCertificateExpiry.WithLabelValues().Set(float64(at.Unix()))
+	}
 }
 
 // stop is orderly: first the API server stops asking, then the server goes.

@@ -26,7 +26,7 @@ type stamper struct {
 func (s *stamper) Handle(ctx context.Context, req admission.Request) admission.Response {
 	old, obj, err := s.decode(s.kind, req)
 	if err != nil || obj == nil {
-		return admission.Errored(http.StatusBadRequest, errNotReadable)
+		return s.kind.counted(req, ruling{Response: admission.Errored(http.StatusBadRequest, errNotReadable), reason: reasonUnreadable})
 	}
 	want, err := s.stamps(ctx, req, old, obj)
 	if err != nil {
@@ -35,7 +35,8 @@ func (s *stamper) Handle(ctx context.Context, req admission.Request) admission.R
 			s.log.Info("a hold is taken without a stamp of who placed it", "namespace", req.Namespace)
 			return admission.Allowed("")
 		}
-		return admission.Errored(http.StatusInternalServerError, errors.New("who makes this change cannot be recorded at the moment; try again"))
+		return s.kind.counted(req, ruling{Response: admission.Errored(http.StatusInternalServerError, errors.New("who makes this change cannot be recorded at the moment; try again")),
+			reason: reasonUnstamped})
 	}
 	if maps.Equal(want, obj.GetAnnotations()) {
 		return admission.Allowed("")
