@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Finds, installs or builds the servers that the tests run. `deps.sh postgres` prints the folder with initdb, postgres and
 # pg_ctl, `deps.sh mariadb` the folder with mariadbd, and `deps.sh redis`, `deps.sh versitygw` and `deps.sh pdftotext` print
-# the program, as `deps.sh ptarchiver` does for benchmarks. `deps.sh shelltools` makes sure that jq and openssl are there.
+# the program, as `deps.sh ptarchiver` does for benchmarks. `deps.sh shelltools` makes sure that jq and openssl are there, and
+# `deps.sh prometheus` prints the folder with prometheus and promtool.
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
 
@@ -72,6 +73,27 @@ pdftotext() {
 	program pdftotext || fail "apt-get installed poppler-utils, but pdftotext is not there"
 }
 
+# Prometheus and promtool, unpacked from Debian's package into the cache: the package itself would start a server.
+prometheus() {
+	local folder=${LETHE_PROMETHEUS_BIN:-} server work
+	[[ -n $folder ]] && echo "$folder" && return
+	folder=$CACHE/prometheus/usr/bin
+	if server=$(program prometheus) && program promtool >/dev/null; then
+		folder=$(dirname "$server")
+	elif [[ ! -x $folder/promtool ]]; then
+		command -v apt-get >/dev/null && command -v dpkg-deb >/dev/null || fail "the tests of alerts and dashboard need prometheus and promtool: install them" \
+			"(Fedora: golang-github-prometheus, macOS: brew install prometheus) or point LETHE_PROMETHEUS_BIN at their folder"
+		say "unpacking Debian's package prometheus (20 MB, once)"
+		mkdir -p "$CACHE"
+		work=$(mktemp -d "$CACHE/prometheus.XXXXXX")
+		(cd "$work" && apt-get download -qq prometheus >&2) || fail "apt-get cannot download prometheus: try apt-get update"
+		dpkg-deb -x "$work"/prometheus_*.deb "$work/root"
+		[[ -d $CACHE/prometheus ]] || mv "$work/root" "$CACHE/prometheus"
+		rm -rf "$work"
+	fi
+	echo "$folder"
+}
+
 # What an auditor verifies with by hand.
 shelltools() {
 	program jq && program openssl && return
@@ -102,6 +124,6 @@ versitygw() {
 }
 
 case ${1:-} in
-postgres | mariadb | redis | versitygw | pdftotext | shelltools | ptarchiver) "$1" ;;
-*) fail "usage: deps.sh postgres|mariadb|redis|versitygw|pdftotext|shelltools|ptarchiver" ;;
+postgres | mariadb | redis | versitygw | pdftotext | prometheus | shelltools | ptarchiver) "$1" ;;
+*) fail "usage: deps.sh postgres|mariadb|redis|versitygw|pdftotext|prometheus|shelltools|ptarchiver" ;;
 esac

@@ -18,6 +18,12 @@ bin/controller-gen rbac:roleName=lethe-manager "${callers[@]}" output:rbac:artif
 mkdir -p config/webhook
 go run ./hack/webhooks >config/webhook/manifests.yaml
 
+# The same groups of alerts for the Prometheus operator; the chart wraps its copy itself.
+{
+	printf '# Made by make generate from rules.yaml.\napiVersion: monitoring.coreos.com/v1\nkind: PrometheusRule\nmetadata:\n  name: lethe\nspec:\n'
+	sed -e '/^#/d' -e 's/^/  /' config/prometheus/rules.yaml
+} >config/prometheus/prometheusrule.yaml
+
 # The chart's copies: Helm reads nothing outside of the chart's folder.
 files=charts/lethe/files
 mkdir -p $files/{crds,rbac,webhook,prometheus,grafana} docs/reference

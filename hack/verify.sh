@@ -18,7 +18,7 @@ if [[ ${CI:-} == true && -n $(git status --porcelain) ]]; then
 fi
 
 say "== kustomize builds"
-for dir in config/crd config/rbac config/manager config/default config/webhook config/samples; do
+for dir in config/crd config/rbac config/manager config/default config/webhook config/prometheus config/samples; do
 	bin/kustomize build "$dir" >/dev/null
 done
 

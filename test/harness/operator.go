@@ -103,7 +103,7 @@ func StartOperator(t testing.TB, config *rest.Config, o OperatorOptions) *Operat
 		LedgerPath: filepath.Join(o.Folder, "ledger.db"), LedgerURLFile: o.LedgerURLFile, LedgerLease: o.LedgerLease, Namespace: o.Namespace, Namespaces: o.Namespaces, Pod: o.Pod,
 		MetricsAddress: cmp.Or(o.Metrics, "0"), ProbeAddress: cmp.Or(o.Probes, "0"), Admission: operator.AdmissionOff, Clock: o.Clock, Witness: o.Witness,
 		ResidueInterval: 200 * time.Millisecond, SkipNameValidation: true, AdoptState: o.AdoptState, AnchorInterval: o.AnchorInterval, AnchorPlaces: o.AnchorPlaces, LedgerKeyGeneration: o.LedgerKeyGeneration,
-		ExportPath: o.ExportPath, ExportMaxBytes: o.ExportMaxBytes, Outside: o.Outside,
+		Version: "test", ExportPath: o.ExportPath, ExportMaxBytes: o.ExportMaxBytes, Outside: o.Outside,
 	}
 	if o.Admission {
 		options.Admission, options.AdmissionAddress = operator.AdmissionLoopback, "127.0.0.1:0"
