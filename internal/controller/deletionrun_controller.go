@@ -103,7 +103,7 @@ func (r *DeletionRunReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	if perr := patchStatus(ctx, r.Client, &run, read); perr != nil {
 		return result(o, client.IgnoreNotFound(perr))
 	}
-	transition(r.Recorder, &run, read, o.stalled)
+	transition(ctx, r.Recorder, &run, read, o.stalled)
 	return result(o, err)
 }
 
@@ -432,6 +432,22 @@ func (r *DeletionRunReconciler) project(run *v1alpha1.DeletionRun, record *state
 	}
 }
 
+// handle is that of the request that a run executes, or left something for it to do; empty for others.
+func (r *DeletionRunReconciler) handle(ctx context.Context, key client.ObjectKey) string {
+	var run v1alpha1.DeletionRun
+	if r.Get(ctx, key, &run) != nil {
+		return ""
+	}
+	name := run.Annotations[v1alpha1.AnnotationRequest]
+	if run.Spec.Request != nil {
+		name = run.Spec.Request.Name
+	}
+	if name == "" {
+		return ""
+	}
+	return handleOf(ctx, r, client.ObjectKey{Namespace: key.Namespace, Name: name})
+}
+
 // SetupWithManager registers the controller. A run makes its own progress; a request's command reaches it as an
 // annotation, and what a run may wait for wakes it: holds, maps and stores of its namespace.
 func (r *DeletionRunReconciler) SetupWithManager(ctx context.Context, mgr ctrl.Manager) error {
@@ -467,5 +483,6 @@ func (r *DeletionRunReconciler) SetupWithManager(ctx context.Context, mgr ctrl.M
 		Watches(&v1alpha1.PersonalDataMap{}, wake, builder.WithPredicates(readyChanged{})).
 		Watches(&v1alpha1.DataStore{}, wake, builder.WithPredicates(readyChanged{})).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).
+		WithLogConstructor(loggerOf(mgr.GetLogger(), "deletionrun", "DeletionRun", func(key client.ObjectKey) string { return r.handle(ctx, key) })). // after the options, which replace all
 		Complete(r)
 }

@@ -94,6 +94,8 @@ type session struct {
 	again bool
 	// orphanEnded is true where a claim ended a request whose object is gone, which may have changed the subject's records.
 	orphanEnded bool
+	// handleLogged is true where the lines of the log have the handle from the beginning.
+	handleLogged bool
 }
 
 // Reconcile leads one request on.
@@ -102,7 +104,7 @@ func (r *ErasureRequestReconciler) Reconcile(ctx context.Context, req ctrl.Reque
 	if err := r.Get(ctx, req.NamespacedName, &er); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	s := &session{ErasureRequestReconciler: r, er: &er}
+	s := &session{ErasureRequestReconciler: r, er: &er, handleLogged: er.Status.Handle != ""}
 	if er.DeletionTimestamp.IsZero() {
 		if err := setFinalizer(ctx, r.Client, &er, true); err != nil {
 			return result(outcome{}, err)
@@ -175,7 +177,7 @@ func (s *session) finish(ctx context.Context, o outcome, err error) (ctrl.Result
 	if perr := patchStatus(ctx, s.Client, s.er, s.read); perr != nil {
 		return result(o, client.IgnoreNotFound(perr))
 	}
-	transition(s.Recorder, s.er, s.read, o.stalled || s.er.Status.Phase == v1alpha1.PhaseFailed)
+	transition(s.named(ctx), s.Recorder, s.er, s.read, o.stalled || s.er.Status.Phase == v1alpha1.PhaseFailed)
 	s.alert()
 	return result(o, err)
 }
@@ -252,6 +254,7 @@ func (r *ErasureRequestReconciler) SetupWithManager(ctx context.Context, mgr ctr
 		Watches(&v1alpha1.ErasureRequest{}, ofNamespace(r, &v1alpha1.ErasureRequestList{}, client.MatchingFields{indexAwaitsOther: "true"}),
 			builder.WithPredicates(requestEnded())).
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).
+		WithLogConstructor(loggerOf(mgr.GetLogger(), "erasurerequest", "ErasureRequest", func(key client.ObjectKey) string { return handleOf(ctx, r, key) })). // after the options, which replace all
 		Complete(r)
 }
 

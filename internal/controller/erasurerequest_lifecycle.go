@@ -107,7 +107,7 @@ func (s *session) begin(ctx context.Context) (outcome, error) {
 		s.record.ProcessingStartedAt = nil
 		return outcome{}, err
 	}
-	transition(s.Recorder, s.er, s.read, false)
+	transition(s.named(ctx), s.Recorder, s.er, s.read, false)
 	s.read = s.er.DeepCopy()
 	crashBegun.Hit()
 	if err := s.journal(ctx, "processing", ledger.Entry{Kind: ledger.KindErasureProcessing,

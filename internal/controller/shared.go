@@ -143,12 +143,13 @@ func setFinalizer(ctx context.Context, c client.Client, obj client.Object, want 
 }
 
 // transition emits an event when the reason of Ready changed, or when the object stalled with it.
-func transition(recorder events.EventRecorder, obj, read object, warn bool) {
+func transition(ctx context.Context, recorder events.EventRecorder, obj, read object, warn bool) {
 	now, before := meta.FindStatusCondition(*obj.GetConditions(), v1alpha1.ConditionReady), meta.FindStatusCondition(*read.GetConditions(), v1alpha1.ConditionReady)
 	stuck := func(o object) bool { return meta.IsStatusConditionTrue(*o.GetConditions(), v1alpha1.ConditionStalled) }
 	if now == nil || (before != nil && before.Reason == now.Reason && before.Status == now.Status && stuck(obj) == stuck(read)) {
 		return
 	}
+	logTransition(ctx, obj, read)
 	kind := corev1.EventTypeNormal
 	if warn {
 		kind = corev1.EventTypeWarning
@@ -169,7 +170,7 @@ func publish(ctx context.Context, c client.Client, recorder events.EventRecorder
 	if perr := patchStatus(ctx, c, obj, read); perr != nil {
 		return result(o, perr)
 	}
-	transition(recorder, obj, read, o.status != metav1.ConditionTrue)
+	transition(ctx, recorder, obj, read, o.status != metav1.ConditionTrue)
 	return result(o, err)
 }
 
