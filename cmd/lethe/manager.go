@@ -23,6 +23,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/anchor"
 	"github.com/lethe-dev/lethe/internal/notify"
 	"github.com/lethe-dev/lethe/internal/operator"
+	"github.com/lethe-dev/lethe/internal/tracing"
 )
 
 // managerFlags are the flags of the command manager.
@@ -30,6 +31,7 @@ type managerFlags struct {
 	kubeconfig string
 	localRoots []string
 	verbose    bool
+	tracing    bool
 	// anchorTo and anchorTokenFile say where checkpoints are kept outside the cluster.
 	anchorTo        []string
 	anchorTokenFile string
@@ -81,6 +83,7 @@ func newManagerCommand() *cobra.Command {
 	flags.StringVar(&f.ServeAddress, "serve-address", "", "address of the HTTPS endpoint that hands out exports, for example :8443; default: none")
 	flags.StringVar(&f.ServeCertificates, "serve-cert-dir", "", "folder with tls.crt and tls.key for --serve-address; default: the operator makes a certificate and shows it in the ConfigMap lethe-serving-certificate")
 	flags.BoolVar(&f.AdoptState, "adopt-state", false, "take over a cluster that another state store was used with; only after that store was lost for good")
+	flags.BoolVar(&f.tracing, "tracing", false, "send OpenTelemetry traces of runs by OTLP over HTTP to where OTEL_EXPORTER_OTLP_ENDPOINT says")
 	flags.BoolVarP(&f.verbose, "verbose", "v", false, "log more")
 	cmd.MarkFlagsMutuallyExclusive("ledger-path", "ledger-url-file")
 	return cmd
@@ -115,6 +118,17 @@ func (f *managerFlags) run(ctx context.Context) error {
 	}
 	if f.LedgerLease < minLease {
 		return fmt.Errorf("--ledger-lease must be at least %s: a busy machine pauses a process for longer", minLease)
+	}
+	if f.tracing {
+		stop, err := tracing.Export(ctx, log.WithName("tracing"), version)
+		if err != nil {
+			return err
+		}
+		defer func() {
+			last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+			defer cancel()
+			_ = stop(last)
+		}()
 	}
 	f.Pod, f.Version = os.Getenv("POD_NAME"), version
 	f.Scheme, f.Log, f.Openers, f.OpenVault = wiring.NewScheme(), log, wiring.Openers(), wiring.OpenVault

@@ -24,6 +24,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/planner"
 	"github.com/lethe-dev/lethe/internal/state"
 	"github.com/lethe-dev/lethe/internal/stores"
+	"github.com/lethe-dev/lethe/internal/tracing"
 )
 
 // maxRevisions bounds how often one run may plan anew because the data changed under it.
@@ -128,7 +129,9 @@ type run struct {
 
 // Advance carries the task on until it is finished, its budget is used up, or something is in the way. The returned
 // record is always the last one that was saved. Errors are of package fault; finished runs return nil and do nothing.
-func (e *Executor) Advance(ctx context.Context, task Task) (*state.Run, error) {
+func (e *Executor) Advance(ctx context.Context, task Task) (_ *state.Run, err error) {
+	ctx, span := tracing.Start(ctx, "run", tracing.Namespace, task.Namespace, tracing.Run, task.RunUID, tracing.Handle, task.Handle)
+	defer func() { span.End(beyondBudget(err)) }()
 	r := &run{Executor: e, task: task, known: []string{task.SubjectPseudonym}}
 	budget := e.Budget
 	if budget == 0 {
@@ -141,11 +144,19 @@ func (e *Executor) Advance(ctx context.Context, task Task) (*state.Run, error) {
 	if Finished(r.record) {
 		return r.record, r.destroyKeys(ctx)
 	}
-	err := r.advance(ctx)
+	err = r.advance(ctx)
 	if err != nil {
 		err = errors.Join(err, r.settle(ctx))
 	}
 	return r.record, err
+}
+
+// beyondBudget is nil where a run only paused.
+func beyondBudget(err error) error {
+	if errors.Is(err, ErrBudget) {
+		return nil
+	}
+	return err
 }
 
 // Finished tells whether a run has ended for good.

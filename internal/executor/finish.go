@@ -17,6 +17,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/policy"
 	"github.com/lethe-dev/lethe/internal/pseudonym"
 	"github.com/lethe-dev/lethe/internal/state"
+	"github.com/lethe-dev/lethe/internal/tracing"
 )
 
 // never is the date of a residue whose end nothing tells (the last full year of Unix nanoseconds): a person has to decide.
@@ -25,6 +26,8 @@ var never = time.Date(2261, 12, 31, 0, 0, 0, 0, time.UTC)
 // verify queries every target again: what of the plan is not as it should be, and what else there is of the subject. It
 // returns changed when something is left: then the plan covers it now and must be executed.
 func (r *run) verify(ctx context.Context) (changed bool, err error) {
+	ctx, span := tracing.Start(ctx, "verify", tracing.Namespace, r.task.Namespace)
+	defer func() { span.End(err) }()
 	if r.task.ResidueID != "" {
 		left, err := r.remaining(ctx)
 		if err == nil && len(left) > 0 {

@@ -14,10 +14,13 @@ import (
 	"github.com/lethe-dev/lethe/internal/planner"
 	"github.com/lethe-dev/lethe/internal/policy"
 	"github.com/lethe-dev/lethe/internal/state"
+	"github.com/lethe-dev/lethe/internal/tracing"
 )
 
 // plan resolves everything and makes the first plan, or one more before the first effect.
-func (r *run) plan(ctx context.Context) error {
+func (r *run) plan(ctx context.Context) (err error) {
+	ctx, span := tracing.Start(ctx, "plan", tracing.Namespace, r.task.Namespace)
+	defer func() { span.End(err) }()
 	identities, err := r.task.Request.Identities(ctx)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/pseudonym"
 	"github.com/lethe-dev/lethe/internal/state"
 	"github.com/lethe-dev/lethe/internal/stores"
+	"github.com/lethe-dev/lethe/internal/tracing"
 )
 
 // Query says whose data to look for.
@@ -70,7 +71,9 @@ func (c *Check) verify(ctx context.Context, namespace string, from Stores) error
 }
 
 // Resolve finds all records and files of a subject. It changes nothing.
-func Resolve(ctx context.Context, from Stores, q Query) (*planner.Facts, error) {
+func Resolve(ctx context.Context, from Stores, q Query) (_ *planner.Facts, err error) {
+	ctx, span := tracing.Start(ctx, "resolve", tracing.Namespace, q.Namespace)
+	defer func() { span.End(err) }()
 	if q.Prior != nil { // a second look mostly finds nothing new
 		found, err := resolve(ctx, from, q, true)
 		if err != nil || q.Graph.Covers(q.Prior, found) {

@@ -12,6 +12,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/planner"
 	"github.com/lethe-dev/lethe/internal/state"
 	"github.com/lethe-dev/lethe/internal/stores"
+	"github.com/lethe-dev/lethe/internal/tracing"
 )
 
 // ErrBudget means that the run is fine and wants to go on at once.
@@ -53,8 +54,11 @@ func (r *run) execute(ctx context.Context) (stale bool, err error) {
 }
 
 // step does one step: intent, its batches, outcome.
-func (r *run) step(ctx context.Context, i int) error {
+func (r *run) step(ctx context.Context, i int) (err error) {
 	step := r.material.Plan.Steps[i]
+	ctx, span := tracing.Start(ctx, "step", tracing.Namespace, r.task.Namespace, tracing.Step, step.Name, tracing.Store, step.Store)
+	span.Count(tracing.Records, step.Planned)
+	defer func() { span.End(beyondBudget(err)) }()
 	store, err := r.stores().Get(ctx, r.task.Namespace, step.Store)
 	if err != nil {
 		return err

@@ -14,6 +14,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/metrics"
 	"github.com/lethe-dev/lethe/internal/state"
+	"github.com/lethe-dev/lethe/internal/tracing"
 )
 
 // retryAfter is how long to wait for a ledger that is away or not sound.
@@ -60,13 +61,16 @@ func (j *Journal) Check(ctx context.Context, namespace string) error {
 
 // Record appends entries, stamped with the time, and changes the state store in the same transaction. Entries whose key is
 // there already are not appended again. It does not check the log: whoever begins something calls Check before.
-func (j *Journal) Record(ctx context.Context, namespace string, entries []ledger.Entry, also ...func(state.Tx) error) error {
+func (j *Journal) Record(ctx context.Context, namespace string, entries []ledger.Entry, also ...func(state.Tx) error) (err error) {
+	ctx, span := tracing.Start(ctx, "ledger append", tracing.Namespace, namespace)
+	span.Count(tracing.Entries, int64(len(entries)))
+	defer func() { span.End(err) }()
 	now := j.Clock.Now().UTC()
 	for i := range entries {
 		entries[i].Time = now
 	}
 	var refused error
-	err := j.State.Update(ctx, func(tx state.Tx) error {
+	err = j.State.Update(ctx, func(tx state.Tx) error {
 		for _, f := range also {
 			if refused = f(tx); refused != nil {
 				return refused

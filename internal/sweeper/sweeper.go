@@ -26,6 +26,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/retention"
 	"github.com/lethe-dev/lethe/internal/state"
 	"github.com/lethe-dev/lethe/internal/stores"
+	"github.com/lethe-dev/lethe/internal/tracing"
 )
 
 // maxPasses of one turn over the targets of a run; what others still keep locked then is looked at again later.
@@ -108,7 +109,15 @@ type run struct {
 
 // Advance carries a run on that was announced and whose time has come, until it is finished, its budget is used up
 // (executor.ErrBudget), or something is in the way. The returned record is the last one that was saved.
-func (s *Sweeper) Advance(ctx context.Context, task Task) (*state.Run, error) {
+func (s *Sweeper) Advance(ctx context.Context, task Task) (_ *state.Run, err error) {
+	ctx, span := tracing.Start(ctx, "sweep", tracing.Namespace, task.Namespace, tracing.Run, task.RunUID)
+	defer func() {
+		if errors.Is(err, executor.ErrBudget) {
+			span.End(nil)
+		} else {
+			span.End(err)
+		}
+	}()
 	record, err := s.State.Run(ctx, task.RunUID)
 	if err != nil {
 		return nil, err
