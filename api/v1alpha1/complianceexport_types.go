@@ -203,7 +203,7 @@ type LedgerCheckpoint struct {
 
 // ComplianceExportStatus is the state of the export.
 type ComplianceExportStatus struct {
-	// observedGeneration is the generation that the status speaks of.
+	// observedGeneration is the generation that the status speaks of; -1 until the operator has seen the object.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
@@ -301,6 +301,7 @@ type ComplianceExport struct {
 
 	// status is the state of the export.
 	// +optional
+	// +kubebuilder:default={observedGeneration:-1}
 	Status ComplianceExportStatus `json:"status,omitzero"`
 }
 

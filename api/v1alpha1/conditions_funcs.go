@@ -5,23 +5,54 @@ import metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 // GetConditions gives access to the conditions of the status.
 func (o *DataStore) GetConditions() *[]metav1.Condition { return &o.Status.Conditions }
 
+// SetObservedGeneration says which generation the status speaks of.
+func (o *DataStore) SetObservedGeneration(generation int64) { o.Status.ObservedGeneration = generation }
+
 // GetConditions gives access to the conditions of the status.
 func (o *PersonalDataMap) GetConditions() *[]metav1.Condition { return &o.Status.Conditions }
+
+// SetObservedGeneration says which generation the status speaks of.
+func (o *PersonalDataMap) SetObservedGeneration(generation int64) {
+	o.Status.ObservedGeneration = generation
+}
 
 // GetConditions gives access to the conditions of the status.
 func (o *RetentionPolicy) GetConditions() *[]metav1.Condition { return &o.Status.Conditions }
 
+// SetObservedGeneration says which generation the status speaks of.
+func (o *RetentionPolicy) SetObservedGeneration(generation int64) {
+	o.Status.ObservedGeneration = generation
+}
+
 // GetConditions gives access to the conditions of the status.
 func (o *LegalHold) GetConditions() *[]metav1.Condition { return &o.Status.Conditions }
+
+// SetObservedGeneration says which generation the status speaks of.
+func (o *LegalHold) SetObservedGeneration(generation int64) { o.Status.ObservedGeneration = generation }
 
 // GetConditions gives access to the conditions of the status.
 func (o *ErasureRequest) GetConditions() *[]metav1.Condition { return &o.Status.Conditions }
 
+// SetObservedGeneration says which generation the status speaks of.
+func (o *ErasureRequest) SetObservedGeneration(generation int64) {
+	o.Status.ObservedGeneration = generation
+}
+
 // GetConditions gives access to the conditions of the status.
 func (o *DeletionRun) GetConditions() *[]metav1.Condition { return &o.Status.Conditions }
 
+// SetObservedGeneration says which generation the status speaks of.
+func (o *DeletionRun) SetObservedGeneration(generation int64) {
+	o.Status.ObservedGeneration = generation
+}
+
 // GetConditions gives access to the conditions of the status.
 func (o *ComplianceExport) GetConditions() *[]metav1.Condition { return &o.Status.Conditions }
+
+// SetObservedGeneration says which generation the status speaks of.
+func (o *ComplianceExport) SetObservedGeneration(generation int64) {
+	o.Status.ObservedGeneration = generation
+}
 
 // knownReasons are all reasons that conditions of these kinds have.
 var knownReasons = map[string]bool{
@@ -49,7 +80,7 @@ var knownReasons = map[string]bool{
 	ReasonRequesterUnknown: true, ReasonAnnounced: true, ReasonPostponed: true, ReasonConfirmationNeeded: true,
 	ReasonMoreThanAnnounced: true, ReasonShareLimit: true, ReasonRecordLimit: true, ReasonSuspended: true, ReasonReplicaLag: true,
 	ReasonRuleGone: true, ReasonRecordsLocked: true, ReasonSweepUnsupported: true, ReasonPostponementTooLong: true,
-	ReasonSwept: true, ReasonJobsUnavailable: true, ReasonWorkersFailed: true,
+	ReasonSwept: true, ReasonJobsUnavailable: true, ReasonWorkersFailed: true, ReasonNotificationFailed: true,
 }
 
 // KnownReason tells whether a word is one of the reasons of conditions, so that it may stand where words of anybody may not.

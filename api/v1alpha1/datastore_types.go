@@ -351,7 +351,7 @@ type DataStoreSpec struct {
 
 // DataStoreStatus is what Lethe found when it last looked at the store.
 type DataStoreStatus struct {
-	// observedGeneration is the generation that the status speaks of.
+	// observedGeneration is the generation that the status speaks of; -1 until the operator has seen the object.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
@@ -394,6 +394,7 @@ type DataStore struct {
 
 	// status is what Lethe found.
 	// +optional
+	// +kubebuilder:default={observedGeneration:-1}
 	Status DataStoreStatus `json:"status,omitzero"`
 }
 

@@ -237,7 +237,7 @@ type ShardStatus struct {
 
 // DeletionRunStatus tells how far the run is.
 type DeletionRunStatus struct {
-	// observedGeneration is the generation that the status speaks of.
+	// observedGeneration is the generation that the status speaks of; -1 until the operator has seen the object.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
@@ -355,6 +355,7 @@ type DeletionRun struct {
 
 	// status tells how far the run is.
 	// +optional
+	// +kubebuilder:default={observedGeneration:-1}
 	Status DeletionRunStatus `json:"status,omitzero"`
 }
 

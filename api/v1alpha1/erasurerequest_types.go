@@ -258,7 +258,7 @@ type AcknowledgedCommands struct {
 // ErasureRequestStatus tells how far the request is. Schedule and policy snapshot are a projection of the operator's
 // state store: changing them here changes nothing.
 type ErasureRequestStatus struct {
-	// observedGeneration is the generation that the status speaks of.
+	// observedGeneration is the generation that the status speaks of; -1 until the operator has seen the object.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
@@ -382,6 +382,7 @@ type ErasureRequest struct {
 
 	// status tells how far the request is.
 	// +optional
+	// +kubebuilder:default={observedGeneration:-1}
 	Status ErasureRequestStatus `json:"status,omitzero"`
 }
 

@@ -69,7 +69,7 @@ type LegalHoldSpec struct {
 
 // LegalHoldStatus is the state of the hold.
 type LegalHoldStatus struct {
-	// observedGeneration is the generation that the status speaks of.
+	// observedGeneration is the generation that the status speaks of; -1 until the operator has seen the object.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
@@ -112,6 +112,7 @@ type LegalHold struct {
 
 	// status is the state of the hold.
 	// +optional
+	// +kubebuilder:default={observedGeneration:-1}
 	Status LegalHoldStatus `json:"status,omitzero"`
 }
 

@@ -910,7 +910,7 @@ type MapCoverage struct {
 
 // PersonalDataMapStatus is what Lethe found when it held the map against the live schemas.
 type PersonalDataMapStatus struct {
-	// observedGeneration is the generation that the status speaks of.
+	// observedGeneration is the generation that the status speaks of; -1 until the operator has seen the object.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
@@ -981,6 +981,7 @@ type PersonalDataMap struct {
 
 	// status is what Lethe found.
 	// +optional
+	// +kubebuilder:default={observedGeneration:-1}
 	Status PersonalDataMapStatus `json:"status,omitzero"`
 }
 

@@ -405,7 +405,7 @@ type RuleStatus struct {
 
 // RetentionPolicyStatus is what Lethe found.
 type RetentionPolicyStatus struct {
-	// observedGeneration is the generation that the status speaks of.
+	// observedGeneration is the generation that the status speaks of; -1 until the operator has seen the object.
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
@@ -463,6 +463,7 @@ type RetentionPolicy struct {
 
 	// status is what Lethe found.
 	// +optional
+	// +kubebuilder:default={observedGeneration:-1}
 	Status RetentionPolicyStatus `json:"status,omitzero"`
 }
 

@@ -93,7 +93,6 @@ func (r *ComplianceExportReconciler) Reconcile(ctx context.Context, req ctrl.Req
 	if x.Status.Phase == "" {
 		x.Status.Phase = v1alpha1.ExportProcessing
 	}
-	x.Status.ObservedGeneration = x.Generation
 	return publish(ctx, r.Client, r.Recorder, &x, w.read, o, err)
 }
 

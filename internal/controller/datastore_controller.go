@@ -56,7 +56,6 @@ func (r *DataStoreReconciler) Reconcile(ctx context.Context, req ctrl.Request) (
 	}
 	read := ds.DeepCopy()
 	o, err := r.probe(ctx, &ds)
-	ds.Status.ObservedGeneration = ds.Generation
 	again := r.Governance.Record(ctx, "DataStore", &ds)
 	res, err := publish(ctx, r.Client, r.Recorder, &ds, read, o, err)
 	return sooner(again, res, err)

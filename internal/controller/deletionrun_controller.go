@@ -92,7 +92,6 @@ func (r *DeletionRunReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	if err != nil {
 		o, err = fromError(err)
 	}
-	run.Status.ObservedGeneration = run.Generation
 	if run.Status.Phase == "" {
 		run.Status.Phase = v1alpha1.PhasePending
 	}

@@ -314,10 +314,10 @@ func (s *session) afterEnd(ctx context.Context) (outcome, error) {
 	if err := s.publish(ctx); err != nil {
 		return outcome{}, err
 	}
-	if s.record.PurgeAt != nil && !s.now().Before(*s.record.PurgeAt) && s.er.DeletionTimestamp.IsZero() {
-		return outcome{}, s.purge(ctx)
-	}
 	o := endOutcome(s.record)
+	if s.record.PurgeAt != nil && !s.now().Before(*s.record.PurgeAt) && s.er.DeletionTimestamp.IsZero() {
+		return o, s.purge(ctx)
+	}
 	if !s.er.DeletionTimestamp.IsZero() {
 		o.requeue = 0
 	} else if s.record.PurgeAt != nil {

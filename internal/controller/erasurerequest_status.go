@@ -85,7 +85,6 @@ func (s *session) passOn(ctx context.Context, asked v1alpha1.AcknowledgedCommand
 // project writes the record and the outcome into the status.
 func (s *session) project(ctx context.Context, o outcome) {
 	st := &s.er.Status
-	st.ObservedGeneration = s.er.Generation
 	st.Phase = v1alpha1.PhasePending
 	if s.record != nil {
 		s.projectRecord()

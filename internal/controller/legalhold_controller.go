@@ -180,7 +180,6 @@ func (r *LegalHoldReconciler) finish(ctx context.Context, h, read *v1alpha1.Lega
 	if err != nil {
 		o, err = fromError(err)
 	}
-	h.Status.ObservedGeneration = h.Generation
 	again := r.Governance.Record(ctx, "LegalHold", h)
 	res, err := publish(ctx, r.Client, r.Recorder, h, read, o, err)
 	return sooner(again, res, err)

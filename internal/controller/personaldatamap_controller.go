@@ -60,7 +60,7 @@ func (r *PersonalDataMapReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 	}
 	read := m.DeepCopy()
 	o, err := r.check(ctx, &m)
-	m.Status.ObservedGeneration, m.Status.Entities = m.Generation, int32(len(m.Spec.Entities))
+	m.Status.Entities = int32(len(m.Spec.Entities))
 	again := r.Governance.Record(ctx, "PersonalDataMap", &m)
 	res, err := publish(ctx, r.Client, r.Recorder, &m, read, o, err)
 	r.driftEvent(&m, read)

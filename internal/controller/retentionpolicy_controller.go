@@ -64,7 +64,6 @@ func (r *RetentionPolicyReconciler) Reconcile(ctx context.Context, req ctrl.Requ
 	if err != nil {
 		return result(outcome{}, err)
 	}
-	p.Status.ObservedGeneration = p.Generation
 	if r.Kill != nil && len(p.Spec.Rules) > 0 {
 		_, _ = r.Kill.Suspended(ctx, p.Namespace) // to show it, before a run is stopped by it
 	}

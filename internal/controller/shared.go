@@ -52,6 +52,7 @@ func (c APIServerClock) Now(ctx context.Context) (time.Time, error) {
 type object interface {
 	client.Object
 	GetConditions() *[]metav1.Condition
+	SetObservedGeneration(generation int64)
 }
 
 // outcome is what a reconcile found: the state of Ready, and when to look again.
@@ -89,8 +90,9 @@ func fromError(err error) (outcome, error) {
 	return reconciling(reason, message, 0), err
 }
 
-// summarize sets Ready, Reconciling and Stalled as kstatus expects them.
+// summarize sets Ready, Reconciling, Stalled and the generation that they speak of as kstatus expects them.
 func summarize(obj object, o outcome) {
+	obj.SetObservedGeneration(obj.GetGeneration())
 	conditions := obj.GetConditions()
 	set := func(kind string, status metav1.ConditionStatus, reason, message string) {
 		meta.SetStatusCondition(conditions, metav1.Condition{Type: kind, Status: status, Reason: reason, Message: truncate(message, 1024),
@@ -166,6 +168,9 @@ func eventMessage(c *metav1.Condition) string {
 
 // publish shows the outcome in conditions and, if it is a transition, in an event, with one status write.
 func publish(ctx context.Context, c client.Client, recorder events.EventRecorder, obj, read object, o outcome, err error) (ctrl.Result, error) {
+	if err != nil && o.status == "" {
+		o, err = fromError(err)
+	}
 	summarize(obj, o)
 	if perr := patchStatus(ctx, c, obj, read); perr != nil {
 		return result(o, perr)
