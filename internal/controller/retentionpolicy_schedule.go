@@ -86,6 +86,10 @@ func (r *RetentionPolicyReconciler) follow(ctx context.Context, p *v1alpha1.Rete
 func rulesOutcome(p *v1alpha1.RetentionPolicy, problems []retention.Problem, again time.Duration) outcome {
 	if len(problems) > 0 {
 		o := stalled(problems[0].Reason, problems[0].Message, again)
+		switch problems[0].Reason {
+		case v1alpha1.ReasonMapNotReady, v1alpha1.ReasonNoMap: // a policy that is applied together with its maps has nothing wrong
+			o.stalled = false
+		}
 		if len(problems) > 1 {
 			o.message += fmt.Sprintf(" (and %d more problems, see status.rules)", len(problems)-1)
 		}
