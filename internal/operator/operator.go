@@ -136,6 +136,7 @@ type Vault struct {
 
 // Run runs the operator until the context ends.
 func Run(ctx context.Context, restConfig *rest.Config, o Options) error {
+	restConfig = named(restConfig)
 	if o.Clock == nil {
 		o.Clock = clock.RealClock{}
 	}
@@ -172,6 +173,15 @@ func Run(ctx context.Context, restConfig *rest.Config, o Options) error {
 		return fmt.Errorf("the ledger and state store: %w", lost)
 	}
 	return err
+}
+
+// FieldManager is what the operator is called in the managedFields of what it writes, whatever its program is called.
+const FieldManager = "lethe"
+
+func named(restConfig *rest.Config) *rest.Config {
+	c := rest.CopyConfig(restConfig)
+	c.UserAgent = FieldManager
+	return c
 }
 
 // serve runs controllers and webhooks.

@@ -80,7 +80,7 @@ type WorkerVault struct {
 
 // RunWorker does one shard of a run, until it is over.
 func RunWorker(ctx context.Context, restConfig *rest.Config, o WorkerOptions) error {
-	direct, err := client.New(restConfig, client.Options{Scheme: o.Scheme})
+	direct, err := client.New(named(restConfig), client.Options{Scheme: o.Scheme})
 	if err != nil {
 		return fmt.Errorf("the Kubernetes API: %w", err)
 	}
