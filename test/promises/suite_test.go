@@ -17,6 +17,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
+	"github.com/lethe-dev/lethe/test/gitops"
 	"github.com/lethe-dev/lethe/test/harness"
 	"github.com/lethe-dev/lethe/test/pgtest"
 )
@@ -36,6 +37,13 @@ var _ = BeforeSuite(func() {
 	cluster, err = harness.StartCluster()
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { Expect(cluster.Stop()).To(Succeed()) })
+	watcher, err := gitops.Watch(context.Background(), cluster.Client)
+	Expect(err).NotTo(HaveOccurred())
+	DeferCleanup(func() {
+		judged, faults := watcher.Stop()
+		Expect(faults).To(BeEmpty(), "what GitOps tools would misread, or what the operator changed in a spec")
+		Expect(judged).To(BeNumerically(">", 0))
+	})
 	postgres, err = pgtest.Start(context.Background(), pgtest.Options{})
 	Expect(err).NotTo(HaveOccurred())
 	DeferCleanup(func() { Expect(postgres.Stop()).To(Succeed()) })
