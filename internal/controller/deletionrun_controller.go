@@ -208,7 +208,7 @@ func skippedSteps(problems []planner.Problem) []v1alpha1.RunStep {
 func (r *DeletionRunReconciler) execute(ctx context.Context, run *v1alpha1.DeletionRun) (outcome, error) {
 	task, err := r.task(ctx, run)
 	if err != nil {
-		return outcome{}, err
+		return r.outlived(ctx, run, err)
 	}
 	record, err := r.State.Run(ctx, task.RunUID)
 	if err != nil && !errors.Is(err, state.ErrNotFound) {
@@ -235,6 +235,22 @@ func (r *DeletionRunReconciler) execute(ctx context.Context, run *v1alpha1.Delet
 	}
 	r.project(run, record)
 	return o, err
+}
+
+// outlived shows a run that had ended before its request went as it ended: that the request is gone is no failure of it.
+func (r *DeletionRunReconciler) outlived(ctx context.Context, run *v1alpha1.DeletionRun, cause error) (outcome, error) {
+	if reason, _ := fault.Public(cause); reason != v1alpha1.ReasonRequestGone {
+		return outcome{}, cause
+	}
+	record, err := r.State.Run(ctx, run.Spec.Request.UID)
+	if errors.Is(err, state.ErrNotFound) || err == nil && (record.Namespace != run.Namespace || record.Name != run.Name || !executor.Ended(record)) {
+		return outcome{}, cause
+	}
+	if err != nil {
+		return outcome{}, err
+	}
+	r.project(run, record)
+	return endedRun(record), nil
 }
 
 // announce shows that the run has begun, before anything happens.

@@ -164,7 +164,7 @@ func TestAnExampleRepositoryIsAppliedByFlux(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	harness.StartOperator(t, cluster.Config, harness.OperatorOptions{Folder: t.TempDir(), Admission: true, ExportPath: t.TempDir()})
+	harness.StartOperator(t, cluster.Config, harness.OperatorOptions{Folder: t.TempDir(), Namespace: operatorNamespace(t, cluster), Admission: true, ExportPath: t.TempDir()})
 	if err := c.Create(t.Context(), &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{Name: workspace}}); err != nil {
 		t.Fatal(err)
 	}

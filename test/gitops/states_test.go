@@ -18,7 +18,7 @@ import (
 	"github.com/lethe-dev/lethe/test/harness"
 )
 
-const patience = 30 * time.Second
+const patience = time.Minute
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
 
@@ -48,7 +48,7 @@ func newStates(t *testing.T, cluster *harness.Cluster) *states {
 	}
 	s := &states{T: t, whole: t, cluster: cluster, ns: ns, ats: harness.NewATS(t), clock: harness.NewClock(start), checks: checks}
 	s.options = harness.OperatorOptions{Folder: t.TempDir(), LocalRoots: map[string]string{ns: s.ats.Root}, Clock: s.clock, Witness: harness.Witness{Clock: s.clock},
-		ExportPath: filepath.Join(t.TempDir(), "exports")}
+		Namespace: operatorNamespace(t, cluster), ExportPath: filepath.Join(t.TempDir(), "exports")}
 	t.Cleanup(func() {
 		if err := cluster.Clean(context.Background(), ns); err != nil {
 			t.Error(err)
@@ -283,6 +283,19 @@ func (s *states) requests(t *testing.T) {
 
 func (s *states) deletions(t *testing.T) {
 	s.T = t
+	// A run that is done stays done when its request goes first.
+	var runs v1alpha1.DeletionRunList
+	if err := s.cluster.Client.List(t.Context(), &runs, client.InNamespace(s.ns), client.MatchingLabels{"privacy.lethe.dev/request": "carol"}); err != nil {
+		t.Fatal(err)
+	}
+	s.delete(&v1alpha1.ErasureRequest{}, "carol")
+	s.gone(&v1alpha1.ErasureRequest{}, "carol")
+	s.stop()
+	s.start()
+	s.want("DataStore", "ats", status.CurrentStatus, Healthy, v1alpha1.ReasonReady)
+	time.Sleep(500 * time.Millisecond) // the operator looks at everything when it starts
+	s.want("DeletionRun", runs.Items[0].Name, status.CurrentStatus, Healthy, v1alpha1.ReasonErased)
+
 	s.delete(&v1alpha1.DataStore{}, "ats")
 	s.want("DataStore", "ats", status.TerminatingStatus, Progressing, v1alpha1.ReasonInUse)
 
@@ -295,12 +308,17 @@ func (s *states) deletions(t *testing.T) {
 	s.patch(&v1alpha1.LegalHold{}, "matter-8", `{"spec":{"lifted":true}}`)
 	s.want("LegalHold", "matter-8", status.CurrentStatus, Healthy, v1alpha1.ReasonLifted)
 	s.patch(&v1alpha1.LegalHold{}, "matter-7", `{"spec":{"lifted":true}}`)
-	err := wait.PollUntilContextTimeout(t.Context(), 20*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
-		err := s.cluster.Client.Get(ctx, client.ObjectKey{Namespace: s.ns, Name: "matter-7"}, &v1alpha1.LegalHold{})
+	s.gone(&v1alpha1.LegalHold{}, "matter-7")
+}
+
+func (s *states) gone(obj client.Object, name string) {
+	s.Helper()
+	err := wait.PollUntilContextTimeout(s.Context(), 20*time.Millisecond, patience, true, func(ctx context.Context) (bool, error) {
+		err := s.cluster.Client.Get(ctx, client.ObjectKey{Namespace: s.ns, Name: name}, obj)
 		return client.IgnoreNotFound(err) == nil && err != nil, client.IgnoreNotFound(err)
 	})
 	if err != nil {
-		t.Errorf("the lifted hold does not go: %v", err)
+		s.Errorf("%s does not go: %v", name, err)
 	}
 }
 

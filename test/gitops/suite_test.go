@@ -23,6 +23,16 @@ func startCluster(t *testing.T) *harness.Cluster {
 	return shared
 }
 
+// operatorNamespace is one of its own for each operator, which a state store belongs to.
+func operatorNamespace(t *testing.T, cluster *harness.Cluster) string {
+	t.Helper()
+	name, err := cluster.NewNamespace(t.Context(), "operator")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return name
+}
+
 func TestMain(m *testing.M) {
 	code := m.Run()
 	if shared != nil {
