@@ -113,6 +113,13 @@ release: bin/kustomize bin/cyclonedx-gomod ## Make binaries, SBOMs, chart, insta
 release-check: bin/kustomize bin/cyclonedx-gomod ## Make a release twice, in two places, and compare them byte by byte
 	hack/release-check.sh
 
+.PHONY: docs
+docs: ## Build the documentation site into dist/site (needs node 20 and npm)
+	go run ./hack/linkcheck
+	npm --prefix hack/site ci --no-audit --no-fund --loglevel=error
+	rm -rf hack/site/pages && cp -r docs hack/site/pages
+	npm --prefix hack/site run build
+
 .PHONY: clean
 clean: ## Remove what was built here (the shared cache stays: rm -r ~/.cache/lethe)
 	rm -rf bin dist
