@@ -38,13 +38,13 @@ type State struct {
 }
 
 // Judge computes both.
-func Judge(checks HealthChecks, obj *unstructured.Unstructured) (State, error) {
+func Judge(ctx context.Context, checks HealthChecks, obj *unstructured.Unstructured) (State, error) {
 	computed, err := status.Compute(obj)
 	if err != nil {
 		return State{}, err
 	}
 	s := State{Flux: computed.Status}
-	s.Argo, s.Message, err = checks.Health(obj)
+	s.Argo, s.Message, err = checks.Health(ctx, obj)
 	return s, err
 }
 
@@ -88,7 +88,7 @@ func ReadHealthChecks() (HealthChecks, error) {
 
 // Health runs the script of the object's kind as Argo CD does: with the libraries base, package and table, within a second. A
 // kind without a script is Healthy.
-func (h HealthChecks) Health(obj *unstructured.Unstructured) (health, message string, err error) {
+func (h HealthChecks) Health(ctx context.Context, obj *unstructured.Unstructured) (health, message string, err error) {
 	script, ok := h[obj.GetKind()]
 	if !ok {
 		return Healthy, "", nil
@@ -103,7 +103,7 @@ func (h HealthChecks) Health(obj *unstructured.Unstructured) (health, message st
 			return "", "", err
 		}
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	l.SetContext(ctx)
 	l.SetGlobal("obj", luaValue(l, obj.Object))

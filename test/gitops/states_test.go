@@ -101,7 +101,7 @@ func (s *states) look(kind, name string) (State, string, error) {
 	if err := s.cluster.Client.Get(s.Context(), client.ObjectKey{Namespace: s.ns, Name: name}, u); err != nil {
 		return State{}, "", err
 	}
-	state, err := Judge(s.checks, u)
+	state, err := Judge(s.Context(), s.checks, u)
 	conditions, _, _ := unstructured.NestedSlice(u.Object, "status", "conditions")
 	reason := ""
 	for _, c := range conditions {
@@ -335,7 +335,7 @@ func TestHealthChecksCoverEveryKind(t *testing.T) {
 	}
 	for kind, script := range checks {
 		u := &unstructured.Unstructured{Object: map[string]any{"kind": kind, "metadata": map[string]any{}}}
-		if health, _, err := checks.Health(u); err != nil || health != Progressing {
+		if health, _, err := checks.Health(t.Context(), u); err != nil || health != Progressing {
 			t.Errorf("%s without a status is %s: %v\n%s", kind, health, err, script)
 		}
 	}

@@ -60,7 +60,7 @@ func Watch(ctx context.Context, c client.WithWatch) (*Watcher, error) {
 		w.watchers = append(w.watchers, watcher)
 		w.reading.Go(func() {
 			for e := range watcher.ResultChan() {
-				w.take(e)
+				w.take(ctx, e)
 			}
 		})
 	}
@@ -80,7 +80,7 @@ func (w *Watcher) Stop() (judged int, faults []string) {
 	return w.judged, slices.Compact(w.faults)
 }
 
-func (w *Watcher) take(e watch.Event) {
+func (w *Watcher) take(ctx context.Context, e watch.Event) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	obj, ok := e.Object.(*unstructured.Unstructured)
@@ -97,7 +97,7 @@ func (w *Watcher) take(e watch.Event) {
 	w.judged++
 	faults := w.wrongSpec(obj)
 	if !forged(obj) {
-		faults = append(faults, w.wrongStatus(obj)...)
+		faults = append(faults, w.wrongStatus(ctx, obj)...)
 	}
 	for _, fault := range faults {
 		w.faults = append(w.faults, fmt.Sprintf("%s %s/%s: %s", obj.GetKind(), obj.GetNamespace(), obj.GetName(), fault))
@@ -121,8 +121,8 @@ type shape struct {
 }
 
 // wrongStatus is what kstatus, Argo CD and the phase do not agree on.
-func (w *Watcher) wrongStatus(obj *unstructured.Unstructured) (faults []string) {
-	s, err := Judge(w.checks, obj)
+func (w *Watcher) wrongStatus(ctx context.Context, obj *unstructured.Unstructured) (faults []string) {
+	s, err := Judge(ctx, w.checks, obj)
 	if err != nil {
 		return []string{err.Error()}
 	}
