@@ -90,7 +90,8 @@ func fromError(err error) (outcome, error) {
 	return reconciling(reason, message, 0), err
 }
 
-// summarize sets Ready, Reconciling, Stalled and the generation that they speak of as kstatus expects them.
+// summarize sets Ready, Reconciling, Stalled and the generation that they speak of as kstatus expects them. What stays as it was keeps
+// its place and its time, so that a status that says nothing new is not written.
 func summarize(obj object, o outcome) {
 	obj.SetObservedGeneration(obj.GetGeneration())
 	conditions := obj.GetConditions()
@@ -99,14 +100,12 @@ func summarize(obj object, o outcome) {
 			ObservedGeneration: obj.GetGeneration()})
 	}
 	set(v1alpha1.ConditionReady, o.status, o.reason, o.message)
-	meta.RemoveStatusCondition(conditions, v1alpha1.ConditionReconciling)
-	meta.RemoveStatusCondition(conditions, v1alpha1.ConditionStalled)
-	switch {
-	case o.status == metav1.ConditionTrue:
-	case o.stalled:
-		set(v1alpha1.ConditionStalled, metav1.ConditionTrue, o.reason, o.message)
-	default:
-		set(v1alpha1.ConditionReconciling, metav1.ConditionTrue, o.reason, o.message)
+	for kind, holds := range map[string]bool{v1alpha1.ConditionStalled: o.stalled, v1alpha1.ConditionReconciling: !o.stalled} {
+		if holds && o.status != metav1.ConditionTrue {
+			set(kind, metav1.ConditionTrue, o.reason, o.message)
+		} else {
+			meta.RemoveStatusCondition(conditions, kind)
+		}
 	}
 }
 
@@ -122,7 +121,9 @@ func patchStatus(ctx context.Context, c client.Client, obj, read client.Object) 
 	if equality.Semantic.DeepEqual(obj, read) {
 		return nil
 	}
-	return c.Status().Patch(ctx, obj, client.MergeFromWithOptions(read, client.MergeFromWithOptimisticLock{}))
+	err := c.Status().Patch(ctx, obj, mergeFrom(read))
+	obj.SetManagedFields(read.GetManagedFields()) // the answer has them, and the next patch must not send them back
+	return err
 }
 
 // setFinalizer adds or removes Lethe's finalizer.
