@@ -100,11 +100,11 @@ func (s *session) deactivate(ctx context.Context) error {
 // read. Who cancels before it wins; who cancels after it is told by the API that it is too late.
 func (s *session) begin(ctx context.Context) (outcome, error) {
 	now := s.now()
-	s.record.ProcessingStartedAt = &now
+	s.record.ProcessingStartedAt, s.record.RunName = &now, runName(s.er.Name, s.record.UID)
 	o := reconciling(v1alpha1.ReasonProcessing, "data is being deleted; nothing cancels this request any more", 0)
 	s.project(ctx, o)
 	if err := patchStatus(ctx, s.Client, s.er, s.read); err != nil {
-		s.record.ProcessingStartedAt = nil
+		s.record.ProcessingStartedAt, s.record.RunName = nil, ""
 		return outcome{}, err
 	}
 	transition(s.named(ctx), s.Recorder, s.er, s.read, false)
@@ -114,7 +114,6 @@ func (s *session) begin(ctx context.Context) (outcome, error) {
 		Attributes: map[string]string{"notice": v1alpha1.ReasonNotConfigured}}); err != nil {
 		return outcome{}, err
 	}
-	s.record.RunName = runName(s.er.Name, s.record.UID)
 	if err := s.save(ctx); err != nil {
 		return outcome{}, err
 	}
