@@ -4,6 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/fnv"
+	"slices"
+	"strconv"
 
 	"k8s.io/apimachinery/pkg/api/meta"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -14,9 +17,12 @@ import (
 	"github.com/lethe-dev/lethe/internal/pseudonym"
 )
 
-// indexUnfinishedSubject has the requests that are not finished, by their normalised subject id. It lives in the cache's
-// memory alone.
+// indexUnfinishedSubject has the requests that are not finished, by a short hash of their normalised subject id: an entry for
+// each subject would take more memory than the requests. It lives in the cache's memory alone.
 const indexUnfinishedSubject = "unfinishedSubject"
+
+// subjectHashes is how many of these hashes there are.
+const subjectHashes = 4096
 
 // erasureRequestValidator refuses requests with identities in them, and a second one for a subject.
 type erasureRequestValidator struct {
@@ -37,13 +43,14 @@ func (v *erasureRequestValidator) ValidateCreate(ctx context.Context, er *v1alph
 	if req, err := admission.RequestFromContext(ctx); err == nil && v.operator != "" && req.UserInfo.Username == v.operator {
 		return nil, nil
 	}
+	subject := pseudonym.Normalize(er.Spec.Subject.ID)
 	var unfinished v1alpha1.ErasureRequestList
-	err := v.requests.List(ctx, &unfinished, client.InNamespace(er.Namespace),
-		client.MatchingFields{indexUnfinishedSubject: pseudonym.Normalize(er.Spec.Subject.ID)})
+	err := v.requests.List(ctx, &unfinished, client.InNamespace(er.Namespace), client.MatchingFields{indexUnfinishedSubject: subjectHash(subject)})
 	if err != nil {
 		return nil, errors.New("the namespace's requests cannot be read at the moment, so nobody knows whether one of them covers this subject; try again")
 	}
-	if first := oldest(unfinished.Items); first != nil && first.Name != er.Name { // of its own name the API server speaks itself
+	others := slices.DeleteFunc(unfinished.Items, func(er v1alpha1.ErasureRequest) bool { return pseudonym.Normalize(er.Spec.Subject.ID) != subject })
+	if first := oldest(others); first != nil && first.Name != er.Name { // of its own name the API server speaks itself
 		return nil, fmt.Errorf("ErasureRequest %s covers this subject already and is not finished; let it finish, or cancel it before you create another one", first.Name)
 	}
 	return nil, nil
@@ -80,5 +87,11 @@ func unfinishedSubject(obj client.Object) []string {
 			return nil
 		}
 	}
-	return []string{pseudonym.Normalize(er.Spec.Subject.ID)}
+	return []string{subjectHash(pseudonym.Normalize(er.Spec.Subject.ID))}
+}
+
+func subjectHash(subject string) string {
+	h := fnv.New32a()
+	_, _ = h.Write([]byte(subject)) // a hash never fails
+	return strconv.Itoa(int(h.Sum32() % subjectHashes))
 }
