@@ -13,7 +13,10 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/builder"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/controller"
+	"sigs.k8s.io/controller-runtime/pkg/controller/controllerutil"
+	ctrlevent "sigs.k8s.io/controller-runtime/pkg/event"
 	"sigs.k8s.io/controller-runtime/pkg/handler"
+	"sigs.k8s.io/controller-runtime/pkg/predicate"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -60,7 +63,7 @@ const (
 // ErasureRequestReconciler leads requests from the door to their end.
 type ErasureRequestReconciler struct {
 	client.Client
-	// Secrets reads Secrets one by one, uncached.
+	// Secrets reads past the cache: Secrets, which are not in it, and requests, of which only a part is.
 	Secrets    client.Reader
 	State      state.Store
 	Journal    *journal.Journal
@@ -98,26 +101,100 @@ type session struct {
 	handleLogged bool
 }
 
-// Reconcile leads one request on.
+// dueFirst is the priority of a request whose time comes within the hour, above those that are only looked at.
+const dueFirst = 1
+
+// Reconcile leads one request on. Most requests wait most of the time: that costs one look at the record.
 func (r *ErasureRequestReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
-	var er v1alpha1.ErasureRequest
-	if err := r.Get(ctx, req.NamespacedName, &er); err != nil {
+	s := &session{ErasureRequestReconciler: r, er: &v1alpha1.ErasureRequest{}}
+	if err := r.Get(ctx, req.NamespacedName, s.er); err != nil {
 		return ctrl.Result{}, client.IgnoreNotFound(err)
 	}
-	s := &session{ErasureRequestReconciler: r, er: &er, handleLogged: er.Status.Handle != ""}
-	if er.DeletionTimestamp.IsZero() {
-		if err := setFinalizer(ctx, r.Client, &er, true); err != nil {
+	s.handleLogged = s.er.Status.Handle != ""
+	if err := s.recall(ctx); err != nil {
+		return ctrl.Result{}, err
+	}
+	if s.waits() {
+		return s.later(), nil
+	}
+	if err := s.readLive(ctx, req); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if s.er.DeletionTimestamp.IsZero() {
+		if err := setFinalizer(ctx, r.Client, s.er, true); err != nil {
 			return result(outcome{}, err)
 		}
 	}
-	s.read = er.DeepCopy()
-	record, err := r.State.Request(ctx, string(er.UID))
+	s.read = s.er.DeepCopy()
+	o, err := s.steps(ctx)
+	res, err := s.finish(ctx, o, err)
+	if err == nil && o.reason == v1alpha1.ReasonGracePeriod {
+		res.Priority = s.later().Priority
+	}
+	return res, err
+}
+
+// recall reads the record.
+func (s *session) recall(ctx context.Context) error {
+	record, err := s.State.Request(ctx, string(s.er.UID))
 	if err != nil && !errors.Is(err, state.ErrNotFound) {
-		return ctrl.Result{}, err
+		return err
 	}
 	s.record = record
-	o, err := s.steps(ctx)
-	return s.finish(ctx, o, err)
+	return nil
+}
+
+// readLive reads the request itself, of which the cache has only a part.
+func (s *session) readLive(ctx context.Context, req ctrl.Request) error {
+	cached := s.er.UID
+	s.er = &v1alpha1.ErasureRequest{}
+	if err := s.Secrets.Get(ctx, req.NamespacedName, s.er); err != nil {
+		return err
+	}
+	s.er.ManagedFields = nil
+	if s.er.UID == cached {
+		return nil
+	}
+	return s.recall(ctx)
+}
+
+// waits tells whether the request only waits for its time, so that there is nothing to do and nothing to show. The record
+// decides; what the cache has of the status only tells whether it shows that already.
+func (s *session) waits() bool {
+	er, r := s.er, s.record
+	if r == nil || r.ConfirmedAt == nil || r.ScheduledAt == nil || r.ProcessingStartedAt != nil || s.finished() || r.DeactivationState == deactivationIntended {
+		return false
+	}
+	now := s.now()
+	var known v1alpha1.AcknowledgedCommands
+	decode(r.Acknowledged, &known)
+	asked := s.asked()
+	switch {
+	case !now.Before(*r.ScheduledAt), !er.DeletionTimestamp.IsZero(), !controllerutil.ContainsFinalizer(er, v1alpha1.Finalizer):
+		return false
+	case er.Spec.Cancelled, er.Spec.Timing != v1alpha1.Timing(r.Timing), asked != known && asked != (v1alpha1.AcknowledgedCommands{}):
+		return false
+	}
+	reason, _, risk := policy.Risk(now, r.DueAt, r.ScheduledAt, false)
+	st := &er.Status
+	return st.ObservedGeneration == er.Generation && st.Phase == v1alpha1.Phase(r.Phase) && st.ProcessingStartedAt == nil && st.FinishedAt == nil &&
+		sameTime(st.ScheduledAt, r.ScheduledAt) && sameTime(st.DueAt, &r.DueAt) &&
+		shows(st.Conditions, v1alpha1.ConditionReady, false, v1alpha1.ReasonGracePeriod) && shows(st.Conditions, v1alpha1.ConditionOverdueRisk, risk, reason)
+}
+
+func shows(conditions []metav1.Condition, kind string, status bool, reason string) bool {
+	c := meta.FindStatusCondition(conditions, kind)
+	return c != nil && (c.Status == metav1.ConditionTrue) == status && c.Reason == reason
+}
+
+// later is when to look at a waiting request again. Where that is its time, it goes before all those that go on waiting.
+func (s *session) later() ctrl.Result {
+	left := s.record.ScheduledAt.Sub(s.now())
+	priority := handler.LowPriority
+	if left <= policy.MaxRequeue {
+		priority = dueFirst
+	}
+	return ctrl.Result{RequeueAfter: policy.Hint(left), Priority: &priority}
 }
 
 // steps is the life of a request, in its order.
@@ -247,7 +324,7 @@ func (r *ErasureRequestReconciler) SetupWithManager(ctx context.Context, mgr ctr
 	}
 	return ctrl.NewControllerManagedBy(mgr).
 		For(&v1alpha1.ErasureRequest{}, builder.WithPredicates(specOrCommandChanged())).
-		Watches(&v1alpha1.DeletionRun{}, handler.EnqueueRequestsFromMapFunc(requestOfRun)).
+		Watches(&v1alpha1.DeletionRun{}, handler.EnqueueRequestsFromMapFunc(requestOfRun), builder.WithPredicates(runMoved())).
 		Watches(&v1alpha1.PersonalDataMap{}, wake, builder.WithPredicates(readyChanged{})).
 		Watches(&v1alpha1.RetentionPolicy{}, wake, builder.WithPredicates(readyChanged{})).
 		Watches(&v1alpha1.LegalHold{}, wake, builder.WithPredicates(readyChanged{})).
@@ -256,6 +333,23 @@ func (r *ErasureRequestReconciler) SetupWithManager(ctx context.Context, mgr ctr
 		WithOptions(controller.Options{MaxConcurrentReconciles: concurrency}).
 		WithLogConstructor(loggerOf(mgr.GetLogger(), "erasurerequest", "ErasureRequest", func(key client.ObjectKey) string { return handleOf(ctx, r, key) })). // after the options, which replace all
 		Complete(r)
+}
+
+// runMoved passes the events of runs that tell their request something: not its own making of one, nor each step.
+func runMoved() predicate.Predicate {
+	said := func(obj client.Object) (text string) {
+		if run, ok := obj.(*v1alpha1.DeletionRun); ok {
+			if ready := meta.FindStatusCondition(run.Status.Conditions, v1alpha1.ConditionReady); ready != nil {
+				text = ready.Reason + ": " + ready.Message
+			}
+			text += " " + string(run.Status.Phase)
+		}
+		return text
+	}
+	return predicate.Funcs{
+		CreateFunc: func(ctrlevent.CreateEvent) bool { return false }, // whoever finds it when the operator starts looks at the request too
+		UpdateFunc: func(e ctrlevent.UpdateEvent) bool { return said(e.ObjectOld) != said(e.ObjectNew) },
+	}
 }
 
 func requestOfRun(_ context.Context, obj client.Object) []reconcile.Request {

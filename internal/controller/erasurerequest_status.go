@@ -43,11 +43,7 @@ func (s *session) commands(ctx context.Context) (o outcome, done bool, err error
 			return o, true, err
 		}
 	}
-	asked := v1alpha1.AcknowledgedCommands{
-		Retry:   truncate(s.er.Annotations[v1alpha1.AnnotationRetry], 128),
-		Abandon: truncate(s.er.Annotations[v1alpha1.AnnotationAbandon], 128),
-		Recheck: truncate(s.er.Annotations[v1alpha1.AnnotationRecheck], 128),
-	}
+	asked := s.asked()
 	s.again = asked.Recheck != known.Recheck
 	if asked == known || asked == (v1alpha1.AcknowledgedCommands{}) {
 		return o, false, nil
@@ -61,6 +57,15 @@ func (s *session) commands(ctx context.Context) (o outcome, done bool, err error
 		return o, true, err
 	}
 	return o, false, s.save(ctx)
+}
+
+// asked are the commands that stand on the request.
+func (s *session) asked() v1alpha1.AcknowledgedCommands {
+	return v1alpha1.AcknowledgedCommands{
+		Retry:   truncate(s.er.Annotations[v1alpha1.AnnotationRetry], 128),
+		Abandon: truncate(s.er.Annotations[v1alpha1.AnnotationAbandon], 128),
+		Recheck: truncate(s.er.Annotations[v1alpha1.AnnotationRecheck], 128),
+	}
 }
 
 // passOn repeats a command on the run, whose controller carries it out.
