@@ -126,7 +126,7 @@ func (w *world) seedState(ctx context.Context, pattern string, records []record)
 					SELECT ?1, namespace, ?2, 1, 'pseudonym-of-' || ?2, json_set(body, '$.handle', ?3) FROM requests WHERE uid = ?4`,
 				`INSERT INTO claims (namespace, key, owner_uid, owner_name)
 					SELECT namespace, key || ?2, ?1, ?2 FROM claims WHERE owner_uid = ?4 AND ?3 <> ''`,
-				`INSERT INTO sealed (kind, id, digest, text) SELECT kind, ?1, digest, text FROM sealed WHERE id = ?4 AND ?2 <> ?3`,
+				`INSERT INTO sealed (kind, id, digest, text) SELECT kind, ?1, digest, text FROM sealed WHERE kind = 'deactivation' AND id = ?4 AND ?2 <> ?3`,
 			} {
 				if _, err := tx.ExecContext(ctx, statement, r.uid, r.name, r.handle, pattern); err != nil {
 					return err
