@@ -34,6 +34,7 @@ func LeanRequest(obj any) (any, error) {
 		Spec: v1alpha1.ErasureRequestSpec{Subject: spec.Subject, Scope: shared(spec.Scope), Source: shared(spec.Source), Timing: shared(spec.Timing),
 			Force: spec.Force, Approved: spec.Approved, Cancelled: spec.Cancelled},
 		Status: v1alpha1.ErasureRequestStatus{ObservedGeneration: status.ObservedGeneration, Phase: shared(status.Phase), Conditions: leanConditions(status.Conditions),
+			Handle: status.Handle, ReceivedAt: status.ReceivedAt,
 			DueAt: status.DueAt, ScheduledAt: status.ScheduledAt, ProcessingStartedAt: status.ProcessingStartedAt, FinishedAt: status.FinishedAt},
 	}
 	if len(er.Finalizers) == 1 && er.Finalizers[0] == v1alpha1.Finalizer {
