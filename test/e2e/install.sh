@@ -15,7 +15,7 @@ people_() { kubectl -n "$people" "$@"; }
 phase() { people_ get erasurerequest "$1" -o jsonpath='{.status.phase}'; }
 is() { [[ $(phase "$1") == "$2" ]]; }
 condition() { people_ get "$1" "$2" -o jsonpath='{.status.conditions[?(@.type=="Ready")].reason}'; }
-leader() { kubectl -n "$system" get leases -o jsonpath='{range .items[*]}{.spec.holderIdentity}{"\n"}{end}' | sed -n 's/^\(lethe-[^_]*\)_.*/\1/p' | head -1; }
+leader() { kubectl -n "$system" get pods -l privacy.lethe.dev/role=active --field-selector=status.phase=Running -o jsonpath='{.items[0].metadata.name}'; }
 install_() { # install_ IMAGE: the release as it is to be
 	helm_ upgrade --install lethe charts/lethe --set image.repository="${1%:*}" --set image.tag="${1##*:}" --set ledger.postgresql.urlSecret.name=ledger-url \
 		--set replicas=2 "${extra[@]}" --wait --timeout 180s >/dev/null || fail "helm"
