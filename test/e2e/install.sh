@@ -168,13 +168,13 @@ victim=$(leader)
 kubectl -n "$system" delete pod "$victim" --grace-period=0 --force >/dev/null 2>&1
 say "$victim was killed with $(left) records left"
 [[ $(left) -gt 1000 ]] || fail "it was not in the middle"
-completed() { [[ $(people_ get drun -o jsonpath='{.items[0].status.phase}') == Completed ]]; }
+completed() { [[ $(people_ get drun -o jsonpath='{.items[?(@.spec.retention)].status.phase}') == Completed ]]; }
 until_ 300 "the end of the run" completed
 other=$(leader)
 [[ $other != "$victim" ]] || fail "the killed Pod still leads"
 check "records that were due" "$(sql lethe_e2e_data "SELECT count(*) FROM people WHERE seen < now() - interval '1 year'")" 0
 check "records that were not" "$(left)" 99
-check "counted" "$(people_ get drun -o jsonpath='{.items[0].status.counts[?(@.category=="contact")].deleted}')" "$rows"
+check "counted" "$(people_ get drun -o jsonpath='{.items[?(@.spec.retention)].status.counts[?(@.category=="contact")].deleted}')" "$rows"
 
 say "an upgrade while a request waits"
 until_ 60 "that the request waits" eval '[[ $(condition erasurerequest waits) == GracePeriod ]]'
