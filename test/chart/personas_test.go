@@ -20,9 +20,10 @@ type row struct {
 }
 
 var (
-	codeWords = regexp.MustCompile("`([a-z/]+)`")
-	allKinds  = []string{"complianceexports", "datastores", "deletionruns", "erasurecertificates", "erasurerequests", "legalholds", "personaldatamaps", "retentionpolicies"}
-	governing = []string{"datastores", "personaldatamaps", "retentionpolicies"}
+	codeWords      = regexp.MustCompile("`([a-z/]+)`")
+	allKinds       = []string{"complianceexports", "datastores", "deletionruns", "erasurecertificates", "erasurerequests", "legalholds", "personaldatamaps", "retentionpolicies"}
+	withoutObjects = []string{"accesslogs", "explanations", "ledgerentries"}
+	governing      = []string{"datastores", "personaldatamaps", "retentionpolicies"}
 )
 
 // rows reads the table.
@@ -65,7 +66,7 @@ func questions(what, column string) (out []question) {
 	}
 	for _, m := range codeWords.FindAllStringSubmatch(column, -1) {
 		name, _, _ := strings.Cut(m[1], "/")
-		if name != "accesslogs" && !slices.Contains(allKinds, name) {
+		if !slices.Contains(allKinds, name) && !slices.Contains(withoutObjects, name) {
 			verbs = append(verbs, m[1])
 			continue
 		}

@@ -180,7 +180,9 @@ say "an upgrade while a request waits"
 until_ 60 "that the request waits" eval '[[ $(condition erasurerequest waits) == GracePeriod ]]'
 scheduled=$(people_ get erasurerequest waits -o jsonpath='{.status.scheduledAt}')
 install_ "$next"
-check "images" "$(kubectl -n "$system" get pods -l app.kubernetes.io/name=lethe --field-selector=status.phase=Running -o jsonpath='{range .items[*]}{.spec.containers[0].image}{"\n"}{end}' | sort -u)" "$next"
+images() { kubectl -n "$system" get pods -l app.kubernetes.io/name=lethe --field-selector=status.phase=Running -o jsonpath='{range .items[*]}{.spec.containers[0].image}{"\n"}{end}' | sort -u; }
+until_ 60 "that the old replicas are gone" eval '[[ $(images) == "$next" ]]'
+say "ok: images: $next"
 check "the request" "$(phase waits)/$(condition erasurerequest waits)" Pending/GracePeriod
 check "its time" "$(people_ get erasurerequest waits -o jsonpath='{.status.scheduledAt}')" "$scheduled"
 may approver yes "expedite it" patch waits '{"spec":{"timing":"Immediate"}}'
