@@ -185,7 +185,7 @@ until_ 60 "that the old replicas are gone" eval '[[ $(images) == "$next" ]]'
 say "ok: images: $next"
 check "the request" "$(phase waits)/$(condition erasurerequest waits)" Pending/GracePeriod
 check "its time" "$(people_ get erasurerequest waits -o jsonpath='{.status.scheduledAt}')" "$scheduled"
-may approver yes "expedite it" patch waits '{"spec":{"timing":"Immediate"}}'
+may admin yes "expedite it" patch waits '{"spec":{"timing":"Immediate"}}'
 until_ 90 "that it is Completed" is waits Completed
 request after p3 AfterGracePeriod
 until_ 60 "that another one waits" eval '[[ $(condition erasurerequest after) == GracePeriod ]]'
@@ -200,7 +200,7 @@ check "records" "$(left)" 98
 [[ $(sql lethe_e2e_ledger "SELECT count(*) FROM lethe.bundles") -gt 0 ]] || fail "the ledger is gone"
 say "and installed again: what waited waits, and goes"
 install_ "$next"
-may approver yes "expedite it" patch after '{"spec":{"timing":"Immediate"}}'
+may admin yes "expedite it" patch after '{"spec":{"timing":"Immediate"}}'
 until_ 90 "that it is Completed" is after Completed
 check "records" "$(left)" 97
 say "PASSED after $((SECONDS - started)) s"

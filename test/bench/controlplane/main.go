@@ -74,7 +74,9 @@ func run(ctx context.Context, o options) (err error) {
 }
 
 // figure prints a figure.
-func figure(name string, value float64) { fmt.Printf("BENCH controlplane_%s %s\n", name, digits(value)) }
+func figure(name string, value float64) {
+	fmt.Printf("BENCH controlplane_%s %s\n", name, digits(value))
+}
 
 // digits has three of them, and all of those before the point.
 func digits(value float64) string {
