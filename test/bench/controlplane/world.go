@@ -57,7 +57,7 @@ func newWorld(ctx context.Context, o options) (_ *world, err error) {
 	if err := w.makeData(ctx); err != nil {
 		return nil, errors.Join(err, os.RemoveAll(w.folder))
 	}
-	if w.cluster, err = harness.StartCluster(); err != nil {
+	if w.cluster, err = harness.StartCluster(); err != nil { //nolint:contextcheck // the cluster outlives the call
 		return nil, errors.Join(err, os.RemoveAll(w.folder))
 	}
 	w.config = rest.CopyConfig(w.cluster.Config)

@@ -15,13 +15,13 @@ import (
 	"github.com/lethe-dev/lethe/internal/journal"
 	keysmemory "github.com/lethe-dev/lethe/internal/keys/memory"
 	"github.com/lethe-dev/lethe/internal/ledger"
-	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite" //nolint:depguard // a benchmark wires adapters, as cmd does
+	ledgersqlite "github.com/lethe-dev/lethe/internal/ledger/sqlite"
 	"github.com/lethe-dev/lethe/internal/planner"
 	"github.com/lethe-dev/lethe/internal/retention"
 	"github.com/lethe-dev/lethe/internal/state"
 	"github.com/lethe-dev/lethe/internal/stores"
 	"github.com/lethe-dev/lethe/internal/sweeper"
-	vaultsqlite "github.com/lethe-dev/lethe/internal/vault/sqlite" //nolint:depguard // a benchmark wires adapters, as cmd does
+	vaultsqlite "github.com/lethe-dev/lethe/internal/vault/sqlite"
 	"github.com/lethe-dev/lethe/test/bench/internal/turns"
 )
 
