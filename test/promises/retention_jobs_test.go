@@ -321,7 +321,9 @@ var _ = Describe("Retention: runs as Jobs, kept in PostgreSQL", func() {
 	})
 
 	It("stops all workers when the namespace is suspended, and goes on after", func() {
-		h := withDocuments(nil)
+		h := withDocuments(func(p *v1alpha1.RetentionPolicy) { // slow enough that it is not over before it is stopped
+			p.Spec.Throttle.BatchSize, p.Spec.Throttle.DutyPercent = 5, 4
+		})
 		n := startNode(h, nil)
 		h.sweepNow("after-process-end")
 		name := h.theRun("documents").Name
