@@ -22,8 +22,8 @@ type SweepRange struct {
 	Subject bool
 	// Lock ends the statement.
 	Lock string
-	// Count asks for the number of records instead of their keys.
-	Count bool
+	// Count asks for the number of records instead of their keys, All for that of all in the range, due or not.
+	Count, All bool
 }
 
 // SweepDue makes a statement for the keys of due records, in their order.
@@ -34,12 +34,15 @@ func (c *Compiler) SweepDue(s *backend.Sweep, r SweepRange) (Statement, error) {
 		return Statement{}, err
 	}
 	terms := x.bounds(keys, cols, r)
-	due, err := x.dueIn(self, r)
-	if err != nil {
-		return Statement{}, err
+	if !r.All {
+		due, err := x.dueIn(self, r)
+		if err != nil {
+			return Statement{}, err
+		}
+		terms = append(terms, due)
 	}
 	if r.Count {
-		return x.statement(fmt.Sprintf("SELECT %s FROM %s AS %s WHERE %s", x.Dialect.Read("count(*)", &Column{}), table, self, strings.Join(append(terms, due), " AND ")), len(s.Steps)-1)
+		return x.statement(fmt.Sprintf("SELECT %s FROM %s AS %s WHERE %s", x.Dialect.Read("count(*)", &Column{}), table, self, and(terms)), len(s.Steps)-1)
 	}
 	list := x.read(keys, cols)
 	if r.Subject {
@@ -50,7 +53,7 @@ func (c *Compiler) SweepDue(s *backend.Sweep, r SweepRange) (Statement, error) {
 		list = append(list, subject)
 	}
 	text := fmt.Sprintf("SELECT %s FROM %s AS %s WHERE %s ORDER BY %s", strings.Join(list, ", "), table, self,
-		strings.Join(append(terms, due), " AND "), strings.Join(keys, ", "))
+		and(terms), strings.Join(keys, ", "))
 	if r.Limit > 0 {
 		text += " LIMIT " + x.Dialect.Placeholder(x.b.Bind(int64(r.Limit)))
 	}
@@ -132,18 +135,23 @@ func SweepCounts(n *backend.SweepCount, earliest **int64) []any {
 	return into
 }
 
+// counted are the table, the test that a record is within the scope, and the one that it is due, in the order in which a statement
+// must have them.
+func (x *sweeper) counted() (table, scope, due string, err error) {
+	if table, _, err = x.table(x.sweep.Table); err != nil {
+		return "", "", "", err
+	}
+	if scope, err = x.conditions(&x.b, self, x.sweep.Table, x.sweep.Scope); err != nil {
+		return "", "", "", err
+	}
+	due, err = x.due(self)
+	return table, scope, due, err
+}
+
 // countBriefly has the columns of countRecords, nothing but the first two of them counted.
 func (c *Compiler) countBriefly(s *backend.Sweep) (Statement, error) {
 	x := c.sweeper(s)
-	table, _, err := x.table(s.Table)
-	if err != nil {
-		return Statement{}, err
-	}
-	scope, err := x.conditions(&x.b, self, s.Table, s.Scope)
-	if err != nil {
-		return Statement{}, err
-	}
-	due, err := x.due(self)
+	table, scope, due, err := x.counted()
 	if err != nil {
 		return Statement{}, err
 	}
@@ -153,15 +161,7 @@ func (c *Compiler) countBriefly(s *backend.Sweep) (Statement, error) {
 
 func (c *Compiler) countRecords(s *backend.Sweep) (Statement, error) {
 	x := c.sweeper(s)
-	table, _, err := x.table(s.Table)
-	if err != nil {
-		return Statement{}, err
-	}
-	scope, err := x.conditions(&x.b, self, s.Table, s.Scope)
-	if err != nil {
-		return Statement{}, err
-	}
-	due, err := x.due(self)
+	table, scope, due, err := x.counted()
 	if err != nil {
 		return Statement{}, err
 	}

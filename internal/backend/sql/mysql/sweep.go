@@ -173,7 +173,7 @@ type page struct {
 	batch *backend.SweepBatch
 	res   *backend.SweepResult
 	facts facts
-	// all is the range of which all that is due is treated, nil where some of it is left or nobody knows.
+	// all is the range of which every record is treated, nil where some of it stays or nobody knows.
 	all    *core.SweepRange
 	byKeys bool // delete by keys in any case
 }
@@ -236,10 +236,29 @@ func (p *page) near(ctx context.Context) ([]backend.Key, error) {
 	if keys == nil {
 		keys = []backend.Key{}
 	}
-	if still == nil && int64(len(keys)) == due {
-		p.all = &r
+	if err == nil && still == nil && int64(len(keys)) == due {
+		err = p.whole(ctx, r, due)
 	}
 	return keys, err
+}
+
+// whole notes a range without any other record than those that are due: to delete it by the range waits for nobody's lock.
+func (p *page) whole(ctx context.Context, r core.SweepRange, due int64) error {
+	counted := r
+	counted.Count, counted.All = true, true
+	st, err := p.c.SweepDue(p.sweep, counted)
+	if err != nil {
+		return err
+	}
+	p.byPrimaryKey(&st)
+	var total int64
+	if err := p.countRow(ctx, st, &total); err != nil {
+		return err
+	}
+	if total == due {
+		p.all = &r
+	}
+	return nil
 }
 
 // again looks at what is due when the locks are there: other records may say something else by now, and what is due besides is locked
@@ -431,8 +450,8 @@ func (p *page) delete(ctx context.Context, ops []backend.Operation) error {
 	return nil
 }
 
-// deleteRange has the last of the operations, where it takes all that is due in a range, done by one statement for the range: that
-// takes two thirds of the time that lists of keys do. What is locked cannot change, so if no more goes than was chosen, it is that.
+// deleteRange has the last of the operations, where it takes every record of a range, done by one statement for the range: that takes
+// two thirds of the time that lists of keys do. What is locked cannot change, so if no more goes than was chosen, it is that.
 func (p *page) deleteRange(ops []backend.Operation, statements *[]core.Statement) (bool, error) {
 	last := len(ops) - 1
 	if last < 0 || p.byKeys || p.all == nil || p.sweep.Steps[len(p.sweep.Steps)-1].Action != backend.Delete || len(p.facts.deletions[p.sweep.Table].itself) > 0 {
