@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -50,6 +51,8 @@ type DeletionRunReconciler struct {
 	Kill    *KillSwitch
 	// Outside is told what is announced; nil for nobody.
 	Outside Outside
+	// outsideAway is until when, in Unix nanoseconds, nobody is told anything after one could not be.
+	outsideAway atomic.Int64
 	// Requests makes the requests of runs for several people.
 	Requests *Requests
 	Stamps   *stamp.Sealer

@@ -66,7 +66,9 @@ func (r *DeletionRunReconciler) retain(ctx context.Context, run *v1alpha1.Deleti
 			err = t.Sweeper.Close(ctx, t.record)
 		}
 	}
-	t.project(ctx)
+	if err == nil || !executor.Ended(t.record) { // an end is shown when nothing of it is left to be done
+		t.project(ctx)
+	}
 	return o, err
 }
 
@@ -189,11 +191,17 @@ func (t *retentionRun) tell(ctx context.Context) (again time.Duration, err error
 	if t.Outside == nil || sweep.Told {
 		return policy.MaxRequeue, nil
 	}
+	now := t.Clock.Now()
+	if away := time.Unix(0, t.outsideAway.Load()); now.Before(away) { // one run that waits for it is enough
+		return away.Sub(now), nil
+	}
 	err = t.Outside.Announce(ctx, notify.Announcement{Namespace: t.run.Namespace, Run: t.run.Name, Policy: sweep.Policy, Rule: sweep.Rule, ScheduledAt: sweep.ScheduledAt.UTC(),
 		Due: sweep.Due, Total: sweep.Total, ID: t.record.UID + "/announced", At: sweep.AnnouncedAt.UTC()})
 	if err != nil {
 		log.FromContext(ctx).Error(err, "the announcement did not get out of the cluster")
-		t.Recorder.Eventf(t.run, nil, corev1.EventTypeWarning, v1alpha1.ReasonNotificationFailed, "Announce", "the place of --events-to did not take the announcement: %s; it is told again in a minute", err)
+		t.Recorder.Eventf(t.run, nil, corev1.EventTypeWarning, v1alpha1.ReasonNotificationFailed, "Announce",
+			"the place of --events-to did not take the announcement; it is told again each minute, and the operator's log says why")
+		t.outsideAway.Store(now.Add(untold).UnixNano())
 		return untold, nil
 	}
 	sweep.Told = true

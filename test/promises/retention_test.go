@@ -314,8 +314,12 @@ var _ = Describe("Retention: data leaves by itself when its time has come", func
 			}
 			return notes
 		}
-		Eventually(failed).Should(ContainElement(ContainSubstring("503 Service Unavailable; it is told again in a minute")))
+		Eventually(failed).Should(ContainElement(ContainSubstring("did not take the announcement; it is told again each minute")))
+		Expect(h.operator.Logs.String()).To(ContainSubstring("503 Service Unavailable"))
 		away.Store(false)
+		h.pokeRun(run.Name)
+		Consistently(heard, "300ms").ShouldNot(Receive(), "not before a minute has passed")
+		h.step(time.Minute)
 		h.pokeRun(run.Name)
 		var e event.Event
 		Eventually(heard).Should(Receive(&e))
