@@ -163,8 +163,9 @@ func (r *run) finish(ctx context.Context) error {
 	return nil
 }
 
-// Close does what the end of a run leaves to be done, whoever ended it and however often the process died on the way: it is none of its policy's open ones any more, so that
-// others announce what it has left, and where it was is unreadable. A second time changes nothing.
+// Close does what the end of a run leaves to be done, whoever ended it and however often the process died on the way: it is none of
+// its policy's open ones any more, so that others announce what it has left, and where it was is unreadable. A second time changes
+// nothing.
 func (s *Sweeper) Close(ctx context.Context, record *state.Run) error {
 	var parts []*state.Run
 	for i, t := range record.Sweep.Targets {

@@ -138,13 +138,15 @@ func Erases(targets []*retention.Target) bool {
 	return len(targets) > 0 && targets[0].Rule.Action == v1alpha1.RuleEraseSubject
 }
 
-// countRequests makes the requests themselves what counts: a process may have died between making one and counting it.
+// countRequests takes the requests themselves where they are more than what was counted: a process may have died between making one
+// and counting it. They may be fewer, where one is gone or not seen yet.
 func (r *run) countRequests(ctx context.Context) error {
 	made, _, err := r.task.Eraser.Requests(ctx)
 	if err != nil || len(r.task.Targets) == 0 {
 		return err
 	}
-	sweep := r.record.Sweep
-	sweep.Done, sweep.Counts = int64(made), erased(r.task.Targets[0], made)
+	if sweep := r.record.Sweep; int64(made) > sweep.Done {
+		sweep.Done, sweep.Counts = int64(made), erased(r.task.Targets[0], made)
+	}
 	return nil
 }
