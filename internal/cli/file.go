@@ -44,11 +44,12 @@ func WriteWhole(path string, write func(io.Writer) error) (err error) {
 	if err = write(buffer); err != nil {
 		return err
 	}
-	if err = errors.Join(buffer.Flush(), file.Chmod(0o644), file.Sync()); err == nil {
+	// Only its owner reads it, as the log of accesses has names; and Windows renames no file that is open.
+	if err = errors.Join(buffer.Flush(), file.Sync(), file.Close()); err == nil {
 		err = os.Rename(file.Name(), path)
 	}
 	if err != nil {
 		return fmt.Errorf("%s cannot be written: %w", path, Cause(err))
 	}
-	return file.Close()
+	return nil
 }

@@ -72,7 +72,7 @@ func (k *checker) kinds(ctx context.Context) (known bool, err error) {
 	if err != nil && !apierrors.IsNotFound(err) {
 		return false, k.s.helpful(err, k.namespace)
 	}
-	const remedy = "install the CustomResourceDefinitions of this version (charts/lethe/crds, or kubectl apply --server-side -k config/crd)"
+	const remedy = "install the CustomResourceDefinitions of this version (upgrade the release with crds.enabled, or kubectl apply --server-side -k config/crd)"
 	var missing, other []string
 	readable := true
 	for _, w := range wanted {

@@ -266,6 +266,9 @@ func (s *session) follow(ctx context.Context, c client.Client, er *v1alpha1.Eras
 		p.tell("%s: %s %s: %s", er.Name, er.Status.Phase, stage.Reason, stage.Message)
 		switch {
 		case er.Status.Phase.Finished():
+			if cancelled := er.Status.Phase == v1alpha1.PhaseCancelled; cancelled != er.Spec.Cancelled {
+				end = fmt.Errorf("%s has ended as %s: %s", er.Name, er.Status.Phase, stage.Message)
+			}
 			return true, nil
 		case er.Status.Phase == v1alpha1.PhaseFailed:
 			end = fmt.Errorf("%s has failed: %s", er.Name, stage.Message)

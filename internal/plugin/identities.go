@@ -15,6 +15,7 @@ import (
 	"strings"
 
 	"golang.org/x/term"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
@@ -105,10 +106,13 @@ func (i identities) add(name, value string) error {
 }
 
 // identityNames are the identities that the namespace's maps name. Known is false where that may not be read.
-func identityNames(ctx context.Context, c client.Client, namespace string) (names []string, known bool) {
+func identityNames(ctx context.Context, c client.Client, namespace string) (names []string, known bool, err error) {
 	var list v1alpha1.PersonalDataMapList
-	if c.List(ctx, &list, client.InNamespace(namespace)) != nil {
-		return nil, false
+	if err := c.List(ctx, &list, client.InNamespace(namespace)); err != nil {
+		if apierrors.IsForbidden(err) {
+			err = nil
+		}
+		return nil, false, err
 	}
 	found := map[string]bool{}
 	for i := range list.Items {
@@ -119,7 +123,7 @@ func identityNames(ctx context.Context, c client.Client, namespace string) (name
 		}
 	}
 	maps.DeleteFunc(found, func(_ string, wanted bool) bool { return !wanted })
-	return slices.Sorted(maps.Keys(found)), true
+	return slices.Sorted(maps.Keys(found)), true, nil
 }
 
 // check tells of what the maps name and nobody gave, and the other way round.

@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 	corev1 "k8s.io/api/core/v1"
@@ -122,7 +123,13 @@ func (s *session) request(ctx context.Context, f *requestFlags) error {
 	}
 	var given identities
 	if !f.fromRecords {
-		names, known := identityNames(ctx, c, namespace)
+		names, known, err := identityNames(ctx, c, namespace)
+		if err != nil {
+			return s.helpful(err, namespace)
+		}
+		if !known && f.identities == "" {
+			return errors.New("you may not read the maps of the namespace, so nobody knows which identities to ask you for: give --identities or --from-records")
+		}
 		if given, err = s.readIdentities(f.identities, names); err != nil {
 			return err
 		}
@@ -163,6 +170,9 @@ func (s *session) tryRequest(ctx context.Context, c client.Client, er *v1alpha1.
 	return c.Create(ctx, secret.DeepCopy(), client.DryRunAll)
 }
 
+// tidying is how long what is left behind may take to be removed.
+const tidying = 10 * time.Second
+
 func (s *session) createRequest(ctx context.Context, c client.Client, er *v1alpha1.ErasureRequest, secret *corev1.Secret) error {
 	if secret != nil {
 		if err := c.Create(ctx, secret); err != nil {
@@ -173,7 +183,9 @@ func (s *session) createRequest(ctx context.Context, c client.Client, er *v1alph
 	if err == nil || secret == nil {
 		return s.helpful(err, er.Namespace)
 	}
-	// The request may be there although its answer was lost: then the Secret is its own.
+	// The request may be there although its answer was lost: then the Secret is its own. Who interrupts the command still has it tidied.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), tidying)
+	defer cancel()
 	switch left := c.Get(ctx, client.ObjectKeyFromObject(er), &v1alpha1.ErasureRequest{}); {
 	case left == nil:
 		return fmt.Errorf("%w; but the request %s is there: kubectl lethe status %s shows it", s.helpful(err, er.Namespace), er.Name, er.Name)
@@ -182,7 +194,7 @@ func (s *session) createRequest(ctx context.Context, c client.Client, er *v1alph
 			return s.helpful(err, er.Namespace)
 		}
 	}
-	return fmt.Errorf("%w; the Secret %s with the identities was created and could not be removed: delete it", s.helpful(err, er.Namespace), secret.Name)
+	return fmt.Errorf("%w; the Secret %s with the identities is there: look whether the request %s is there too, and delete the Secret if not", s.helpful(err, er.Namespace), secret.Name, er.Name)
 }
 
 // showRequest prints what was asked for. The identities' values are shown nowhere.
