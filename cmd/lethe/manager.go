@@ -80,7 +80,7 @@ func newManagerCommand() *cobra.Command {
 	flags.StringVar(&f.anchorTokenFile, "anchor-token-file", "", "file with the bearer token for --anchor-to https://")
 	flags.StringVar(&f.ExportPath, "export-path", "", "folder in which the operator keeps exports; default: exports beside the ledger's file, and none with --ledger-url-file")
 	flags.Int64Var(&f.ExportMaxBytes, "export-max-bytes", 10<<30, "how many bytes all exports in that folder may have; 0 for no bound")
-	flags.StringVar(&f.ServeAddress, "serve-address", "", "address of the HTTPS endpoint that hands out exports, for example :8443; default: none")
+	flags.StringVar(&f.ServeAddress, "serve-address", "", "address of the HTTPS endpoint that hands out exports and the ledger and explains records, for example :8443; default: none")
 	flags.StringVar(&f.ServeCertificates, "serve-cert-dir", "", "folder with tls.crt and tls.key for --serve-address; default: the operator makes a certificate and shows it in the ConfigMap lethe-serving-certificate")
 	flags.BoolVar(&f.AdoptState, "adopt-state", false, "take over a cluster that another state store was used with; only after that store was lost for good")
 	flags.BoolVar(&f.tracing, "tracing", false, "send OpenTelemetry traces of runs by OTLP over HTTP to where OTEL_EXPORTER_OTLP_ENDPOINT says")
