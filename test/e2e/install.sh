@@ -11,7 +11,6 @@ started=$SECONDS
 trap 'rm -rf "$folder"' EXIT
 
 helm_() { bin/helm "$@" -n "$system"; }
-people_() { kubectl -n "$people" "$@"; }
 phase() { people_ get erasurerequest "$1" -o jsonpath='{.status.phase}'; }
 is() { [[ $(phase "$1") == "$2" ]]; }
 condition() { people_ get "$1" "$2" -o jsonpath='{.status.conditions[?(@.type=="Ready")].reason}'; }
@@ -60,19 +59,8 @@ helm_ test lethe >/dev/null || fail "helm test"
 say "ok: helm test"
 
 say "stores, map, and webhooks that answer"
+store
 people_ apply -f - >/dev/null <<YAML
-apiVersion: v1
-kind: Secret
-metadata: {name: data}
-type: kubernetes.io/basic-auth
-stringData: {username: "$user", password: "$password"}
----
-apiVersion: privacy.lethe.dev/v1alpha1
-kind: DataStore
-metadata: {name: data}
-spec:
-  postgresql: {host: "$host", port: $port, database: lethe_e2e_data, sslMode: disable, credentialsSecretRef: {name: data}}
----
 apiVersion: privacy.lethe.dev/v1alpha1
 kind: PersonalDataMap
 metadata: {name: hiring}
@@ -192,7 +180,7 @@ until_ 60 "that another one waits" eval '[[ $(condition erasurerequest after) ==
 
 say "the release is uninstalled"
 helm_ uninstall lethe --wait >/dev/null
-check "Pods of the release" "$(kubectl -n "$system" get pods -l app.kubernetes.io/name=lethe -o name | wc -l)" 0
+until_ 90 "that its Pods are gone" eval '[[ -z $(kubectl -n "$system" get pods -l app.kubernetes.io/name=lethe,app.kubernetes.io/component=manager -o name) ]]'
 check "CRDs" "$(kubectl get crd -o name | grep -c privacy.lethe.dev)" "$(ls config/crd/bases | wc -l)"
 check "requests" "$(people_ get erasurerequest -o name | wc -l)" 3
 check "webhooks" "$(kubectl get validatingwebhookconfigurations,mutatingwebhookconfigurations -o name | grep -c lethe)" 0

@@ -51,6 +51,7 @@ sql() { # sql DATABASE STATEMENT
 		kubectl -n "$system" exec -i deploy/postgres -- psql -U postgres -XqAt -v ON_ERROR_STOP=1 "$1" -c "$2"
 	fi
 }
+people_() { kubectl -n "$people" "$@"; }
 namespace() { kubectl create namespace "$1" --dry-run=client -o yaml | kubectl apply -f - >/dev/null; }
 secret() { # secret NAMESPACE NAME KEY=VALUE...
 	local in=$1 called=$2
@@ -114,4 +115,21 @@ server() {
 		sql postgres "DROP DATABASE IF EXISTS $database WITH (FORCE)"
 		sql postgres "CREATE DATABASE $database"
 	done
+}
+
+# store declares the database of the people's data as the DataStore data.
+store() {
+	people_ apply -f - >/dev/null <<-YAML
+		apiVersion: v1
+		kind: Secret
+		metadata: {name: data}
+		type: kubernetes.io/basic-auth
+		stringData: {username: "$user", password: "$password"}
+		---
+		apiVersion: privacy.lethe.dev/v1alpha1
+		kind: DataStore
+		metadata: {name: data}
+		spec:
+		  postgresql: {host: "$host", port: $port, database: lethe_e2e_data, sslMode: disable, credentialsSecretRef: {name: data}}
+	YAML
 }

@@ -37,19 +37,8 @@ bin/helm upgrade --install lethe charts/lethe -n "$system" --set image.repositor
 kubectl -n "$system" rollout restart deploy/lethe >/dev/null
 kubectl -n "$system" rollout status deploy/lethe --timeout=180s
 
+store
 kubectl -n "$people" apply -f - >/dev/null <<YAML
-apiVersion: v1
-kind: Secret
-metadata: {name: data}
-type: kubernetes.io/basic-auth
-stringData: {username: "$user", password: "$password"}
----
-apiVersion: privacy.lethe.dev/v1alpha1
-kind: DataStore
-metadata: {name: data}
-spec:
-  postgresql: {host: "$host", port: $port, database: lethe_e2e_data, sslMode: disable, credentialsSecretRef: {name: data}}
----
 apiVersion: privacy.lethe.dev/v1alpha1
 kind: PersonalDataMap
 metadata: {name: hiring}
