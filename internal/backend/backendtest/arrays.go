@@ -30,19 +30,19 @@ func testArrays(t *testing.T, e *env) {
 		member := backend.Query{Entity: "member", Table: table("member"), KeyColumns: []string{"id"}, AnyOf: []backend.Match{identity("person", backend.None, "1")}}
 		return found(e.b, resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{member, q}}), "crew")
 	}
-	wantEqual(t, "an element, whole", find(element("emails", backend.None, "ann@example.com", "x")), []string{"1"})
-	wantEqual(t, "an element in lower case", find(element("emails", backend.LowerCase, "ANN@example.com")), []string{"1", "2"})
-	wantEqual(t, "an element, trimmed", find(element("emails", backend.TrimLowerCase, " ann@example.com ")), []string{"1", "2"})
-	wantEqual(t, "an element with all that needs quotes", find(element("emails", backend.None, `a, "b" {c}`)), []string{"1"})
-	wantEqual(t, "a number", find(element("members", backend.None, "1")), []string{"1"})
-	wantEqual(t, "nothing", find(element("emails", backend.None)), []string(nil))
+	WantEqual(t, "an element, whole", find(element("emails", backend.None, "ann@example.com", "x")), []string{"1"})
+	WantEqual(t, "an element in lower case", find(element("emails", backend.LowerCase, "ANN@example.com")), []string{"1", "2"})
+	WantEqual(t, "an element, trimmed", find(element("emails", backend.TrimLowerCase, " ann@example.com ")), []string{"1", "2"})
+	WantEqual(t, "an element with all that needs quotes", find(element("emails", backend.None, `a, "b" {c}`)), []string{"1"})
+	WantEqual(t, "a number", find(element("members", backend.None, "1")), []string{"1"})
+	WantEqual(t, "nothing", find(element("emails", backend.None)), []string(nil))
 	// References: by the elements of this table's arrays, of the same type and of another one.
 	for column, want := range map[string][]string{"members": {"1", "3"}, "boats": {"1", "3"}, "codes": {"2", "3"}} {
 		m := child("member", column, "id")
 		m.Parent.Element = true
-		wantEqual(t, "references by "+column, find(m), want)
+		WantEqual(t, "references by "+column, find(m), want)
 	}
-	wantEqual(t, "references by values", find(backend.Match{Values: &backend.ValuesMatch{Columns: []string{"boats"}, Rows: [][]string{{"10"}, {"2"}}, Element: true}}), []string{"1", "2", "3"})
+	WantEqual(t, "references by values", find(backend.Match{Values: &backend.ValuesMatch{Columns: []string{"boats"}, Rows: [][]string{{"10"}, {"2"}}, Element: true}}), []string{"1", "2", "3"})
 	e.testArraysOfParents(t)
 	// What is read comes apart again.
 	q := backend.Query{Entity: "crew", Table: table("crew"), KeyColumns: []string{"id"}, Columns: []string{"emails", "boats"}, AnyOf: []backend.Match{identity("id", backend.None, "1", "4", "5", "6")}}
@@ -71,14 +71,14 @@ func (e *env) testArraysOfParents(t *testing.T) {
 		if column == "codes" {
 			want, shared = []string{"10"}, []bool{false}
 		}
-		wantEqual(t, "boats that the arrays "+column+" name", found(e.b, res, "boat"), want)
+		WantEqual(t, "boats that the arrays "+column+" name", found(e.b, res, "boat"), want)
 		for i, row := range res.Rows["boat"] {
-			wantEqual(t, fmt.Sprint("others have boat ", i, " by ", column), row.Shared[0], shared[i])
+			WantEqual(t, fmt.Sprint("others have boat ", i, " by ", column), row.Shared[0], shared[i])
 		}
 	}
 	op := backend.Operation{Entity: "boat", Action: backend.Delete, Table: table("boat"), KeyColumns: []string{"id"}, Keys: e.keys("3"),
 		Referrers: []backend.Referrer{{Table: table("crew"), Columns: []string{"boats"}, References: []string{"id"}, Element: true}}}
-	wantEqual(t, "boats that nobody has", execute(t, e.b, []backend.Operation{op}), []int64{1})
+	WantEqual(t, "boats that nobody has", execute(t, e.b, []backend.Operation{op}), []int64{1})
 	op.Keys = e.keys("11")
 	_, err := e.b.Execute(ctx, backend.Batch{Operations: []backend.Operation{op}})
 	wantError[*backend.StaleError](t, err, "boat")
@@ -93,10 +93,10 @@ func (e *env) testTakeElements(t *testing.T) {
 	}
 	ops := []backend.Operation{op}
 	wantLeft(t, e.b, ops, 4) // 4 has none of it already
-	wantEqual(t, "affected", execute(t, e.b, ops), []int64{4})
+	WantEqual(t, "affected", execute(t, e.b, ops), []int64{4})
 	wantLeft(t, e.b, ops, 0)
-	wantEqual(t, "affected by doing it again", execute(t, e.b, ops), []int64{0})
-	wantEqual(t, "crews", e.Dump(t, "SELECT id, emails, members FROM crew ORDER BY id"), []string{`1|{NULL}|{2}`, `2|{Ann@Example.com}|{2,11}`,
+	WantEqual(t, "affected by doing it again", execute(t, e.b, ops), []int64{0})
+	WantEqual(t, "crews", e.Dump(t, "SELECT id, emails, members FROM crew ORDER BY id"), []string{`1|{NULL}|{2}`, `2|{Ann@Example.com}|{2,11}`,
 		`3|{joann@example.com,"ann@example.com, bob@x.org"}|{}`, `4|NULL|NULL`, `5|{}|{}`, `6|{bob@x.org}|{11,NULL}`})
 	op.Elements, op.Members = []bool{true}, nil
 	_, err := e.b.Execute(ctx, backend.Batch{Operations: []backend.Operation{op}})

@@ -62,13 +62,13 @@ func (f folding) testFinding(t *testing.T) {
 			"a scope":    f.find(t, all, backend.Condition{Column: "v", Operator: backend.In, Values: []string{v}}),
 			"references": f.find(t, child(v, "v", "id")),
 		} {
-			wantEqual(t, fmt.Sprintf("%s %q", what, v), got, []string{fmt.Sprint(i)})
+			WantEqual(t, fmt.Sprintf("%s %q", what, v), got, []string{fmt.Sprint(i)})
 		}
 		others := f.find(t, all, backend.Condition{Column: "v", Operator: backend.NotIn, Values: []string{v}})
-		wantEqual(t, fmt.Sprintf("all but %q", v), len(others), len(alike)-1)
+		WantEqual(t, fmt.Sprintf("all but %q", v), len(others), len(alike)-1)
 	}
-	wantEqual(t, "in lower case", f.find(t, identity("v", backend.LowerCase, "aNn")), []string{"0", "1", "2"})
-	wantEqual(t, "in lower case, with an accent", f.find(t, identity("v", backend.LowerCase, "ÄNN")), []string{"3", "4"})
+	WantEqual(t, "in lower case", f.find(t, identity("v", backend.LowerCase, "aNn")), []string{"0", "1", "2"})
+	WantEqual(t, "in lower case, with an accent", f.find(t, identity("v", backend.LowerCase, "ÄNN")), []string{"3", "4"})
 }
 
 func (f folding) testWriting(t *testing.T) {
@@ -76,12 +76,12 @@ func (f folding) testWriting(t *testing.T) {
 	for i, v := range alike {
 		op.Keys, op.Set = f.keys(v), [][]backend.Value{{f.value(fmt.Sprint(i))}}
 		wantLeft(t, f.b, []backend.Operation{op}, 1)
-		wantEqual(t, fmt.Sprintf("updated by %q", v), execute(t, f.b, []backend.Operation{op}), []int64{1})
+		WantEqual(t, fmt.Sprintf("updated by %q", v), execute(t, f.b, []backend.Operation{op}), []int64{1})
 	}
 	op.Action, op.Columns, op.Set = backend.Delete, nil, nil
 	for i, v := range alike {
 		op.Keys = f.keys(v)
-		wantEqual(t, fmt.Sprintf("deleted by %q", v), execute(t, f.b, []backend.Operation{op}), []int64{1})
+		WantEqual(t, fmt.Sprintf("deleted by %q", v), execute(t, f.b, []backend.Operation{op}), []int64{1})
 		left := f.Dump(t, "SELECT id FROM "+f.table.Name)
 		if len(left) != len(alike)-1-i || slices.Contains(left, fmt.Sprint(i)) {
 			t.Errorf("%q: %v are left", v, left)

@@ -34,14 +34,14 @@ func testDelete(t *testing.T, e *env) {
 	req := subject("1")
 	ops := deletion(req, resolve(t, e.b, req))
 	wantLeft(t, e.b, ops, 2, 3, 2, 1)
-	wantEqual(t, "affected", execute(t, e.b, ops), []int64{2, 3, 2, 1})
+	WantEqual(t, "affected", execute(t, e.b, ops), []int64{2, 3, 2, 1})
 	wantLeft(t, e.b, ops, 0, 0, 0, 0)
-	wantEqual(t, "effects", e.Dump(t, "SELECT tab, count(*) FROM effects GROUP BY tab ORDER BY tab"),
+	WantEqual(t, "effects", e.Dump(t, "SELECT tab, count(*) FROM effects GROUP BY tab ORDER BY tab"),
 		[]string{"application|2", "note|3", "person|1", "tag|2"})
-	wantEqual(t, "affected by doing it again", execute(t, e.b, ops), []int64{0, 0, 0, 0})
-	wantEqual(t, "effects of doing it again", len(e.Dump(t, "SELECT * FROM effects")), 8)
+	WantEqual(t, "affected by doing it again", execute(t, e.b, ops), []int64{0, 0, 0, 0})
+	WantEqual(t, "effects of doing it again", len(e.Dump(t, "SELECT * FROM effects")), 8)
 	e.unchanged(t, want)
-	wantEqual(t, "an empty batch", execute(t, e.b, nil), []int64{})
+	WantEqual(t, "an empty batch", execute(t, e.b, nil), []int64{})
 }
 
 // value is text as the backend's value.
@@ -68,12 +68,12 @@ func testUpdate(t *testing.T, e *env) {
 	}
 	ops := []backend.Operation{op}
 	wantLeft(t, e.b, ops, 2)
-	wantEqual(t, "affected", execute(t, e.b, ops), []int64{2})
+	WantEqual(t, "affected", execute(t, e.b, ops), []int64{2})
 	wantLeft(t, e.b, ops, 0)
-	wantEqual(t, "affected by doing it again", execute(t, e.b, ops), []int64{0})
-	wantEqual(t, "effects", len(e.Dump(t, "SELECT * FROM effects")), 2)
+	WantEqual(t, "affected by doing it again", execute(t, e.b, ops), []int64{0})
+	WantEqual(t, "effects", len(e.Dump(t, "SELECT * FROM effects")), 2)
 	got := e.Dump(t, "SELECT id, name, email, alias, status FROM person ORDER BY id")
-	wantEqual(t, "rows", got, []string{"1|x1|NULL|ann|open", "10|x10||ann@example.com|closed",
+	WantEqual(t, "rows", got, []string{"1|x1|NULL|ann|open", "10|x10||ann@example.com|closed",
 		"11|Ann of another tenant|ann@example.com|NULL|NULL"})
 }
 
@@ -85,10 +85,10 @@ func testExpect(t *testing.T, e *env) {
 		Expect:  [][]backend.Value{{e.value("open")}, {e.value("open")}, {nil}},
 	}
 	ops := []backend.Operation{op}
-	wantEqual(t, "affected", execute(t, e.b, ops), []int64{2})
-	wantEqual(t, "affected by doing it again", execute(t, e.b, ops), []int64{0})
+	WantEqual(t, "affected", execute(t, e.b, ops), []int64{2})
+	WantEqual(t, "affected by doing it again", execute(t, e.b, ops), []int64{0})
 	wantLeft(t, e.b, ops, 0)
-	wantEqual(t, "rows", e.Dump(t, "SELECT id, status FROM person ORDER BY id"), []string{"1|hidden", "10|closed", "11|hidden"})
+	WantEqual(t, "rows", e.Dump(t, "SELECT id, status FROM person ORDER BY id"), []string{"1|hidden", "10|closed", "11|hidden"})
 }
 
 var errNotYet = errors.New("not yet")
@@ -111,7 +111,7 @@ func testBeforeEffect(t *testing.T, e *env) {
 	if err != nil || calls != -1 {
 		t.Fatalf("permitted: %v, %d calls", err, calls)
 	}
-	wantEqual(t, "affected", res.Affected, []int64{2, 3, 2, 1})
+	WantEqual(t, "affected", res.Affected, []int64{2, 3, 2, 1})
 }
 
 func testBatchSize(t *testing.T, e *env) {
@@ -128,11 +128,11 @@ func testBatchSize(t *testing.T, e *env) {
 	for i := range op.Keys {
 		update.Set = append(update.Set, []backend.Value{e.value(fmt.Sprint("m", i))})
 	}
-	wantEqual(t, "updated", execute(t, b, []backend.Operation{update}), []int64{25})
-	wantEqual(t, "labels", len(e.Dump(t, "SELECT DISTINCT label FROM tag WHERE item_id = 'many'")), 25)
+	WantEqual(t, "updated", execute(t, b, []backend.Operation{update}), []int64{25})
+	WantEqual(t, "labels", len(e.Dump(t, "SELECT DISTINCT label FROM tag WHERE item_id = 'many'")), 25)
 	wantLeft(t, b, []backend.Operation{op, update}, 25, 0)
-	wantEqual(t, "deleted", execute(t, b, []backend.Operation{op}), []int64{25})
-	wantEqual(t, "others", len(e.Dump(t, "SELECT * FROM tag")), 5)
+	WantEqual(t, "deleted", execute(t, b, []backend.Operation{op}), []int64{25})
+	WantEqual(t, "others", len(e.Dump(t, "SELECT * FROM tag")), 5)
 }
 
 func testUnless(t *testing.T, e *env) {
@@ -161,7 +161,7 @@ func testUnless(t *testing.T, e *env) {
 	e.unchanged(t, before)
 	// NULL meets no condition: the group does not keep the record.
 	ops[2].Unless = [][]backend.Condition{{{Column: "closed", Operator: backend.LessThan, Values: []string{"1999-01-01 00:00:00"}}}}
-	wantEqual(t, "affected", execute(t, e.b, ops), []int64{2, 3, 2, 1})
+	WantEqual(t, "affected", execute(t, e.b, ops), []int64{2, 3, 2, 1})
 }
 
 func testForeignKey(t *testing.T, e *env) {
@@ -198,7 +198,7 @@ func testNastyKeys(t *testing.T, e *env) {
 			t.Fatalf("value %d: found %d rows, want just its own", i, len(rows))
 		}
 		ops := deletion(req, res)
-		wantEqual(t, "affected", execute(t, e.b, ops), []int64{1})
+		WantEqual(t, "affected", execute(t, e.b, ops), []int64{1})
 		if left := e.Dump(t, "SELECT count(*) FROM nasty")[0]; left != fmt.Sprint(len(nasty)-1-i) {
 			t.Fatalf("value %d: %s rows are left, want %d", i, left, len(nasty)-1-i)
 		}
@@ -228,10 +228,10 @@ func testLossless(t *testing.T, e *env) {
 		copyAll.Keys, copyAll.Set = append(copyAll.Keys, e.keys(fmt.Sprint(100+i))...), append(copyAll.Set, r.Values)
 		again.Keys, again.Set, again.Expect = append(again.Keys, r.Key), append(again.Set, r.Values), append(again.Expect, r.Values)
 	}
-	wantEqual(t, "rows written with what they have", execute(t, e.b, []backend.Operation{again}), []int64{0})
-	wantEqual(t, "copies", execute(t, e.b, []backend.Operation{copyAll}), []int64{5})
+	WantEqual(t, "rows written with what they have", execute(t, e.b, []backend.Operation{again}), []int64{0})
+	WantEqual(t, "copies", execute(t, e.b, []backend.Operation{copyAll}), []int64{5})
 	list := strings.Join(columns, ", ")
-	wantEqual(t, "copies", e.Dump(t, "SELECT "+list+" FROM typed WHERE id >= 100 ORDER BY id"),
+	WantEqual(t, "copies", e.Dump(t, "SELECT "+list+" FROM typed WHERE id >= 100 ORDER BY id"),
 		e.Dump(t, "SELECT "+list+" FROM typed WHERE id < 100 ORDER BY id"))
 	wantLeft(t, e.b, []backend.Operation{copyAll}, 0)
 }
@@ -244,16 +244,16 @@ func testInjection(t *testing.T, e *env) {
 			{Values: &backend.ValuesMatch{Columns: []string{"id", "email"}, Rows: [][]string{{s, s}}}},
 		} {
 			res := resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{persons(m)}})
-			wantEqual(t, s, found(e.b, res, "person"), []string(nil))
+			WantEqual(t, s, found(e.b, res, "person"), []string(nil))
 		}
 		q := persons(identity("id", backend.None, "1"))
 		q.Scope = []backend.Condition{{Column: "status", Operator: backend.In, Values: []string{s}}}
 		res := resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{q}})
-		wantEqual(t, s, found(e.b, res, "person"), []string(nil))
+		WantEqual(t, s, found(e.b, res, "person"), []string(nil))
 		number := backend.Query{Entity: "application", Table: table("application"), KeyColumns: []string{"id"},
 			AnyOf: []backend.Match{identity("id", backend.None, s)}}
 		if res, err := e.b.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{number}}); err == nil {
-			wantEqual(t, s, found(e.b, res, "application"), []string(nil))
+			WantEqual(t, s, found(e.b, res, "application"), []string(nil))
 		} else {
 			wantError[*backend.RefusedError](t, err, "application")
 		}
@@ -263,7 +263,7 @@ func testInjection(t *testing.T, e *env) {
 			{Entity: "person", Action: backend.Delete, Table: table("person"), KeyColumns: []string{"id"}, Keys: []backend.Key{{s}},
 				Unless: [][]backend.Condition{{{Column: "status", Operator: backend.GreaterThan, Values: []string{s}}}}},
 		}
-		wantEqual(t, s, execute(t, e.b, ops), []int64{0, 0})
+		WantEqual(t, s, execute(t, e.b, ops), []int64{0, 0})
 		wantLeft(t, e.b, ops, 0, 0)
 	}
 	e.unchanged(t, before)
@@ -271,8 +271,8 @@ func testInjection(t *testing.T, e *env) {
 		Keys: e.keys("1"), Columns: []string{"name"}}
 	for _, s := range Attacks {
 		op.Set = [][]backend.Value{{e.value(s)}}
-		wantEqual(t, s, execute(t, e.b, []backend.Operation{op}), []int64{1})
-		wantEqual(t, s, e.Dump(t, "SELECT name FROM person WHERE id = '1'"), []string{s})
+		WantEqual(t, s, execute(t, e.b, []backend.Operation{op}), []int64{1})
+		WantEqual(t, s, e.Dump(t, "SELECT name FROM person WHERE id = '1'"), []string{s})
 	}
 }
 
@@ -289,8 +289,8 @@ func testNames(t *testing.T, e *env) {
 		ops := deletion(req, resolve(t, e.b, req))
 		update := ops[0]
 		update.Action, update.Columns, update.Set = backend.Update, []string{col + "v"}, [][]backend.Value{{nil}}
-		wantEqual(t, name, execute(t, e.b, []backend.Operation{update, ops[0]}), []int64{1, 1})
-		wantEqual(t, name, e.Dump(t, "SELECT * FROM "+quote(tab)), []string{"2|w"})
+		WantEqual(t, name, execute(t, e.b, []backend.Operation{update, ops[0]}), []int64{1, 1})
+		WantEqual(t, name, e.Dump(t, "SELECT * FROM "+quote(tab)), []string{"2|w"})
 	}
 	for _, name := range []string{"", "x\x00y"} {
 		for _, q := range []backend.Query{
@@ -315,7 +315,7 @@ func testFailure(t *testing.T, e *env, b backend.Backend, over func()) {
 	wantError[*backend.UnavailableError](t, err)
 	over()
 	e.unchanged(t, before)
-	wantEqual(t, "affected afterwards", execute(t, b, ops), []int64{2, 3, 2, 1})
+	WantEqual(t, "affected afterwards", execute(t, b, ops), []int64{2, 3, 2, 1})
 }
 
 func testLock(t *testing.T, e *env) {
@@ -355,7 +355,7 @@ func testCancel(t *testing.T, e *env) {
 	_, err = e.b.Execute(c, backend.Batch{Operations: ops[:2], BeforeEffect: func(context.Context) error { cancel(); return nil }})
 	wantError[*backend.UnavailableError](t, err)
 	e.unchanged(t, before)
-	wantEqual(t, "affected afterwards", execute(t, e.b, ops[:2]), []int64{2, 3})
+	WantEqual(t, "affected afterwards", execute(t, e.b, ops[:2]), []int64{2, 3})
 }
 
 func testBreak(t *testing.T, e *env) {
@@ -404,7 +404,7 @@ func testStop(t *testing.T, e *env) {
 	start()
 	e.unchanged(t, before)
 	wantLeft(t, e.b, ops, 2, 3, 2, 1)
-	wantEqual(t, "affected afterwards", execute(t, e.b, ops), []int64{2, 3, 2, 1})
+	WantEqual(t, "affected afterwards", execute(t, e.b, ops), []int64{2, 3, 2, 1})
 }
 
 func testConcurrent(t *testing.T, e *env) {
@@ -434,7 +434,7 @@ func testConcurrent(t *testing.T, e *env) {
 		})
 	}
 	wg.Wait()
-	wantEqual(t, "left", e.Dump(t, "SELECT id FROM person WHERE tenant = 7"), []string(nil))
+	WantEqual(t, "left", e.Dump(t, "SELECT id FROM person WHERE tenant = 7"), []string(nil))
 }
 
 func testVerify(t *testing.T, e *env) {

@@ -114,7 +114,7 @@ func foundNames(rows []backend.Row) []string {
 func testFindFiles(t *testing.T, f Files) {
 	res := resolve(t, f.Backend, paths(file("docs/10/cv.pdf"), file("docs/./1/cv.pdf"), file("docs/1/cv.pdf"), file("docs/2/cv.pdf"),
 		file("docs/1.txt/below"), file("nowhere")))
-	wantEqual(t, "files", found(f.Backend, res, "files"), []string{"docs/1/cv.pdf", "docs/10/cv.pdf"})
+	WantEqual(t, "files", found(f.Backend, res, "files"), []string{"docs/1/cv.pdf", "docs/10/cv.pdf"})
 	_, err := f.Backend.Resolve(ctx, paths(file("docs/1")))
 	wantError[*backend.RefusedError](t, err, "files", "folder")
 }
@@ -123,19 +123,19 @@ func testFindFolder(t *testing.T, f Files) {
 	want := []string{"docs/1/cv.pdf", "docs/1/deep/er/letter.txt", "docs/1/deep/er/", "docs/1/deep/", "docs/1/"}
 	for _, p := range []string{"docs/1", "docs/1/"} {
 		res := resolve(t, f.Backend, paths(folder(p), file("docs/1/cv.pdf"), folder("docs/1/deep"), folder("docs/2")))
-		wantEqual(t, "folder", found(f.Backend, res, "files"), want)
-		wantEqual(t, "names", foundNames(res.Rows["files"]), want)
+		WantEqual(t, "folder", found(f.Backend, res, "files"), want)
+		WantEqual(t, "names", foundNames(res.Rows["files"]), want)
 	}
 	res := resolve(t, f.Backend, paths(folder("docs/2"), folder("docs/1"), file("docs/1/cv.pdf")))
 	for i, leads := range [][]int{{1, 2}, {1}, {1}, {1}, {1}} {
-		wantEqual(t, "paths that lead to "+want[i], res.Rows["files"][i].Paths, leads)
+		WantEqual(t, "paths that lead to "+want[i], res.Rows["files"][i].Paths, leads)
 	}
 	for _, kind := range []backend.PathKind{backend.Prefix, backend.KeyPattern, backend.Resource, "Other"} {
 		_, err := f.Backend.Resolve(ctx, paths(backend.Path{Path: "docs/1", Kind: kind}))
 		wantError[*backend.RefusedError](t, err, "files", string(kind))
 	}
 	res = resolve(t, f.Backend, paths(folder("docs/1.txt")))
-	wantEqual(t, "a file where a folder was expected", found(f.Backend, res, "files"), []string{"docs/1.txt"})
+	WantEqual(t, "a file where a folder was expected", found(f.Backend, res, "files"), []string{"docs/1.txt"})
 }
 
 func testPathsOutside(t *testing.T, f Files) {
@@ -172,7 +172,7 @@ func testPathsOutside(t *testing.T, f Files) {
 			t.Fatal(err)
 		}
 	}
-	wantEqual(t, "tree", f.tree(t), before)
+	WantEqual(t, "tree", f.tree(t), before)
 }
 
 func testUnlink(t *testing.T, f Files) {
@@ -180,18 +180,18 @@ func testUnlink(t *testing.T, f Files) {
 	res := resolve(t, f.Backend, req)
 	ops := unlink(found(f.Backend, res, "files")...)
 	wantLeft(t, f.Backend, ops, 6)
-	wantEqual(t, "affected", execute(t, f.Backend, ops), []int64{6})
+	WantEqual(t, "affected", execute(t, f.Backend, ops), []int64{6})
 	wantLeft(t, f.Backend, ops, 0)
-	wantEqual(t, "affected by doing it again", execute(t, f.Backend, ops), []int64{0})
-	wantEqual(t, "tree", f.tree(t), []string{"docs/", "docs/10/", "docs/10/cv.pdf", "other/", "other/1/", "other/1/x"})
+	WantEqual(t, "affected by doing it again", execute(t, f.Backend, ops), []int64{0})
+	WantEqual(t, "tree", f.tree(t), []string{"docs/", "docs/10/", "docs/10/cv.pdf", "other/", "other/1/", "other/1/x"})
 	f.write(t, "docs/1/cv.pdf")
 	wantLeft(t, f.Backend, ops, 2) // the file and its folder
 	if _, ok := f.Backend.(backend.Transactional); ok {
 		t.Error("a store of files is not transactional")
 	}
 	// Killed half-way: the rest is done by doing it again.
-	wantEqual(t, "half", execute(t, f.Backend, unlink("docs/1/cv.pdf")), []int64{1})
-	wantEqual(t, "the rest", execute(t, f.Backend, ops), []int64{1})
+	WantEqual(t, "half", execute(t, f.Backend, unlink("docs/1/cv.pdf")), []int64{1})
+	WantEqual(t, "the rest", execute(t, f.Backend, ops), []int64{1})
 }
 
 func testBeforeUnlink(t *testing.T, f Files) {
@@ -200,10 +200,10 @@ func testBeforeUnlink(t *testing.T, f Files) {
 	if err == nil {
 		t.Error("removed although it was refused")
 	}
-	wantEqual(t, "tree", f.tree(t), before)
+	WantEqual(t, "tree", f.tree(t), before)
 	called := false
 	_, err = f.Backend.Execute(ctx, backend.Batch{Operations: unlink("docs/1.txt"), BeforeEffect: func(context.Context) error {
-		wantEqual(t, "tree", f.tree(t), before)
+		WantEqual(t, "tree", f.tree(t), before)
 		called = true
 		return nil
 	}})
@@ -223,17 +223,17 @@ func testLinks(t *testing.T, f Files) {
 	}
 	res := resolve(t, f.Backend, paths(folder("docs/1"), file("docs/link"), folder("docs/1/other")))
 	names := found(f.Backend, res, "files")
-	wantEqual(t, "links stand for themselves", names, []string{"docs/1/cv.pdf", "docs/1/dangling", "docs/1/deep/er/letter.txt", "docs/1/loop",
+	WantEqual(t, "links stand for themselves", names, []string{"docs/1/cv.pdf", "docs/1/dangling", "docs/1/deep/er/letter.txt", "docs/1/loop",
 		"docs/1/other", "docs/1/out", "docs/link", "docs/1/deep/er/", "docs/1/deep/", "docs/1/"})
-	wantEqual(t, "affected", execute(t, f.Backend, unlink(names...)), []int64{10})
-	wantEqual(t, "tree", f.tree(t), []string{"docs/", "docs/1.txt", "docs/10/", "docs/10/cv.pdf", "other/", "other/1/", "other/1/x"})
+	WantEqual(t, "affected", execute(t, f.Backend, unlink(names...)), []int64{10})
+	WantEqual(t, "tree", f.tree(t), []string{"docs/", "docs/1.txt", "docs/10/", "docs/10/cv.pdf", "other/", "other/1/", "other/1/x"})
 }
 
 func testFolderNotEmpty(t *testing.T, f Files) {
 	res := resolve(t, f.Backend, paths(folder("docs/1")))
 	ops := unlink(found(f.Backend, res, "files")...)
 	f.write(t, "docs/1/late.txt")
-	wantEqual(t, "affected", execute(t, f.Backend, ops), []int64{4})
+	WantEqual(t, "affected", execute(t, f.Backend, ops), []int64{4})
 	wantLeft(t, f.Backend, ops, 1)
 }
 
@@ -281,8 +281,8 @@ func testOddNames(t *testing.T, f Files) {
 	}
 	for i, n := range names {
 		res := resolve(t, f.Backend, paths(file("odd/"+n)))
-		wantEqual(t, n, found(f.Backend, res, "files"), []string{"odd/" + n})
-		wantEqual(t, n, execute(t, f.Backend, unlink("odd/"+n)), []int64{1})
+		WantEqual(t, n, found(f.Backend, res, "files"), []string{"odd/" + n})
+		WantEqual(t, n, execute(t, f.Backend, unlink("odd/"+n)), []int64{1})
 		if left, err := os.ReadDir(filepath.Join(f.Folder, "odd")); err != nil || len(left) != len(names)-1-i {
 			t.Fatalf("%q: %d files left, %v", n, len(left), err)
 		}
@@ -314,7 +314,7 @@ func testWrongFileOperations(t *testing.T, f Files) {
 	cancel()
 	_, err = f.Backend.Execute(c, backend.Batch{Operations: unlink("docs/1.txt")})
 	wantError[*backend.UnavailableError](t, err)
-	wantEqual(t, "tree", f.tree(t), before)
+	WantEqual(t, "tree", f.tree(t), before)
 	d, err := f.Backend.Describe(ctx)
 	if err != nil || d.Version == "" {
 		t.Errorf("Describe: %+v, %v", d, err)
@@ -343,12 +343,12 @@ func testCancelFiles(t *testing.T, f Files) {
 		_, err = f.Backend.Verify(&countdown{ctx, n}, ops)
 		wantError[*backend.UnavailableError](t, err)
 	}
-	wantEqual(t, "tree", f.tree(t), before)
+	WantEqual(t, "tree", f.tree(t), before)
 	_, err := f.Backend.Execute(&countdown{ctx, 2}, backend.Batch{Operations: ops})
 	wantError[*backend.UnavailableError](t, err)
 	wantLeft(t, f.Backend, ops, 3)
-	wantEqual(t, "the rest", execute(t, f.Backend, ops), []int64{3})
-	wantEqual(t, "tree", f.tree(t), []string{"docs/", "docs/1.txt", "docs/10/", "docs/10/cv.pdf", "other/", "other/1/", "other/1/x"})
+	WantEqual(t, "the rest", execute(t, f.Backend, ops), []int64{3})
+	WantEqual(t, "tree", f.tree(t), []string{"docs/", "docs/1.txt", "docs/10/", "docs/10/cv.pdf", "other/", "other/1/", "other/1/x"})
 }
 
 func testConcurrentFiles(t *testing.T, f Files) {

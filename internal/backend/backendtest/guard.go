@@ -41,14 +41,14 @@ func testGuard(t *testing.T, e *env) {
 				_, err := e.b.Execute(ctx, backend.Batch{Operations: some})
 				wantError[*backend.StaleError](t, err, "entity person", "card", "person_id", c.effect)
 				e.unchanged(t, before)
-				wantEqual(t, "cards", e.cards(t), others)
+				WantEqual(t, "cards", e.cards(t), others)
 			}
 			// The database must not do what a later operation is planned to do either, but where both delete.
 			unlink := cards(e.b, "1", "2")
 			unlink.Action, unlink.Columns, unlink.Set = backend.Update, []string{"person_id"}, [][]backend.Value{{nil}, {nil}}
 			_, err := e.b.Execute(ctx, backend.Batch{Operations: append(append([]backend.Operation{}, ops...), unlink)})
 			wantError[*backend.StaleError](t, err, "entity person")
-			wantEqual(t, "cards", e.cards(t), others)
+			WantEqual(t, "cards", e.cards(t), others)
 		})
 	}
 }
@@ -86,8 +86,8 @@ func testGuardPlanned(t *testing.T, e *env) {
 				if _, err := e.b.Execute(ctx, batch); err != nil {
 					t.Fatal(err)
 				}
-				wantEqual(t, "cards", e.cards(t), want)
-				wantEqual(t, "people", e.Dump(t, "SELECT * FROM person WHERE id = '"+id+"'"), []string(nil))
+				WantEqual(t, "cards", e.cards(t), want)
+				WantEqual(t, "people", e.Dump(t, "SELECT * FROM person WHERE id = '"+id+"'"), []string(nil))
 				if _, err := e.b.Execute(ctx, batch); err != nil {
 					t.Errorf("doing it again: %v", err)
 				}
@@ -119,7 +119,7 @@ func testGuardSelf(t *testing.T, e *env) {
 			for _, r := range res.Rows["chain"] {
 				op.Keys = append(op.Keys, r.Key)
 			}
-			wantEqual(t, "found", len(op.Keys), c.rows)
+			WantEqual(t, "found", len(op.Keys), c.rows)
 			execute := func() error {
 				_, err := b.Execute(ctx, backend.Batch{Operations: []backend.Operation{op}})
 				return err
@@ -127,7 +127,7 @@ func testGuardSelf(t *testing.T, e *env) {
 			for _, s := range []string{`INSERT INTO chain VALUES (-1, 'canary', 2)`, `INSERT INTO leaf VALUES (-1, 7)`} {
 				e.Exec(t, s)
 				wantError[*backend.StaleError](t, execute(), "chain", "up")
-				wantEqual(t, "rows", e.Dump(t, "SELECT (SELECT count(*) FROM chain WHERE a >= 0), (SELECT count(*) FROM leaf)"),
+				WantEqual(t, "rows", e.Dump(t, "SELECT (SELECT count(*) FROM chain WHERE a >= 0), (SELECT count(*) FROM leaf)"),
 					[]string{fmt.Sprintf("%d|%s", c.rows, e.Dump(t, "SELECT count(*) FROM leaf")[0])})
 				e.Exec(t, `UPDATE chain SET up = NULL WHERE a < 0`)
 				e.Exec(t, `UPDATE leaf SET up = NULL`)
@@ -135,8 +135,8 @@ func testGuardSelf(t *testing.T, e *env) {
 			if err := execute(); err != nil {
 				t.Fatal(err)
 			}
-			wantEqual(t, "left", e.Dump(t, "SELECT a, b, up FROM chain"), []string{"-1|canary|NULL"})
-			wantEqual(t, "leaves", e.Dump(t, "SELECT * FROM leaf"), []string{"-1|NULL"})
+			WantEqual(t, "left", e.Dump(t, "SELECT a, b, up FROM chain"), []string{"-1|canary|NULL"})
+			WantEqual(t, "leaves", e.Dump(t, "SELECT * FROM leaf"), []string{"-1|NULL"})
 		})
 	}
 }
@@ -159,6 +159,6 @@ func testGuardChanged(t *testing.T, e *env) {
 	e.Exec(t, `CREATE TABLE kept AS SELECT * FROM card`)
 	e.Exec(t, `DROP TABLE card`)
 	e.Exec(t, `ALTER TABLE kept RENAME TO card`)
-	wantEqual(t, "affected", execute(t, e.b, ops), []int64{2, 3, 2, 1})
-	wantEqual(t, "cards", len(e.cards(t)), 4)
+	WantEqual(t, "affected", execute(t, e.b, ops), []int64{2, 3, 2, 1})
+	WantEqual(t, "cards", len(e.cards(t)), 4)
 }

@@ -273,10 +273,11 @@ func wantLeft(t *testing.T, b backend.Backend, ops []backend.Operation, want ...
 	if err != nil {
 		t.Fatalf("Verify: %v", err)
 	}
-	wantEqual(t, "Verify", got, want)
+	WantEqual(t, "Verify", got, want)
 }
 
-func wantEqual(t *testing.T, what string, got, want any) {
+// WantEqual fails a test with what differs.
+func WantEqual(t *testing.T, what string, got, want any) {
 	t.Helper()
 	if diff := cmp.Diff(want, got); diff != "" {
 		t.Errorf("%s (-want +got):\n%s", what, diff)

@@ -154,36 +154,36 @@ func keysWithout(names []string, gone ...string) []string {
 func testExactKeys(t *testing.T, k *keys) {
 	k.Do(t, "SET", `canary:*?[a]\`, "")
 	k.Do(t, "SET", `canary:xyz`, "")
-	wantEqual(t, "keys", k.find(t, keyPattern("canary:session:1"), keyPattern("canary:session:3"), keyPattern("canary:session:2:a"),
+	WantEqual(t, "keys", k.find(t, keyPattern("canary:session:1"), keyPattern("canary:session:3"), keyPattern("canary:session:2:a"),
 		keyPattern(`canary:\session:1`), keyPattern("canary:team")), wholeKeys("canary:session:1", "canary:session:2:a", "canary:team"))
-	wantEqual(t, "escaped", k.find(t, keyPattern(`canary:\*\?\[a\]\\`)), wholeKeys(`canary:*?[a]\`))
-	wantEqual(t, "nothing", len(k.find(t, keyPattern("canary:session:3"), keyPattern("canary:Session:1"), keyPattern("canary:session:1 "))), 0)
-	wantEqual(t, "no paths", len(k.find(t)), 0)
+	WantEqual(t, "escaped", k.find(t, keyPattern(`canary:\*\?\[a\]\\`)), wholeKeys(`canary:*?[a]\`))
+	WantEqual(t, "nothing", len(k.find(t, keyPattern("canary:session:3"), keyPattern("canary:Session:1"), keyPattern("canary:session:1 "))), 0)
+	WantEqual(t, "no paths", len(k.find(t)), 0)
 }
 
 func testKeyPatterns(t *testing.T, k *keys) {
-	wantEqual(t, "one", k.find(t, keyPattern("canary:session:1:*")), wholeKeys("canary:session:1:a", "canary:session:1:b"))
-	wantEqual(t, "one character", k.find(t, keyPattern("canary:session:1?:a")), wholeKeys("canary:session:10:a", "canary:session:11:a"))
-	wantEqual(t, "class", k.find(t, keyPattern("canary:session:[^1]:*")), wholeKeys("canary:session:2:a"))
-	wantEqual(t, "begin", k.find(t, keyPattern("*:cart:1:*")), wholeKeys("canary:cart:1:x"))
+	WantEqual(t, "one", k.find(t, keyPattern("canary:session:1:*")), wholeKeys("canary:session:1:a", "canary:session:1:b"))
+	WantEqual(t, "one character", k.find(t, keyPattern("canary:session:1?:a")), wholeKeys("canary:session:10:a", "canary:session:11:a"))
+	WantEqual(t, "class", k.find(t, keyPattern("canary:session:[^1]:*")), wholeKeys("canary:session:2:a"))
+	WantEqual(t, "begin", k.find(t, keyPattern("*:cart:1:*")), wholeKeys("canary:cart:1:x"))
 	for _, more := range []int{0, 5} { // patterns that have nothing in common, few and many
 		ps := []backend.Path{keyPattern("canary:session:1:*"), keyPattern("*:1:a"), keyPattern("canary:session:1:a"), keyPattern("canary:session:1:*")}
 		for i := range more {
 			ps = append(ps, keyPattern(fmt.Sprintf("%d*", i)))
 		}
 		res := resolve(t, k.b, keyPaths(ps...))
-		wantEqual(t, "keys", found(k.b, res, "keys"), wholeKeys("canary:session:1:a", "canary:session:1:b"))
-		wantEqual(t, "paths", [][]int{res.Rows["keys"][0].Paths, res.Rows["keys"][1].Paths}, [][]int{{0, 1, 2, 3}, {0, 3}})
-		wantEqual(t, "names", foundNames(res.Rows["keys"]), []string{"canary:session:1:a", "canary:session:1:b"})
+		WantEqual(t, "keys", found(k.b, res, "keys"), wholeKeys("canary:session:1:a", "canary:session:1:b"))
+		WantEqual(t, "paths", [][]int{res.Rows["keys"][0].Paths, res.Rows["keys"][1].Paths}, [][]int{{0, 1, 2, 3}, {0, 3}})
+		WantEqual(t, "names", foundNames(res.Rows["keys"]), []string{"canary:session:1:a", "canary:session:1:b"})
 	}
 	res := resolve(t, k.b, backend.ResolveRequest{Queries: []backend.Query{
 		{Entity: "sessions", Paths: []backend.Path{keyPattern("canary:session:1:*")}, Columns: []string{"x"}},
 		{Entity: "carts", Paths: []backend.Path{keyPattern("canary:cart:1:*")}}, {Entity: "none"},
 	}})
-	wantEqual(t, "sessions", found(k.b, res, "sessions"), wholeKeys("canary:session:1:a", "canary:session:1:b"))
-	wantEqual(t, "carts", found(k.b, res, "carts"), wholeKeys("canary:cart:1:x"))
-	wantEqual(t, "none", len(res.Rows["none"]), 0)
-	wantEqual(t, "values", len(res.Rows["sessions"][0].Values), 1)
+	WantEqual(t, "sessions", found(k.b, res, "sessions"), wholeKeys("canary:session:1:a", "canary:session:1:b"))
+	WantEqual(t, "carts", found(k.b, res, "carts"), wholeKeys("canary:cart:1:x"))
+	WantEqual(t, "none", len(res.Rows["none"]), 0)
+	WantEqual(t, "values", len(res.Rows["sessions"][0].Values), 1)
 }
 
 func hashField(key, member string) backend.Path {
@@ -204,16 +204,16 @@ func testKeyMembers(t *testing.T, k *keys) {
 		sortedMember("canary:rank", "canary-1"), sortedMember("canary:rank", "canary-3"), sortedMember("canary:none", "canary-1"))
 	want := []string{keyOf("HashField", "canary:user:1", "canary-mail"), keyOf("SetMember", "canary:team", "canary-1"),
 		keyOf("SortedSetMember", "canary:rank", "canary-1")}
-	wantEqual(t, "members", rows, want)
+	WantEqual(t, "members", rows, want)
 	ops := plannedKeys(t, rows...)
 	wantLeft(t, k.b, ops, 3)
-	wantEqual(t, "affected", execute(t, k.b, ops), []int64{3})
+	WantEqual(t, "affected", execute(t, k.b, ops), []int64{3})
 	wantLeft(t, k.b, ops, 0)
-	wantEqual(t, "again", execute(t, k.b, ops), []int64{0})
-	wantEqual(t, "hash", k.Do(t, "HKEYS", "canary:user:1"), any([]any{"canary-name"}))
-	wantEqual(t, "other hash", k.Do(t, "HLEN", "canary:user:10"), any(int64(2)))
-	wantEqual(t, "set", k.Do(t, "SMEMBERS", "canary:team"), any([]any{"canary-10"}))
-	wantEqual(t, "sorted set", k.Do(t, "ZRANGE", "canary:rank", 0, -1), any([]any{"canary-10"}))
+	WantEqual(t, "again", execute(t, k.b, ops), []int64{0})
+	WantEqual(t, "hash", k.Do(t, "HKEYS", "canary:user:1"), any([]any{"canary-name"}))
+	WantEqual(t, "other hash", k.Do(t, "HLEN", "canary:user:10"), any(int64(2)))
+	WantEqual(t, "set", k.Do(t, "SMEMBERS", "canary:team"), any([]any{"canary-10"}))
+	WantEqual(t, "sorted set", k.Do(t, "ZRANGE", "canary:rank", 0, -1), any([]any{"canary-10"}))
 }
 
 // nastyIDs are ids that are alike, or that a pattern, a quotation or a terminal would read as something else.
@@ -241,7 +241,7 @@ func testNastyKeyIDs(t *testing.T, k *keys) {
 		}
 		ops := plannedKeys(t, rows...)
 		wantLeft(t, k.b, ops, 2)
-		wantEqual(t, "affected", execute(t, k.b, ops), []int64{2})
+		WantEqual(t, "affected", execute(t, k.b, ops), []int64{2})
 		wantLeft(t, k.b, ops, 0)
 		left = keysWithout(left, gone...)
 		if got := k.Names(t); !slices.Equal(got, left) {
@@ -263,11 +263,11 @@ func testNastyKeyMembers(t *testing.T, k *keys) {
 			t.Fatalf("%.20q: found %.200q, want %.200q", id, rows, want)
 		}
 		ops := plannedKeys(t, rows...)
-		wantEqual(t, "affected", execute(t, k.b, ops), []int64{3})
+		WantEqual(t, "affected", execute(t, k.b, ops), []int64{3})
 		wantLeft(t, k.b, ops, 0)
 		left := int64(len(nastyIDs) - 1 - i)
 		for _, count := range []any{k.Do(t, "HLEN", "canary:h"), k.Do(t, "SCARD", "canary:s"), k.Do(t, "ZCARD", "canary:z")} {
-			wantEqual(t, "left", count, any(left))
+			WantEqual(t, "left", count, any(left))
 		}
 	}
 }
@@ -293,7 +293,7 @@ func testRefusedKeyPaths(t *testing.T, k *keys) {
 	}
 	_, err := k.b.Resolve(ctx, subject("1"))
 	wantError[*backend.RefusedError](t, err, "person")
-	wantEqual(t, "names", k.Names(t), before)
+	WantEqual(t, "names", k.Names(t), before)
 }
 
 func testWrongKeyType(t *testing.T, k *keys) {
@@ -308,7 +308,7 @@ func testWrongKeyType(t *testing.T, k *keys) {
 		_, err = k.b.Execute(ctx, backend.Batch{Operations: ops})
 		wantError[*backend.RefusedError](t, err, "entity keys", "another type")
 		// What can be done is done.
-		wantEqual(t, "names", k.Names(t), keysWithout(before, "canary:cart:1:x"))
+		WantEqual(t, "names", k.Names(t), keysWithout(before, "canary:cart:1:x"))
 	}
 }
 
@@ -316,19 +316,19 @@ func testRemoveKeys(t *testing.T, k *keys) {
 	before := k.Names(t)
 	ops := plannedKeys(t, k.find(t, keyPattern("canary:session:1:*"), keyPattern("canary:session:1"), keyPattern("canary:user:1"))...)
 	wantLeft(t, k.b, ops, 4)
-	wantEqual(t, "names", k.Names(t), before)
-	wantEqual(t, "affected", execute(t, k.b, ops), []int64{4})
+	WantEqual(t, "names", k.Names(t), before)
+	WantEqual(t, "affected", execute(t, k.b, ops), []int64{4})
 	wantLeft(t, k.b, ops, 0)
 	left := keysWithout(before, "canary:session:1:a", "canary:session:1:b", "canary:session:1", "canary:user:1")
-	wantEqual(t, "names", k.Names(t), left)
-	wantEqual(t, "again", execute(t, k.b, ops), []int64{0})
+	WantEqual(t, "names", k.Names(t), left)
+	WantEqual(t, "again", execute(t, k.b, ops), []int64{0})
 	k.Do(t, "SET", "canary:session:1:a", "")
 	wantLeft(t, k.b, ops, 1)
-	wantEqual(t, "what came back", execute(t, k.b, ops), []int64{1})
+	WantEqual(t, "what came back", execute(t, k.b, ops), []int64{1})
 	two := append(plannedKeys(t, wholeKeys("canary:session:2:a")...), plannedKeys(t, wholeKeys("canary:cart:1:x", "canary:none")...)...)
 	wantLeft(t, k.b, two, 1, 1)
-	wantEqual(t, "two operations", execute(t, k.b, two), []int64{1, 1})
-	wantEqual(t, "no operation", execute(t, k.b, nil), []int64{})
+	WantEqual(t, "two operations", execute(t, k.b, two), []int64{1, 1})
+	WantEqual(t, "no operation", execute(t, k.b, nil), []int64{})
 	if _, ok := k.b.(backend.Transactional); ok {
 		t.Error("a store of keys is not transactional")
 	}
@@ -341,10 +341,10 @@ func testBeforeRemoveKeys(t *testing.T, k *keys) {
 	if !errors.Is(err, errNotYet) {
 		t.Errorf("removed although it was refused: %v", err)
 	}
-	wantEqual(t, "names", k.Names(t), before)
+	WantEqual(t, "names", k.Names(t), before)
 	calls := 0
 	_, err = k.b.Execute(ctx, backend.Batch{Operations: ops, BeforeEffect: func(context.Context) error {
-		wantEqual(t, "names", k.Names(t), before)
+		WantEqual(t, "names", k.Names(t), before)
 		calls++
 		return nil
 	}})
@@ -369,12 +369,12 @@ func testManyKeys(t *testing.T, k *keys) {
 	names := k.fill(t, "canary:many:1:", 1500)
 	k.fill(t, "canary:many:10:", 100)
 	rows := k.find(t, keyPattern("canary:many:1:*"))
-	wantEqual(t, "keys", rows, wholeKeys(names...))
+	WantEqual(t, "keys", rows, wholeKeys(names...))
 	ops := plannedKeys(t, rows...)
 	wantLeft(t, k.b, ops, 1500)
-	wantEqual(t, "affected", execute(t, k.b, ops), []int64{1500})
+	WantEqual(t, "affected", execute(t, k.b, ops), []int64{1500})
 	wantLeft(t, k.b, ops, 0)
-	wantEqual(t, "left", len(k.Names(t)), len(before)+100)
+	WantEqual(t, "left", len(k.Names(t)), len(before)+100)
 }
 
 func testKeyExpiry(t *testing.T, k *keys) {
@@ -384,16 +384,16 @@ func testKeyExpiry(t *testing.T, k *keys) {
 	for k.Do(t, "EXISTS", "canary:brief:1") != any(int64(0)) {
 		clock.RealClock{}.Sleep(time.Millisecond)
 	}
-	wantEqual(t, "keys", k.find(t, keyPattern("canary:brief:*"), keyPattern("canary:brief:1")), wholeKeys("canary:brief:2"))
+	WantEqual(t, "keys", k.find(t, keyPattern("canary:brief:*"), keyPattern("canary:brief:1")), wholeKeys("canary:brief:2"))
 	wantLeft(t, k.b, ops, 1)
-	wantEqual(t, "affected", execute(t, k.b, ops), []int64{1})
+	WantEqual(t, "affected", execute(t, k.b, ops), []int64{1})
 	wantLeft(t, k.b, ops, 0)
 }
 
 func testKeysHalfDone(t *testing.T, k *keys) {
 	names := k.fill(t, "canary:half:", 40)
 	ops := plannedKeys(t, wholeKeys(names...)...)
-	wantEqual(t, "half", execute(t, k.b, plannedKeys(t, wholeKeys(names[:15]...)...)), []int64{15})
+	WantEqual(t, "half", execute(t, k.b, plannedKeys(t, wholeKeys(names[:15]...)...)), []int64{15})
 	wantLeft(t, k.b, ops, 25)
 	// Ended in the middle, after some round trips.
 	c, cancel := context.WithCancel(ctx)
@@ -401,7 +401,7 @@ func testKeysHalfDone(t *testing.T, k *keys) {
 	wantError[*backend.UnavailableError](t, err)
 	wantLeft(t, k.b, ops, 25)
 	again := k.Open(t, Limits{})
-	wantEqual(t, "the rest", execute(t, again, ops), []int64{25})
+	WantEqual(t, "the rest", execute(t, again, ops), []int64{25})
 	wantLeft(t, again, ops, 0)
 }
 
@@ -441,7 +441,7 @@ func testWrongKeyOperations(t *testing.T, k *keys) {
 		_, err = k.b.Verify(ctx, append(plannedKeys(t, good), op))
 		wantError[*backend.RefusedError](t, err, "entity keys")
 	}
-	wantEqual(t, "names", k.Names(t), before)
+	WantEqual(t, "names", k.Names(t), before)
 }
 
 func testCancelKeys(t *testing.T, k *keys) {
@@ -449,7 +449,7 @@ func testCancelKeys(t *testing.T, k *keys) {
 	c, cancel := context.WithCancel(ctx)
 	cancel()
 	k.failAll(t, c, k.b)
-	wantEqual(t, "names", k.Names(t), before)
+	WantEqual(t, "names", k.Names(t), before)
 }
 
 // failAll makes every call, and wants each to be unavailable.
@@ -476,10 +476,10 @@ func testStopKeys(t *testing.T, k *keys) {
 	start := k.Stop(t)
 	k.failAll(t, ctx, b)
 	start()
-	wantEqual(t, "names", k.Names(t), before)
+	WantEqual(t, "names", k.Names(t), before)
 	k.untilBack(t, b)
 	wantLeft(t, b, ops, 1)
-	wantEqual(t, "affected", execute(t, b, ops), []int64{1})
+	WantEqual(t, "affected", execute(t, b, ops), []int64{1})
 	wantLeft(t, b, ops, 0)
 }
 
@@ -519,9 +519,9 @@ func testPauseKeys(t *testing.T, k *keys) {
 	wantError[*backend.UnavailableError](t, err)
 	resume()
 	b = k.Open(t, Limits{})
-	wantEqual(t, "names", k.Names(t), before)
+	WantEqual(t, "names", k.Names(t), before)
 	wantLeft(t, b, ops, 1)
-	wantEqual(t, "affected", execute(t, b, ops), []int64{1})
+	WantEqual(t, "affected", execute(t, b, ops), []int64{1})
 }
 
 func testForbidKeys(t *testing.T, k *keys) {
@@ -542,8 +542,8 @@ func testForbidKeys(t *testing.T, k *keys) {
 	k.Forbid(t, "unlink")
 	k.Forbid(t, "srem")
 	wantError[*backend.RefusedError](t, run(), "entity keys", "rights", "+unlink")
-	wantEqual(t, "names", k.Names(t), before)
-	wantEqual(t, "set", k.Do(t, "SCARD", "canary:team"), any(int64(2)))
+	WantEqual(t, "names", k.Names(t), before)
+	WantEqual(t, "set", k.Do(t, "SCARD", "canary:team"), any(int64(2)))
 	k.Forbid(t, "exists")
 	wantError[*backend.RefusedError](t, verify(), "entity keys", "rights", "+exists")
 	k.Forbid(t, "scan")
@@ -561,13 +561,13 @@ func testConcurrentKeys(t *testing.T, k *keys) {
 				return
 			}
 			rows := found(k.b, res, "keys")
-			wantEqual(t, "keys", rows, wholeKeys(names...))
+			WantEqual(t, "keys", rows, wholeKeys(names...))
 			done, err := k.b.Execute(ctx, backend.Batch{Operations: plannedKeys(t, rows...)})
 			if err != nil {
 				t.Errorf("Execute: %v", err)
 				return
 			}
-			wantEqual(t, "affected", done.Affected, []int64{20})
+			WantEqual(t, "affected", done.Affected, []int64{20})
 		})
 	}
 	wg.Wait()
@@ -589,11 +589,11 @@ func testForeignKeys(t *testing.T, k *keys) {
 	}
 	names := k.fill(t, "canary:foreign:4711:", 50)
 	before := k.Names(t)
-	wantEqual(t, "keys", len(before) > 50_000, true)
+	WantEqual(t, "keys", len(before) > 50_000, true)
 	rows := k.find(t, keyPattern("canary:foreign:4711:[0-9]*"), keyPattern("canary:session:1:*"), keyPattern("*:cart:1:*"))
 	gone := append(slices.Clone(names), "canary:session:1:a", "canary:session:1:b", "canary:cart:1:x")
-	wantEqual(t, "found", rows, wholeKeys(gone...))
-	wantEqual(t, "affected", execute(t, k.b, plannedKeys(t, rows...)), []int64{53})
+	WantEqual(t, "found", rows, wholeKeys(gone...))
+	WantEqual(t, "affected", execute(t, k.b, plannedKeys(t, rows...)), []int64{53})
 	set := map[string]bool{}
 	for _, n := range gone {
 		set[n] = true
@@ -602,7 +602,7 @@ func testForeignKeys(t *testing.T, k *keys) {
 	if got := k.Names(t); !slices.Equal(got, left) {
 		t.Errorf("%d keys are left, want %d", len(got), len(left))
 	}
-	wantEqual(t, "a value", k.Do(t, "GET", "canary:foreign:4711:s"), any("4711"))
+	WantEqual(t, "a value", k.Do(t, "GET", "canary:foreign:4711:s"), any("4711"))
 }
 
 func testDescribeKeys(t *testing.T, k *keys) {

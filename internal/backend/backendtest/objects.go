@@ -180,16 +180,16 @@ func testFindObjects(t *testing.T, o bucket) {
 		{"no paths", nil, nil},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			wantEqual(t, "found", holds(t, o.find(t, o.b, c.paths...)), c.want)
+			WantEqual(t, "found", holds(t, o.find(t, o.b, c.paths...)), c.want)
 		})
 	}
 	rows := o.find(t, o.b, folder("docs/2"), folder("docs/1"), file("docs/1/cv.pdf"), prefix("docs/1/c"))
-	wantEqual(t, "names", slices.Sorted(slices.Values(foundNames(rows))), []string{"docs/1/cv.pdf", "docs/1/deep/er/letter.txt"})
+	WantEqual(t, "names", slices.Sorted(slices.Values(foundNames(rows))), []string{"docs/1/cv.pdf", "docs/1/deep/er/letter.txt"})
 	leads := map[string][]int{}
 	for _, r := range rows {
 		leads[holds(t, []backend.Row{r})[0]] = r.Paths
 	}
-	wantEqual(t, "paths that lead there", leads, map[string][]int{"version docs/1/cv.pdf": {1, 2, 3}, "version docs/1/deep/er/letter.txt": {1}})
+	WantEqual(t, "paths that lead there", leads, map[string][]int{"version docs/1/cv.pdf": {1, 2, 3}, "version docs/1/deep/er/letter.txt": {1}})
 }
 
 func testObjectPaths(t *testing.T, o bucket) {
@@ -209,19 +209,19 @@ func testRemoveObjects(t *testing.T, o bucket) {
 	o.Upload(t, "docs/1/up")
 	ops := planned(o.find(t, o.b, folder("docs/1"), file("docs/1.txt")))
 	wantLeft(t, o.b, ops, 4)
-	wantEqual(t, "affected", execute(t, o.b, ops), []int64{4})
+	WantEqual(t, "affected", execute(t, o.b, ops), []int64{4})
 	wantLeft(t, o.b, ops, 0)
-	wantEqual(t, "affected by doing it again", execute(t, o.b, ops), []int64{0})
-	wantEqual(t, "the rest", o.All(t), versions("docs/1.txt2", "docs/10/cv.pdf", "other/1/x"))
+	WantEqual(t, "affected by doing it again", execute(t, o.b, ops), []int64{0})
+	WantEqual(t, "the rest", o.All(t), versions("docs/1.txt2", "docs/10/cv.pdf", "other/1/x"))
 	if _, ok := o.b.(backend.Transactional); ok {
 		t.Error("a store of objects is not transactional")
 	}
 	// Several operations of a batch, each with its own count.
 	two := append(planned(o.find(t, o.b, file("docs/1.txt2"))), planned(o.find(t, o.b, folder("docs/10"), file("other/1/x")))...)
 	wantLeft(t, o.b, two, 1, 2)
-	wantEqual(t, "affected", execute(t, o.b, two), []int64{1, 2})
+	WantEqual(t, "affected", execute(t, o.b, two), []int64{1, 2})
 	wantLeft(t, o.b, two, 0, 0)
-	wantEqual(t, "nothing", execute(t, o.b, nil), []int64{})
+	WantEqual(t, "nothing", execute(t, o.b, nil), []int64{})
 	d, err := o.b.Describe(ctx)
 	if err != nil || d.Version == "" || len(d.Version) > 128 || !strings.Contains(d.Version, string(o.Versioning())) {
 		t.Errorf("Describe: %+v, %v", d, err)
@@ -260,12 +260,12 @@ func testNastyObjects(t *testing.T, o bucket) {
 	o.testIllegible(t)
 	for i, k := range keys {
 		rows := o.find(t, o.b, file(k))
-		wantEqual(t, fmt.Sprintf("found by %q", k), holds(t, rows), versions(k))
-		wantEqual(t, fmt.Sprintf("affected by %q", k), execute(t, o.b, planned(rows)), []int64{1})
+		WantEqual(t, fmt.Sprintf("found by %q", k), holds(t, rows), versions(k))
+		WantEqual(t, fmt.Sprintf("affected by %q", k), execute(t, o.b, planned(rows)), []int64{1})
 		wantLeft(t, o.b, planned(rows), 0)
 		want := append(slices.Clone(before), versions(keys[i+1:]...)...)
 		slices.Sort(want)
-		wantEqual(t, fmt.Sprintf("left after %q", k), o.All(t), want)
+		WantEqual(t, fmt.Sprintf("left after %q", k), o.All(t), want)
 	}
 }
 
@@ -277,7 +277,7 @@ func (o bucket) testIllegible(t *testing.T) {
 	wantError[*backend.RefusedError](t, err, "files", "key")
 	_, err = o.b.Resolve(ctx, paths(file("lists/kk"), file("lists/k\x01"), file("lists/a")))
 	wantError[*backend.RefusedError](t, err, "files", "key")
-	wantEqual(t, "beside it", holds(t, o.find(t, o.b, file("lists/kk"), file("lists/a"))), versions("lists/kk"))
+	WantEqual(t, "beside it", holds(t, o.find(t, o.b, file("lists/kk"), file("lists/a"))), versions("lists/kk"))
 	o.expunge(t, "lists/k\ufffd", "lists/kk")
 }
 
@@ -299,43 +299,43 @@ func testVersions(t *testing.T, o bucket) {
 	o.put(t, "a")
 	o.Delete(t, "a")
 	want := []string{"marker a", "marker a", "version a", "version a", "version a"}
-	wantEqual(t, "by file", holds(t, o.find(t, o.b, file("a"))), want)
+	WantEqual(t, "by file", holds(t, o.find(t, o.b, file("a"))), want)
 	rows := o.find(t, o.b, prefix("a"), file("b"))
-	wantEqual(t, "by prefix and file", holds(t, rows), []string{"marker a", "marker a", "marker b", "version a", "version a", "version a", "version a2", "version b"})
+	WantEqual(t, "by prefix and file", holds(t, rows), []string{"marker a", "marker a", "marker b", "version a", "version a", "version a", "version a2", "version b"})
 	for i, r := range rows {
 		if marker := r.Key[0][0] == 'd'; marker != (i >= 5) {
 			t.Errorf("row %d: a delete marker goes after what it hides", i)
 		}
 	}
 	rows = slices.DeleteFunc(rows, func(r backend.Row) bool { return strings.HasSuffix(r.Key[0], ":a2") })
-	wantEqual(t, "affected", execute(t, o.b, planned(rows)), []int64{7})
+	WantEqual(t, "affected", execute(t, o.b, planned(rows)), []int64{7})
 	wantLeft(t, o.b, planned(rows), 0)
 	rest := []string{"version a2"}
 	rest = append(rest, versions("docs/1.txt", "docs/1.txt2", "docs/1/cv.pdf", "docs/1/deep/er/letter.txt", "docs/10/cv.pdf", "other/1/x")...)
-	wantEqual(t, "the rest", o.All(t), rest)
+	WantEqual(t, "the rest", o.All(t), rest)
 	// An object of the time before versions and after them.
 	o.Turn(t, VersionsSuspended)
 	o.put(t, "a2")
 	o.Delete(t, "other/1/x")
 	rows = o.find(t, o.b, file("a2"), file("other/1/x"))
-	wantEqual(t, "suspended", holds(t, rows), []string{"marker other/1/x", "version a2", "version a2", "version other/1/x"})
-	wantEqual(t, "affected", execute(t, o.b, planned(rows)), []int64{4})
-	wantEqual(t, "the rest", o.All(t), rest[1:len(rest)-1])
+	WantEqual(t, "suspended", holds(t, rows), []string{"marker other/1/x", "version a2", "version a2", "version other/1/x"})
+	WantEqual(t, "affected", execute(t, o.b, planned(rows)), []int64{4})
+	WantEqual(t, "the rest", o.All(t), rest[1:len(rest)-1])
 }
 
 func testUploads(t *testing.T, o bucket) {
 	for _, k := range []string{"docs/1/cv.pdf", "docs/1/cv.pdf", "docs/1/cv.pdf2", "docs/10/x"} {
 		o.Upload(t, k)
 	}
-	wantEqual(t, "by file", holds(t, o.find(t, o.b, file("docs/1/cv.pdf"))), []string{"upload docs/1/cv.pdf", "upload docs/1/cv.pdf", "version docs/1/cv.pdf"})
+	WantEqual(t, "by file", holds(t, o.find(t, o.b, file("docs/1/cv.pdf"))), []string{"upload docs/1/cv.pdf", "upload docs/1/cv.pdf", "version docs/1/cv.pdf"})
 	rows := o.find(t, o.b, folder("docs/1"))
-	wantEqual(t, "affected", execute(t, o.b, planned(rows)), []int64{5})
+	WantEqual(t, "affected", execute(t, o.b, planned(rows)), []int64{5})
 	wantLeft(t, o.b, planned(rows), 0)
-	wantEqual(t, "the rest", o.All(t), append([]string{"upload docs/10/x"}, versions("docs/1.txt", "docs/1.txt2", "docs/10/cv.pdf", "other/1/x")...))
+	WantEqual(t, "the rest", o.All(t), append([]string{"upload docs/10/x"}, versions("docs/1.txt", "docs/1.txt2", "docs/10/cv.pdf", "other/1/x")...))
 	// An upload of a key without any object.
 	rows = o.find(t, o.b, file("docs/10/x"))
-	wantEqual(t, "affected", execute(t, o.b, planned(rows)), []int64{1})
-	wantEqual(t, "affected by doing it again", execute(t, o.b, planned(rows)), []int64{0})
+	WantEqual(t, "affected", execute(t, o.b, planned(rows)), []int64{1})
+	WantEqual(t, "affected by doing it again", execute(t, o.b, planned(rows)), []int64{0})
 	o.Upload(t, "docs/10/x") // one that came since
 	wantLeft(t, o.b, planned(rows), 1)
 }
@@ -343,25 +343,25 @@ func testUploads(t *testing.T, o bucket) {
 func testTurnedOn(t *testing.T, o bucket) {
 	ops := planned(o.find(t, o.b, folder("docs/1"), file("docs/1.txt")))
 	o.Turn(t, VersionsEnabled) // between plan and execution
-	wantEqual(t, "affected", execute(t, o.b, ops), []int64{3})
+	WantEqual(t, "affected", execute(t, o.b, ops), []int64{3})
 	wantLeft(t, o.b, ops, 0)
-	wantEqual(t, "affected by doing it again", execute(t, o.b, ops), []int64{0})
-	wantEqual(t, "no delete marker", o.All(t), versions("docs/1.txt2", "docs/10/cv.pdf", "other/1/x"))
+	WantEqual(t, "affected by doing it again", execute(t, o.b, ops), []int64{0})
+	WantEqual(t, "no delete marker", o.All(t), versions("docs/1.txt2", "docs/10/cv.pdf", "other/1/x"))
 }
 
 func testNewVersion(t *testing.T, o bucket) {
 	ops := planned(o.find(t, o.b, folder("docs/1")))
 	o.put(t, "docs/1/cv.pdf", "docs/1/new.txt")
 	if o.Versioning() == NoVersions { // the key has one object, and that one is planned
-		wantEqual(t, "affected", execute(t, o.b, ops), []int64{2})
+		WantEqual(t, "affected", execute(t, o.b, ops), []int64{2})
 		wantLeft(t, o.b, ops, 0)
-		wantEqual(t, "the rest", o.All(t), versions("docs/1.txt", "docs/1.txt2", "docs/1/new.txt", "docs/10/cv.pdf", "other/1/x"))
+		WantEqual(t, "the rest", o.All(t), versions("docs/1.txt", "docs/1.txt2", "docs/1/new.txt", "docs/10/cv.pdf", "other/1/x"))
 		return
 	}
 	wantLeft(t, o.b, ops, 3)
-	wantEqual(t, "affected", execute(t, o.b, ops), []int64{2})
+	WantEqual(t, "affected", execute(t, o.b, ops), []int64{2})
 	wantLeft(t, o.b, ops, 1)
-	wantEqual(t, "the rest", o.All(t), versions("docs/1.txt", "docs/1.txt2", "docs/1/cv.pdf", "docs/1/new.txt", "docs/10/cv.pdf", "other/1/x"))
+	WantEqual(t, "the rest", o.All(t), versions("docs/1.txt", "docs/1.txt2", "docs/1/cv.pdf", "docs/1/new.txt", "docs/10/cv.pdf", "other/1/x"))
 	// It counts once, where the key is planned in part by each of two operations.
 	rows := o.find(t, o.b, file("docs/1/cv.pdf"))
 	wantLeft(t, o.b, append(ops, planned(rows)...), 0, 1)
@@ -402,11 +402,11 @@ func testManyObjects(t *testing.T, o bucket) {
 		half = append(half, rows[i])
 	}
 	small := o.Open(t, ObjectsOptions{BatchSize: 100})
-	wantEqual(t, "half, in small requests", execute(t, small, planned(half)), []int64{n / 2})
+	WantEqual(t, "half, in small requests", execute(t, small, planned(half)), []int64{n / 2})
 	wantLeft(t, o.b, ops, n/2)
-	wantEqual(t, "the rest", execute(t, o.b, ops), []int64{n / 2})
+	WantEqual(t, "the rest", execute(t, o.b, ops), []int64{n / 2})
 	wantLeft(t, o.b, ops, 0)
-	wantEqual(t, "others", holds(t, o.find(t, o.b, prefix("many"))), versions("many/00005", "many/0000below", "manyfold"))
+	WantEqual(t, "others", holds(t, o.find(t, o.b, prefix("many"))), versions("many/00005", "many/0000below", "manyfold"))
 }
 
 func testTooManyObjects(t *testing.T, o bucket) {
@@ -428,7 +428,7 @@ func testObjectPrefix(t *testing.T, o bucket) {
 	for _, p := range []string{"docs/1", "docs/1/"} {
 		b := o.Open(t, ObjectsOptions{Prefix: p})
 		rows := o.find(t, b, file("cv.pdf"), prefix("deep"), file(".txt"), file("/cv.pdf"), prefix("0"), file("../10/cv.pdf"))
-		wantEqual(t, "found", holds(t, rows), versions("docs/1/cv.pdf", "docs/1/deep/er/letter.txt"))
+		WantEqual(t, "found", holds(t, rows), versions("docs/1/cv.pdf", "docs/1/deep/er/letter.txt"))
 		for _, name := range foundNames(rows) {
 			if name == "" || !slices.Contains(o.All(t), "version docs/1/"+strings.TrimPrefix(name, "/")) || strings.HasPrefix(name, "docs") {
 				t.Errorf("the name %q is not in terms of the store's paths", name)
@@ -444,10 +444,10 @@ func testObjectPrefix(t *testing.T, o bucket) {
 		wantError[*backend.RefusedError](t, err, "files", "prefix")
 		_, err = b.Verify(ctx, outside)
 		wantError[*backend.RefusedError](t, err, "files", "prefix")
-		wantEqual(t, "all", o.All(t), before)
+		WantEqual(t, "all", o.All(t), before)
 	}
 	b := o.Open(t, ObjectsOptions{Prefix: "docs/1"})
-	wantEqual(t, "affected", execute(t, b, planned(o.find(t, b, prefix("c")))), []int64{1})
+	WantEqual(t, "affected", execute(t, b, planned(o.find(t, b, prefix("c")))), []int64{1})
 }
 
 func testBeforeRemove(t *testing.T, o bucket) {
@@ -458,10 +458,10 @@ func testBeforeRemove(t *testing.T, o bucket) {
 	if !errors.Is(err, errNotYet) {
 		t.Errorf("refused: %v", err)
 	}
-	wantEqual(t, "all", o.All(t), before)
+	WantEqual(t, "all", o.All(t), before)
 	called := 0
 	_, err = o.b.Execute(ctx, backend.Batch{Operations: ops, BeforeEffect: func(context.Context) error {
-		wantEqual(t, "all", o.All(t), before)
+		WantEqual(t, "all", o.All(t), before)
 		called++
 		return nil
 	}})
@@ -488,7 +488,7 @@ func testCancelObjects(t *testing.T, o bucket) {
 	c, cancel = context.WithCancel(ctx)
 	_, err = o.b.Execute(c, backend.Batch{Operations: ops, BeforeEffect: func(context.Context) error { cancel(); return nil }})
 	wantError[*backend.UnavailableError](t, err)
-	wantEqual(t, "all", o.All(t), before)
+	WantEqual(t, "all", o.All(t), before)
 }
 
 func testSilentServer(t *testing.T, o bucket) {
@@ -509,7 +509,7 @@ func testSilentServer(t *testing.T, o bucket) {
 	// It falls silent when the deletion is sent: whether it has an effect nobody knows, and doing it again finishes it.
 	_, err = b.Execute(ctx, backend.Batch{Operations: ops, BeforeEffect: func(context.Context) error { p.silent.Store(true); return nil }})
 	wantError[*backend.UnavailableError](t, err)
-	wantEqual(t, "all", o.All(t), before)
+	WantEqual(t, "all", o.All(t), before)
 	p.silent.Store(false)
 	execute(t, b, ops)
 	wantLeft(t, b, ops, 0)
@@ -532,7 +532,7 @@ func testStopObjects(t *testing.T, o bucket) {
 	wantError[*backend.UnavailableError](t, err)
 	start()
 	wantLeft(t, o.b, ops, 2)
-	wantEqual(t, "affected", execute(t, o.b, ops), []int64{2})
+	WantEqual(t, "affected", execute(t, o.b, ops), []int64{2})
 	wantLeft(t, o.b, ops, 0)
 }
 
@@ -558,7 +558,7 @@ func testWrongBucket(t *testing.T, o bucket) {
 			wantError[*backend.RefusedError](t, err, word)
 		})
 	}
-	wantEqual(t, "all", o.All(t), before)
+	WantEqual(t, "all", o.All(t), before)
 }
 
 func testForbidObjects(t *testing.T, o bucket) {
@@ -576,7 +576,7 @@ func testForbidObjects(t *testing.T, o bucket) {
 	o.Forbid(t, RightToDelete)
 	_, err := o.b.Execute(ctx, backend.Batch{Operations: planned(objects)})
 	wantError[*backend.RefusedError](t, err, "files", "s3:DeleteObjectVersion")
-	wantEqual(t, "all", o.All(t), before)
+	WantEqual(t, "all", o.All(t), before)
 	// As much as can be done is done.
 	_, err = o.b.Execute(ctx, backend.Batch{Operations: planned(rows)})
 	wantError[*backend.RefusedError](t, err, "files", "s3:DeleteObjectVersion")
@@ -622,13 +622,13 @@ func testWrongObjectOperations(t *testing.T, o bucket) {
 		_, err = o.b.Verify(ctx, []backend.Operation{op})
 		wantError[*backend.RefusedError](t, err, "files")
 	}
-	wantEqual(t, "all", o.All(t), before)
+	WantEqual(t, "all", o.All(t), before)
 	// Planned where the server knew no versions: it would be hidden, not deleted.
 	plain := []backend.Operation{{Entity: "files", Action: backend.Unlink, Keys: []backend.Key{{"o::docs/1.txt"}}}}
 	_, err := o.b.Execute(ctx, backend.Batch{Operations: plain})
 	wantError[*backend.StaleError](t, err, "files")
 	wantLeft(t, o.b, plain, 1)
-	wantEqual(t, "all", o.All(t), before)
+	WantEqual(t, "all", o.All(t), before)
 }
 
 func testConcurrentObjects(t *testing.T, o bucket) {
@@ -652,7 +652,7 @@ func testConcurrentObjects(t *testing.T, o bucket) {
 		})
 	}
 	wg.Wait()
-	wantEqual(t, "left", holds(t, o.find(t, o.b, prefix("many"))), []string(nil))
+	WantEqual(t, "left", holds(t, o.find(t, o.b, prefix("many"))), []string(nil))
 }
 
 // silentProxy stands before a server and passes everything on, until it is silent: then it takes all and answers nothing, as a

@@ -24,18 +24,18 @@ func testSelf(t *testing.T, e *env) {
 			Conditions: []backend.Condition{{Column: "kind", Operator: backend.In, Values: []string{"1"}}}}}}
 	leaf := backend.Query{Entity: "leaf", Table: table("leaf"), KeyColumns: []string{"id"}, AnyOf: []backend.Match{child("node", "node", "id")}}
 	res := resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{node, leaf}})
-	wantEqual(t, "nodes", found(e.b, res, "node"), []string{"1", "2", "3", "6", "7", "8"})
-	wantEqual(t, "leaves", found(e.b, res, "leaf"), []string{"10", "30", "70"})
+	WantEqual(t, "nodes", found(e.b, res, "node"), []string{"1", "2", "3", "6", "7", "8"})
+	WantEqual(t, "leaves", found(e.b, res, "leaf"), []string{"10", "30", "70"})
 	node.AnyOf = nil
 	res = resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{node, leaf}})
-	wantEqual(t, "nodes of nobody", found(e.b, res, "node"), []string(nil))
+	WantEqual(t, "nodes of nobody", found(e.b, res, "node"), []string(nil))
 	// Two ways: 31 answers 3 and starts a thread, in which 32 is.
 	e.Exec(t, `ALTER TABLE node ADD COLUMN thread BIGINT`)
 	e.Exec(t, `INSERT INTO node VALUES (31, 3, 1, 1, NULL, NULL), (32, NULL, 1, 1, NULL, 31), (33, 32, 1, 1, NULL, NULL), (34, NULL, 1, 1, NULL, 20)`)
 	node.AnyOf = []backend.Match{identity("person", backend.None, "1")}
 	node.Self = append(node.Self, backend.ParentMatch{Columns: []string{"thread"}, ParentColumns: []string{"id"}})
 	res = resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{node}})
-	wantEqual(t, "nodes of both ways", found(e.b, res, "node"), []string{"1", "2", "3", "6", "7", "8", "31", "32", "33"})
+	WantEqual(t, "nodes of both ways", found(e.b, res, "node"), []string{"1", "2", "3", "6", "7", "8", "31", "32", "33"})
 	node.Self[1].ParentColumns = nil
 	_, err := e.b.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{node}})
 	wantError[*backend.RefusedError](t, err, "node")
@@ -63,16 +63,16 @@ func ofKind(values ...string) []backend.Condition {
 func testShared(t *testing.T, e *env) {
 	link, doc := e.makeDocuments(t)
 	res := resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{link, doc}})
-	wantEqual(t, "documents", found(e.b, res, "doc"), []string{"1", "2", "3", "5"})
+	WantEqual(t, "documents", found(e.b, res, "doc"), []string{"1", "2", "3", "5"})
 	for i, want := range []bool{false, true, false, true} { // whatever kind the query looks for
-		wantEqual(t, "others have the document", res.Rows["doc"][i].Shared, []bool{want})
-		wantEqual(t, "its flag", res.Rows["doc"][i].Flags, []bool{i == 1})
+		WantEqual(t, "others have the document", res.Rows["doc"][i].Shared, []bool{want})
+		WantEqual(t, "its flag", res.Rows["doc"][i].Flags, []bool{i == 1})
 	}
 	doc.Shared = append(doc.Shared, doc.Shared[0], doc.Shared[0])
 	doc.Shared[1].Conditions, doc.Shared[2].Conditions = ofKind("1"), ofKind("2")
 	res = resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{link, doc}})
 	for i, want := range [][]bool{{false, false, false}, {true, true, false}, {false, false, false}, {true, false, true}} {
-		wantEqual(t, "others have the document, by kind of link", res.Rows["doc"][i].Shared, want)
+		WantEqual(t, "others have the document, by kind of link", res.Rows["doc"][i].Shared, want)
 	}
 	// What any of several queries finds is not of others.
 	second := link
@@ -80,7 +80,7 @@ func testShared(t *testing.T, e *env) {
 	doc.Shared[0].Entities = []string{"link", "second"}
 	res = resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{link, second, doc}})
 	for i, want := range []bool{false, true, false, false} {
-		wantEqual(t, "others than those of two queries have the document", res.Rows["doc"][i].Shared[0], want)
+		WantEqual(t, "others than those of two queries have the document", res.Rows["doc"][i].Shared[0], want)
 	}
 	doc.Shared = doc.Shared[:1]
 	doc.Shared[0].Entities = []string{"link"}
@@ -88,9 +88,9 @@ func testShared(t *testing.T, e *env) {
 	link.AnyOf = nil
 	doc.AnyOf = []backend.Match{identity("id", backend.None, "1", "4")}
 	res = resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{link, doc}})
-	wantEqual(t, "documents", found(e.b, res, "doc"), []string{"1", "4"})
+	WantEqual(t, "documents", found(e.b, res, "doc"), []string{"1", "4"})
 	for _, row := range res.Rows["doc"] {
-		wantEqual(t, "others have the document", row.Shared, []bool{true})
+		WantEqual(t, "others have the document", row.Shared, []bool{true})
 	}
 	_, err := e.b.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{doc}})
 	wantError[*backend.RefusedError](t, err, "doc", "link")
@@ -107,7 +107,7 @@ func testParentConditions(t *testing.T, e *env) {
 		doc.AnyOf = []backend.Match{child("link", "id", "doc")}
 		doc.AnyOf[0].Parent.ParentConditions = ofKind(kind)
 		res := resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{link, doc}})
-		wantEqual(t, "documents of links of kind "+kind, found(e.b, res, "doc"), want)
+		WantEqual(t, "documents of links of kind "+kind, found(e.b, res, "doc"), want)
 	}
 	// Two ways with conditions of their own, and a tree above them.
 	e.Exec(t, `ALTER TABLE link ADD COLUMN parent BIGINT`)
@@ -117,7 +117,7 @@ func testParentConditions(t *testing.T, e *env) {
 	doc.AnyOf[0].Parent.ParentConditions, doc.AnyOf[1].Parent.ParentConditions = ofKind("3"), ofKind("2")
 	doc.AnyOf[1].Parent.Conditions = []backend.Condition{{Column: "id", Operator: backend.NotIn, Values: []string{"4"}}}
 	res := resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{link, doc}})
-	wantEqual(t, "documents", found(e.b, res, "doc"), []string{"1", "2"})
+	WantEqual(t, "documents", found(e.b, res, "doc"), []string{"1", "2"})
 }
 
 func testReferrers(t *testing.T, e *env) {
@@ -129,11 +129,11 @@ func testReferrers(t *testing.T, e *env) {
 	before := e.Dump(t, "SELECT * FROM doc ORDER BY id")
 	_, err := e.b.Execute(ctx, backend.Batch{Operations: []backend.Operation{links, docs}})
 	wantError[*backend.StaleError](t, err, "doc") // somebody else has 2
-	wantEqual(t, "documents", e.Dump(t, "SELECT * FROM doc ORDER BY id"), before)
+	WantEqual(t, "documents", e.Dump(t, "SELECT * FROM doc ORDER BY id"), before)
 	e.Exec(t, `DELETE FROM link WHERE id = 13`)
-	wantEqual(t, "affected", execute(t, e.b, []backend.Operation{links, docs}), []int64{5, 4})
-	wantEqual(t, "documents", e.Dump(t, "SELECT id FROM doc ORDER BY id"), []string{"4"})
-	wantEqual(t, "affected by doing it again", execute(t, e.b, []backend.Operation{links, docs}), []int64{0, 0})
+	WantEqual(t, "affected", execute(t, e.b, []backend.Operation{links, docs}), []int64{5, 4})
+	WantEqual(t, "documents", e.Dump(t, "SELECT id FROM doc ORDER BY id"), []string{"4"})
+	WantEqual(t, "affected by doing it again", execute(t, e.b, []backend.Operation{links, docs}), []int64{0, 0})
 }
 
 func testContains(t *testing.T, e *env) {
@@ -152,12 +152,12 @@ func testContains(t *testing.T, e *env) {
 		q := backend.Query{Entity: "mail", Table: table("mail"), KeyColumns: []string{"id"}, AnyOf: []backend.Match{m}}
 		return found(e.b, resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{q}}), "mail")
 	}
-	wantEqual(t, "as stored", match(backend.None, "ann@example.com"), []string{"1", "3", "4", "5", "6"})
-	wantEqual(t, "in lower case", match(backend.LowerCase, "ANN@example.com"), []string{"1", "2", "3", "4", "5", "6"})
-	wantEqual(t, "trimmed", match(backend.TrimLowerCase, " ann@example.com "), []string{"1", "2", "3", "4", "5", "6"})
-	wantEqual(t, "several", match(backend.None, "joann@example.com", "nobody@x.org"), []string{"7"})
-	wantEqual(t, "wildcards", match(backend.LowerCase, "a%@example.com"), []string{"19"})
-	wantEqual(t, "wildcards", match(backend.LowerCase, "ann@example_com"), []string{"18"})
+	WantEqual(t, "as stored", match(backend.None, "ann@example.com"), []string{"1", "3", "4", "5", "6"})
+	WantEqual(t, "in lower case", match(backend.LowerCase, "ANN@example.com"), []string{"1", "2", "3", "4", "5", "6"})
+	WantEqual(t, "trimmed", match(backend.TrimLowerCase, " ann@example.com "), []string{"1", "2", "3", "4", "5", "6"})
+	WantEqual(t, "several", match(backend.None, "joann@example.com", "nobody@x.org"), []string{"7"})
+	WantEqual(t, "wildcards", match(backend.LowerCase, "a%@example.com"), []string{"19"})
+	WantEqual(t, "wildcards", match(backend.LowerCase, "ann@example_com"), []string{"18"})
 	// Every separator parts words, ordinary punctuation may stand around them, and no other character.
 	for i, c := range backend.WordSeparators {
 		e.Exec(t, `INSERT INTO mail VALUES ($1, $2)`, 100+i, "x"+string(c)+"eve@x.org"+string(c)+"y")
@@ -183,11 +183,11 @@ func testContains(t *testing.T, e *env) {
 				want = append(want, fmt.Sprint(400+100*j+i))
 			}
 		}
-		wantEqual(t, "beside separators and punctuation", match(n, "eve@x.org"), append(append([]string{"3"}, want...), "1000"))
+		WantEqual(t, "beside separators and punctuation", match(n, "eve@x.org"), append(append([]string{"3"}, want...), "1000"))
 	}
 	e.Exec(t, `INSERT INTO mail VALUES (20, $1), (21, $2)`, "\u212Aai@x.org", "\u00C4nne@x.org") // the Kelvin sign, and a letter with a lower case
-	wantEqual(t, "a look-alike", match(backend.LowerCase, "kai@x.org"), []string(nil))
-	wantEqual(t, "a letter outside ASCII", match(backend.LowerCase, "\u00E4nne@x.org"), []string{"21"})
+	WantEqual(t, "a look-alike", match(backend.LowerCase, "kai@x.org"), []string(nil))
+	WantEqual(t, "a letter outside ASCII", match(backend.LowerCase, "\u00E4nne@x.org"), []string{"21"})
 	// Words with separators in them, and with punctuation of their own.
 	for i, text := range []string{"Dear Ann Marie, you", "Dear ann marie. You", "Ann  Marie", "Ann, Marie", "Joann Marie", "Ann Mariex", "(Ann Marie)", "a|b", "a|b:c", "b.", "b", "b..", "the .net thing",
 		"a.net", "(.*)[^x]$1 \\d", "anything"} {
@@ -196,10 +196,10 @@ func testContains(t *testing.T, e *env) {
 	for identity, want := range map[string][]string{
 		"Ann Marie": {"1100", "1106"}, "a|b": {"1107"}, "b.": {"1109"}, "b": {"1107", "1109", "1110", "1111"}, ".net": {"1112"}, "(.*)[^x]$1": {"1114"}, "\\d": {"1114"}, ".*": {"1114"}, "n.M": nil,
 	} {
-		wantEqual(t, "the phrase "+identity, match(backend.None, identity), want)
+		WantEqual(t, "the phrase "+identity, match(backend.None, identity), want)
 	}
-	wantEqual(t, "a phrase in lower case", match(backend.LowerCase, "ANN marie"), []string{"1100", "1101", "1106"})
-	wantEqual(t, "a phrase with a letter outside ASCII", match(backend.LowerCase, "\u00E4nne marie"), []string(nil))
+	WantEqual(t, "a phrase in lower case", match(backend.LowerCase, "ANN marie"), []string{"1100", "1101", "1106"})
+	WantEqual(t, "a phrase with a letter outside ASCII", match(backend.LowerCase, "\u00E4nne marie"), []string(nil))
 	m := identity("recipients", backend.None, "canary", " ,\t")
 	m.Identity.Contains = true
 	_, err := e.b.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{{Entity: "mail", Table: table("mail"), KeyColumns: []string{"id"}, AnyOf: []backend.Match{m}}}})
@@ -224,9 +224,9 @@ func testDocumentMembers(t *testing.T, e *env) {
 	}
 	ops := []backend.Operation{op}
 	wantLeft(t, e.b, ops, 6) // all have another name
-	wantEqual(t, "affected", execute(t, e.b, ops), []int64{6})
+	WantEqual(t, "affected", execute(t, e.b, ops), []int64{6})
 	wantLeft(t, e.b, ops, 0)
-	wantEqual(t, "affected by doing it again", execute(t, e.b, ops), []int64{0})
+	WantEqual(t, "affected by doing it again", execute(t, e.b, ops), []int64{0})
 	// Databases differ in the order of members and in white space.
 	plain := func(rows []string) []string {
 		for i, row := range rows {
@@ -240,7 +240,7 @@ func testDocumentMembers(t *testing.T, e *env) {
 		return rows
 	}
 	got := e.Dump(t, "SELECT id, doc FROM profile WHERE id < 7 AND id > 1 ORDER BY id")
-	wantEqual(t, "documents", plain(got), plain([]string{`2|{"email": "kept", "contact": {}}`, `3|{}`, `4|[1, 2]`, `5|"text"`, `6|NULL`}))
+	WantEqual(t, "documents", plain(got), plain([]string{`2|{"email": "kept", "contact": {}}`, `3|{}`, `4|[1, 2]`, `5|"text"`, `6|NULL`}))
 	one := strings.Join(plain(e.Dump(t, "SELECT id, doc FROM profile WHERE id = 1")), "")
 	for _, part := range []string{`"email":"redacted"`, `"odd name":null`, `"score":1.5`, `"tags":["a","b"]`} {
 		if !strings.Contains(one, part) {
@@ -261,7 +261,7 @@ func testDocumentMembers(t *testing.T, e *env) {
 		many.Set[0] = append(many.Set[0], e.value(`"x"`))
 	}
 	many.Members[11], many.Set[0][11] = []string{"contact", "email"}, nil
-	wantEqual(t, "affected", execute(t, e.b, []backend.Operation{many}), []int64{1})
+	WantEqual(t, "affected", execute(t, e.b, []backend.Operation{many}), []int64{1})
 	wantLeft(t, e.b, []backend.Operation{many}, 0)
 	e.testSpelling(t)
 	op.Members[0] = []string{`a"b`}
@@ -282,10 +282,10 @@ func testNoDocument(t *testing.T, e *env) {
 	}
 	ops := []backend.Operation{op}
 	wantLeft(t, e.b, ops, 4)
-	wantEqual(t, "affected", execute(t, e.b, ops), []int64{4})
+	WantEqual(t, "affected", execute(t, e.b, ops), []int64{4})
 	wantLeft(t, e.b, ops, 0)
-	wantEqual(t, "blank texts", e.Dump(t, "SELECT doc FROM letter WHERE id < 3 ORDER BY id"), docs[:2])
-	wantEqual(t, "states", e.Dump(t, "SELECT DISTINCT state FROM letter"), []string{"new"})
+	WantEqual(t, "blank texts", e.Dump(t, "SELECT doc FROM letter WHERE id < 3 ORDER BY id"), docs[:2])
+	WantEqual(t, "states", e.Dump(t, "SELECT DISTINCT state FROM letter"), []string{"new"})
 	for _, doc := range e.Dump(t, "SELECT doc FROM letter WHERE id > 2 ORDER BY id") {
 		var parsed map[string]int
 		if err := json.Unmarshal([]byte(doc), &parsed); err != nil || len(parsed) != 1 || parsed["n"] != 2 {
@@ -296,7 +296,7 @@ func testNoDocument(t *testing.T, e *env) {
 		e.Exec(t, `UPDATE letter SET doc = $1, state = 'old'`, doc)
 		_, err := e.b.Execute(ctx, backend.Batch{Operations: ops})
 		wantError[*backend.RefusedError](t, err, "letter", "JSON", "overwrite")
-		wantEqual(t, "states", e.Dump(t, "SELECT DISTINCT state FROM letter"), []string{"old"})
+		WantEqual(t, "states", e.Dump(t, "SELECT DISTINCT state FROM letter"), []string{"old"})
 	}
 }
 
@@ -314,12 +314,12 @@ func (e *env) testSpelling(t *testing.T) {
 	}
 	ops := []backend.Operation{op}
 	wantLeft(t, e.b, ops, 5)
-	wantEqual(t, "affected", execute(t, e.b, ops), []int64{5})
+	WantEqual(t, "affected", execute(t, e.b, ops), []int64{5})
 	wantLeft(t, e.b, ops, 0)
 	for i := range ops[0].Set {
 		ops[0].Set[i] = []backend.Value{nil}
 	}
-	wantEqual(t, "removed", execute(t, e.b, ops), []int64{5})
+	WantEqual(t, "removed", execute(t, e.b, ops), []int64{5})
 	wantLeft(t, e.b, ops, 0)
 	for _, doc := range e.Dump(t, "SELECT doc FROM profile WHERE id >= 100 ORDER BY id") {
 		if strings.Contains(doc, "gone") || strings.Contains(doc, `"x"`) || !strings.Contains(doc, "keep") {

@@ -38,7 +38,7 @@ func testIdentity(t *testing.T, e *env) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			res := resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{persons(c.match)}})
-			wantEqual(t, "keys", found(e.b, res, "person"), c.want)
+			WantEqual(t, "keys", found(e.b, res, "person"), c.want)
 		})
 	}
 	// Nothing but white space is trimmed.
@@ -47,17 +47,17 @@ func testIdentity(t *testing.T, e *env) {
 	}
 	e.Exec(t, `INSERT INTO person (id, tenant, email) VALUES ('trim', 8, $1)`, " \t\n\v\f\rtrim@example.co\r\f\v\n\t ")
 	res := resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{persons(identity("email", backend.TrimLowerCase, "trim@example.co"))}})
-	wantEqual(t, "trimmed", found(e.b, res, "person"), []string{"trim"})
+	WantEqual(t, "trimmed", found(e.b, res, "person"), []string{"trim"})
 	res = resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{persons()}})
-	wantEqual(t, "without any match", found(e.b, res, "person"), []string(nil))
+	WantEqual(t, "without any match", found(e.b, res, "person"), []string(nil))
 }
 
 func testParents(t *testing.T, e *env) {
 	res := resolve(t, e.b, subject("1"))
-	wantEqual(t, "person", found(e.b, res, "person"), []string{"1"})
-	wantEqual(t, "application", found(e.b, res, "application"), []string{"100", "101"})
-	wantEqual(t, "note, by composite key", found(e.b, res, "note"), []string{"100/1", "100/2", "101/1"})
-	wantEqual(t, "tag, polymorphic, a text that refers to a number", found(e.b, res, "tag"), []string{"1", "5"})
+	WantEqual(t, "person", found(e.b, res, "person"), []string{"1"})
+	WantEqual(t, "application", found(e.b, res, "application"), []string{"100", "101"})
+	WantEqual(t, "note, by composite key", found(e.b, res, "note"), []string{"100/1", "100/2", "101/1"})
+	WantEqual(t, "tag, polymorphic, a text that refers to a number", found(e.b, res, "tag"), []string{"1", "5"})
 	e.Exec(t, `CREATE TABLE revision (app_id BIGINT NOT NULL, note_seq BIGINT NOT NULL, id BIGINT PRIMARY KEY)`)
 	e.Exec(t, `INSERT INTO revision VALUES (100, 2, 1), (101, 2, 2), (111, 2, 3), (100, 1, 4)`)
 	req := subject("1")
@@ -68,9 +68,9 @@ func testParents(t *testing.T, e *env) {
 		}}},
 	})
 	res = resolve(t, e.b, req)
-	wantEqual(t, "revision, by composite reference", found(e.b, res, "revision"), []string{"1", "4"})
+	WantEqual(t, "revision, by composite reference", found(e.b, res, "revision"), []string{"1", "4"})
 	res = resolve(t, e.b, subject("nobody"))
-	wantEqual(t, "nobody's notes", found(e.b, res, "note"), []string(nil))
+	WantEqual(t, "nobody's notes", found(e.b, res, "note"), []string(nil))
 
 	bad := subject("1")
 	bad.Queries[0], bad.Queries[1] = bad.Queries[1], bad.Queries[0]
@@ -94,7 +94,7 @@ func testValues(t *testing.T, e *env) {
 		t.Run(c.name, func(t *testing.T) {
 			q.AnyOf = []backend.Match{{Values: &c.match}}
 			res := resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{q}})
-			wantEqual(t, "keys", found(e.b, res, "note"), c.want)
+			WantEqual(t, "keys", found(e.b, res, "note"), c.want)
 		})
 	}
 }
@@ -117,19 +117,19 @@ func testLoose(t *testing.T, e *env) {
 		for _, v := range junk {
 			rows = append(rows, []string{v})
 		}
-		wantEqual(t, "junk for "+column, search([]string{column}, rows), []string(nil))
+		WantEqual(t, "junk for "+column, search([]string{column}, rows), []string(nil))
 		own := e.b.Text(row.Values[i])
-		wantEqual(t, "junk and the value of "+column, search([]string{column}, append(rows, []string{own})), []string{"1"})
+		WantEqual(t, "junk and the value of "+column, search([]string{column}, append(rows, []string{own})), []string{"1"})
 		var pairs [][]string
 		for _, v := range junk {
 			pairs = append(pairs, []string{"a", v}, []string{"a/b", own})
 		}
 		if column != "code" {
-			wantEqual(t, "pairs of junk for "+column, search([]string{"code", column}, pairs), []string(nil))
-			wantEqual(t, "pairs with the value of "+column, search([]string{"code", column}, append(pairs, []string{"a", own})), []string{"1"})
+			WantEqual(t, "pairs of junk for "+column, search([]string{"code", column}, pairs), []string(nil))
+			WantEqual(t, "pairs with the value of "+column, search([]string{"code", column}, append(pairs, []string{"a", own})), []string{"1"})
 		}
 	}
-	wantEqual(t, "key", search([]string{"id", "code"}, [][]string{{"1", "a/b"}, {"2", "a/b"}, {"2/a", "b"}}), []string{"2"})
+	WantEqual(t, "key", search([]string{"id", "code"}, [][]string{{"1", "a/b"}, {"2", "a/b"}, {"2/a", "b"}}), []string{"2"})
 }
 
 func testAnyOf(t *testing.T, e *env) {
@@ -139,8 +139,8 @@ func testAnyOf(t *testing.T, e *env) {
 	app := backend.Query{Entity: "application", Table: table("application"), KeyColumns: []string{"id"},
 		AnyOf: []backend.Match{child("person", "person_id", "id"), identity("title", backend.LowerCase, "waiter")}}
 	res := resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{q, app}})
-	wantEqual(t, "within the tenant", found(e.b, res, "person"), []string{"1", "10"})
-	wantEqual(t, "children within the tenant", found(e.b, res, "application"), []string{"100", "101", "110"})
+	WantEqual(t, "within the tenant", found(e.b, res, "person"), []string{"1", "10"})
+	WantEqual(t, "children within the tenant", found(e.b, res, "application"), []string{"100", "101", "110"})
 }
 
 func testReads(t *testing.T, e *env) {
@@ -156,17 +156,17 @@ func testReads(t *testing.T, e *env) {
 	if len(rows) != 3 {
 		t.Fatalf("%d rows, want 3", len(rows))
 	}
-	wantEqual(t, "text", e.b.Text(rows[0].Values[0]), "Ann")
-	wantEqual(t, "NULL", rows[1].Values[1], backend.Value(nil))
-	wantEqual(t, "flags", [][]bool{rows[0].Flags, rows[1].Flags}, [][]bool{{true, true, false}, {false, true, true}})
+	WantEqual(t, "text", e.b.Text(rows[0].Values[0]), "Ann")
+	WantEqual(t, "NULL", rows[1].Values[1], backend.Value(nil))
+	WantEqual(t, "flags", [][]bool{rows[0].Flags, rows[1].Flags}, [][]bool{{true, true, false}, {false, true, true}})
 	at := func(y int, m time.Month, d, h, min, s int) backend.Clock {
 		return backend.Clock{Time: time.Date(y, m, d, h, min, s, 0, time.UTC), Valid: true}
 	}
-	wantEqual(t, "time", rows[0].Clocks[0], at(1980, 2, 29, 10, 11, 12))
-	wantEqual(t, "no time in text", rows[0].Clocks[1], backend.Clock{})
-	wantEqual(t, "NULL time", rows[1].Clocks[0], backend.Clock{})
-	wantEqual(t, "RFC 3339 in text", rows[2].Clocks[1], at(2024, 1, 2, 1, 4, 5))
-	wantEqual(t, "Unix seconds", rows[2].Clocks[2], at(2023, 11, 14, 22, 13, 20))
+	WantEqual(t, "time", rows[0].Clocks[0], at(1980, 2, 29, 10, 11, 12))
+	WantEqual(t, "no time in text", rows[0].Clocks[1], backend.Clock{})
+	WantEqual(t, "NULL time", rows[1].Clocks[0], backend.Clock{})
+	WantEqual(t, "RFC 3339 in text", rows[2].Clocks[1], at(2024, 1, 2, 1, 4, 5))
+	WantEqual(t, "Unix seconds", rows[2].Clocks[2], at(2023, 11, 14, 22, 13, 20))
 }
 
 func testConditions(t *testing.T, e *env) {
@@ -190,7 +190,7 @@ func testConditions(t *testing.T, e *env) {
 			q := persons(identity("id", backend.None, "1", "10", "11"))
 			q.Scope = []backend.Condition{c.cond}
 			res := resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{q}})
-			wantEqual(t, "keys", found(e.b, res, "person"), c.want)
+			WantEqual(t, "keys", found(e.b, res, "person"), c.want)
 		})
 	}
 	q := persons(identity("id", backend.None, "1"))
@@ -270,7 +270,7 @@ func testChangedTable(t *testing.T, e *env) {
 	q := persons(identity("phone", backend.None, "p1"))
 	q.Columns = []string{"phone"}
 	res := resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{q}})
-	wantEqual(t, "by a new column", found(e.b, res, "person"), []string{"1"})
+	WantEqual(t, "by a new column", found(e.b, res, "person"), []string{"1"})
 	e.Exec(t, `ALTER TABLE person DROP COLUMN phone`)
 	_, err := e.b.Resolve(ctx, backend.ResolveRequest{Queries: []backend.Query{q}})
 	wantError[*backend.RefusedError](t, err, "person", "phone")
@@ -307,12 +307,12 @@ func testInspect(t *testing.T, e *env) {
 		names = append(names, i.Table.Name)
 		byName[i.Table.Name] = i
 	}
-	wantEqual(t, "named and referring tables", names, []string{"application", "people", "person"})
-	wantEqual(t, "all tables", s.All, []backend.Table{table("application"), table("effects"), table("note"), table("person"), table("tag")})
+	WantEqual(t, "named and referring tables", names, []string{"application", "people", "person"})
+	WantEqual(t, "all tables", s.All, []backend.Table{table("application"), table("effects"), table("note"), table("person"), table("tag")})
 	p := byName["person"]
-	wantEqual(t, "unique", p.Unique, [][]string{{"id"}, {"tenant", "email"}})
-	wantEqual(t, "kind", []backend.TableKind{p.Kind, byName["people"].Kind}, []backend.TableKind{backend.KindTable, backend.KindView})
-	wantEqual(t, "privileges", p.Privileges, backend.Privileges{Select: true, Update: true, Delete: true})
+	WantEqual(t, "unique", p.Unique, [][]string{{"id"}, {"tenant", "email"}})
+	WantEqual(t, "kind", []backend.TableKind{p.Kind, byName["people"].Kind}, []backend.TableKind{backend.KindTable, backend.KindView})
+	WantEqual(t, "privileges", p.Privileges, backend.Privileges{Select: true, Update: true, Delete: true})
 	if len(p.Triggers) == 0 || len(byName["application"].Triggers) != 0 {
 		t.Errorf("triggers: %v, %v", p.Triggers, byName["application"].Triggers)
 	}
@@ -334,8 +334,8 @@ func testInspect(t *testing.T, e *env) {
 	if fk[0].OnDelete == backend.Restrict { // some databases do not tell them apart
 		fk[0].OnDelete = backend.NoAction
 	}
-	wantEqual(t, "foreign key", fk[0], backend.ForeignKey{
+	WantEqual(t, "foreign key", fk[0], backend.ForeignKey{
 		Columns: []string{"person_id"}, References: table("person"), RefColumns: []string{"id"}, OnDelete: backend.NoAction,
 	})
-	wantEqual(t, "indexes of the child", byName["application"].Indexed, [][]string{{"id"}, {"person_id"}})
+	WantEqual(t, "indexes of the child", byName["application"].Indexed, [][]string{{"id"}, {"person_id"}})
 }

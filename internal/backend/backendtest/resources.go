@@ -125,14 +125,14 @@ func (r *resources) eraseResources(t *testing.T, batch string, ops []backend.Ope
 func testFindResources(t *testing.T, r *resources) {
 	res := resolve(t, r.b, resourcePaths(resource("contact", "canary-2"), resource("contact", "canary-1"), resource("contact", "canary-3"),
 		resource("invoice", "canary-2"), resource("contact", "canary-1"), resource("invoice", "canary-10")))
-	wantEqual(t, "rows", found(r.b, res, "records"), []string{`["contact","canary-1"]`, `["contact","canary-2"]`, `["invoice","canary-2"]`})
+	WantEqual(t, "rows", found(r.b, res, "records"), []string{`["contact","canary-1"]`, `["contact","canary-2"]`, `["invoice","canary-2"]`})
 	for i, leads := range [][]int{{1, 4}, {0}, {3}} {
-		wantEqual(t, "paths", res.Rows["records"][i].Paths, leads)
+		WantEqual(t, "paths", res.Rows["records"][i].Paths, leads)
 	}
 	res = resolve(t, r.b, backend.ResolveRequest{Queries: []backend.Query{
 		{Entity: "a", Paths: []backend.Path{resource("contact", "canary-1")}, Columns: []string{"x"}}, {Entity: "b"}}})
-	wantEqual(t, "values", len(res.Rows["a"][0].Values), 1)
-	wantEqual(t, "no paths", len(res.Rows["b"]), 0)
+	WantEqual(t, "values", len(res.Rows["a"][0].Values), 1)
+	WantEqual(t, "no paths", len(res.Rows["b"]), 0)
 }
 
 func testNastyResources(t *testing.T, r *resources) {
@@ -153,31 +153,31 @@ func testNastyResources(t *testing.T, r *resources) {
 			t.Fatalf("%.20q: found %.100q, want %.100q", id, rows, want)
 		}
 		ops := plannedResources(t, rows...)
-		wantEqual(t, "affected", r.eraseResources(t, fmt.Sprint("nasty", i), ops), []int64{1})
+		WantEqual(t, "affected", r.eraseResources(t, fmt.Sprint("nasty", i), ops), []int64{1})
 		wantLeft(t, r.b, ops, 0)
 		if n := len(r.IDs(t, "contact")); n != len(before)+len(left)-1-i {
 			t.Fatalf("%.20q: %d records are left", id, n)
 		}
 	}
-	wantEqual(t, "others", r.IDs(t, "contact"), before)
+	WantEqual(t, "others", r.IDs(t, "contact"), before)
 }
 
 func testEraseResources(t *testing.T, r *resources) {
 	ops := plannedResources(t, append(contacts("canary-1", "canary-10", "canary-none"), `["invoice","canary-2"]`)...)
 	wantLeft(t, r.b, ops, 3)
-	wantEqual(t, "affected", r.eraseResources(t, "one", ops), []int64{3})
+	WantEqual(t, "affected", r.eraseResources(t, "one", ops), []int64{3})
 	wantLeft(t, r.b, ops, 0)
-	wantEqual(t, "contacts", r.IDs(t, "contact"), []string{"canary-11", "canary-2"})
-	wantEqual(t, "invoices", r.IDs(t, "invoice"), []string{"canary-1"})
-	wantEqual(t, "again", r.eraseResources(t, "one", ops), []int64{0})
-	wantEqual(t, "in another batch", r.eraseResources(t, "two", ops), []int64{0})
+	WantEqual(t, "contacts", r.IDs(t, "contact"), []string{"canary-11", "canary-2"})
+	WantEqual(t, "invoices", r.IDs(t, "invoice"), []string{"canary-1"})
+	WantEqual(t, "again", r.eraseResources(t, "one", ops), []int64{0})
+	WantEqual(t, "in another batch", r.eraseResources(t, "two", ops), []int64{0})
 	r.Put(t, "contact", "canary-1")
 	wantLeft(t, r.b, ops, 1)
-	wantEqual(t, "what came back", r.eraseResources(t, "three", ops), []int64{1})
+	WantEqual(t, "what came back", r.eraseResources(t, "three", ops), []int64{1})
 	two := append(plannedResources(t, contacts("canary-2")...), plannedResources(t, contacts("canary-11")...)...)
 	wantLeft(t, r.b, two, 1, 1)
-	wantEqual(t, "two operations", r.eraseResources(t, "four", two), []int64{1, 1})
-	wantEqual(t, "no operation", r.eraseResources(t, "five", nil), []int64{})
+	WantEqual(t, "two operations", r.eraseResources(t, "four", two), []int64{1, 1})
+	WantEqual(t, "no operation", r.eraseResources(t, "five", nil), []int64{})
 	if _, ok := r.b.(backend.Transactional); ok {
 		t.Error("a service is not transactional")
 	}
@@ -190,10 +190,10 @@ func testBeforeErase(t *testing.T, r *resources) {
 	if !errors.Is(err, errNotYet) {
 		t.Errorf("erased although it was refused: %v", err)
 	}
-	wantEqual(t, "contacts", r.IDs(t, "contact"), before)
+	WantEqual(t, "contacts", r.IDs(t, "contact"), before)
 	calls := 0
 	_, err = r.b.Execute(ctx, backend.Batch{ID: "b", Operations: ops, BeforeEffect: func(context.Context) error {
-		wantEqual(t, "contacts", r.IDs(t, "contact"), before)
+		WantEqual(t, "contacts", r.IDs(t, "contact"), before)
 		calls++
 		return nil
 	}})
@@ -213,20 +213,20 @@ func testManyResources(t *testing.T, r *resources) {
 	}
 	r.Put(t, "contact", ids...)
 	rows := found(r.b, resolve(t, r.b, resourcePaths(ps...)), "records")
-	wantEqual(t, "rows", rows, contacts(ids...))
+	WantEqual(t, "rows", rows, contacts(ids...))
 	ops := plannedResources(t, append(rows, rows[0])...)
 	wantLeft(t, r.b, ops, 100)
-	wantEqual(t, "affected", r.eraseResources(t, "many", ops), []int64{100})
+	WantEqual(t, "affected", r.eraseResources(t, "many", ops), []int64{100})
 	wantLeft(t, r.b, ops, 0)
-	wantEqual(t, "others", r.IDs(t, "contact"), before)
+	WantEqual(t, "others", r.IDs(t, "contact"), before)
 }
 
 func testHalfErased(t *testing.T, r *resources) {
 	rows := contacts("canary-1", "canary-2", "canary-10")
-	wantEqual(t, "half", r.eraseResources(t, "first", plannedResources(t, rows[:1]...)), []int64{1})
+	WantEqual(t, "half", r.eraseResources(t, "first", plannedResources(t, rows[:1]...)), []int64{1})
 	ops := plannedResources(t, rows...)
 	wantLeft(t, r.b, ops, 2)
-	wantEqual(t, "the rest", r.eraseResources(t, "second", ops), []int64{2})
+	WantEqual(t, "the rest", r.eraseResources(t, "second", ops), []int64{2})
 	wantLeft(t, r.b, ops, 0)
 }
 
@@ -271,7 +271,7 @@ func testWrongResources(t *testing.T, r *resources) {
 	// Without an id, a later batch would pass for a repetition of this one.
 	_, err = r.b.Execute(ctx, backend.Batch{Operations: plannedResources(t, good)})
 	wantError[*backend.RefusedError](t, err)
-	wantEqual(t, "contacts", r.IDs(t, "contact"), before)
+	WantEqual(t, "contacts", r.IDs(t, "contact"), before)
 }
 
 func testCancelResources(t *testing.T, r *resources) {
@@ -291,7 +291,7 @@ func testCancelResources(t *testing.T, r *resources) {
 	c, cancel = context.WithCancel(ctx)
 	_, err = r.b.Execute(c, backend.Batch{ID: "b", Operations: ops, BeforeEffect: func(context.Context) error { cancel(); return nil }})
 	wantError[*backend.UnavailableError](t, err)
-	wantEqual(t, "contacts", r.IDs(t, "contact"), before)
+	WantEqual(t, "contacts", r.IDs(t, "contact"), before)
 }
 
 // fail makes the service fail, or ends the test where it cannot be made to.
@@ -327,9 +327,9 @@ func testStoppedService(t *testing.T, r *resources) {
 	_, err := r.b.Execute(ctx, backend.Batch{ID: "b", Operations: ops, BeforeEffect: func(context.Context) error { start = r.fail(t, ServiceStopped); return nil }})
 	wantError[*backend.UnavailableError](t, err)
 	start()
-	wantEqual(t, "contacts", r.IDs(t, "contact"), before)
+	WantEqual(t, "contacts", r.IDs(t, "contact"), before)
 	wantLeft(t, r.b, ops, 2)
-	wantEqual(t, "affected", r.eraseResources(t, "b", ops), []int64{2})
+	WantEqual(t, "affected", r.eraseResources(t, "b", ops), []int64{2})
 	wantLeft(t, r.b, ops, 0)
 }
 
@@ -344,17 +344,17 @@ func testSilentService(t *testing.T, r *resources) {
 	_, err := r.Open(t, Limits{StatementTimeout: time.Hour}).Verify(c, plannedResources(t, contacts("canary-1")...))
 	wantError[*backend.UnavailableError](t, err)
 	speak()
-	wantEqual(t, "contacts", r.IDs(t, "contact"), before)
-	wantEqual(t, "affected", r.eraseResources(t, "fails", plannedResources(t, contacts("canary-1")...)), []int64{1})
+	WantEqual(t, "contacts", r.IDs(t, "contact"), before)
+	WantEqual(t, "affected", r.eraseResources(t, "fails", plannedResources(t, contacts("canary-1")...)), []int64{1})
 }
 
 func testForbiddenService(t *testing.T, r *resources) {
 	before := r.IDs(t, "contact")
 	allow := r.fail(t, ServiceForbids)
 	failAll[*backend.RefusedError](t, r.b, "credentials")
-	wantEqual(t, "contacts", r.IDs(t, "contact"), before)
+	WantEqual(t, "contacts", r.IDs(t, "contact"), before)
 	allow()
-	wantEqual(t, "affected", r.eraseResources(t, "b", plannedResources(t, contacts("canary-1")...)), []int64{1})
+	WantEqual(t, "affected", r.eraseResources(t, "b", plannedResources(t, contacts("canary-1")...)), []int64{1})
 }
 
 func testLostAnswer(t *testing.T, r *resources) {
@@ -367,8 +367,8 @@ func testLostAnswer(t *testing.T, r *resources) {
 	mend()
 	r.eraseResources(t, "b", ops) // how many it counts hangs on what it did before
 	wantLeft(t, r.b, ops, 0)
-	wantEqual(t, "contacts", r.IDs(t, "contact"), []string{"canary-11", "canary-2"})
-	wantEqual(t, "in another batch", r.eraseResources(t, "c", ops), []int64{0})
+	WantEqual(t, "contacts", r.IDs(t, "contact"), []string{"canary-11", "canary-2"})
+	WantEqual(t, "in another batch", r.eraseResources(t, "c", ops), []int64{0})
 }
 
 func testConcurrentResources(t *testing.T, r *resources) {
@@ -394,7 +394,7 @@ func testConcurrentResources(t *testing.T, r *resources) {
 		})
 	}
 	wg.Wait()
-	wantEqual(t, "contacts", r.IDs(t, "contact"), before)
+	WantEqual(t, "contacts", r.IDs(t, "contact"), before)
 }
 
 func testDeactivate(t *testing.T, r *resources) {
@@ -425,7 +425,7 @@ func testDeactivate(t *testing.T, r *resources) {
 		set(true, contacts("canary-1", "canary-10")...)
 		want()
 	}
-	wantEqual(t, "contacts", r.IDs(t, "contact"), before)
+	WantEqual(t, "contacts", r.IDs(t, "contact"), before)
 	err := d.SetActive(ctx, "decision", plannedResources(t, "canary-1"), false)
 	wantError[*backend.RefusedError](t, err, "entity records")
 	c, cancel := context.WithCancel(ctx)

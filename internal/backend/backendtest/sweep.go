@@ -160,7 +160,7 @@ func (e *sweepEnv) count(t *testing.T, s *backend.Sweep) *backend.SweepCount {
 	if err != nil {
 		t.Fatalf("CountSweep, briefly: %v", err)
 	}
-	wantEqual(t, "total and due, briefly", [2]int64{fewer.Total, fewer.Due}, [2]int64{n.Total, n.Due})
+	WantEqual(t, "total and due, briefly", [2]int64{fewer.Total, fewer.Due}, [2]int64{n.Total, n.Due})
 	return n
 }
 
@@ -193,7 +193,7 @@ func (e *sweepEnv) wantLeft(t *testing.T, name string, ids ...string) {
 	t.Helper()
 	var want []string
 	want = append(want, ids...)
-	wantEqual(t, "left in "+name, e.Dump(t, "SELECT id FROM "+name+" ORDER BY id"), want)
+	WantEqual(t, "left in "+name, e.Dump(t, "SELECT id FROM "+name+" ORDER BY id"), want)
 }
 
 // clockCase is a clock in text, and what a sweep makes of it.
@@ -251,10 +251,10 @@ func testSweepEdges(t *testing.T, e *sweepEnv) {
 			}
 			s := alone("clocked", "at")
 			n := e.count(t, s)
-			wantEqual(t, "due, without clock, in the future", []int64{n.Due, n.NoClock, n.Future, n.Total}, []int64{due, noClock, future, int64(len(cases))})
+			WantEqual(t, "due, without clock, in the future", []int64{n.Due, n.NoClock, n.Future, n.Total}, []int64{due, noClock, future, int64(len(cases))})
 			keys := e.explainEdges(t, s, cases)
-			wantEqual(t, "keys", int64(len(keys)), n.Total)
-			wantEqual(t, "affected", e.batch(t, s, backend.SweepBatch{}).Affected, []int64{due})
+			WantEqual(t, "keys", int64(len(keys)), n.Total)
+			WantEqual(t, "affected", e.batch(t, s, backend.SweepBatch{}).Affected, []int64{due})
 			e.wantLeft(t, "clocked", left...)
 		})
 	}
@@ -303,18 +303,18 @@ func testSweepKeep(t *testing.T, e *sweepEnv) {
 		{Name: "busy", Path: []backend.Hop{toApplication}, Clock: &backend.SweepClock{Column: "moved"}, Cutoff: sweepCutoff},
 	}
 	n := e.count(t, s)
-	wantEqual(t, "count", n, &backend.SweepCount{Total: 6, Due: 1, Steps: []int64{0, 0, 1}, NoClock: 1, Future: 1, Kept: []int64{1, 1},
+	WantEqual(t, "count", n, &backend.SweepCount{Total: 6, Due: 1, Steps: []int64{0, 0, 1}, NoClock: 1, Future: 1, Kept: []int64{1, 1},
 		Earliest: time.Date(2023, 1, 31, 8, 0, 0, 0, time.UTC)})
 	r := e.batch(t, s, backend.SweepBatch{})
-	wantEqual(t, "treated", e.treated(r), "1")
+	WantEqual(t, "treated", e.treated(r), "1")
 	e.wantLeft(t, "candidate", "2", "3", "4", "5", "6", "7")
 	for _, moved := range []string{"NULL", "'2024-02-29 12:00:00.000001'"} {
 		e.Exec(t, `UPDATE application SET moved = `+moved)
-		wantEqual(t, "treated, moved "+moved, e.treated(e.batch(t, s, backend.SweepBatch{})), "")
+		WantEqual(t, "treated, moved "+moved, e.treated(e.batch(t, s, backend.SweepBatch{})), "")
 	}
 	e.Exec(t, `UPDATE application SET moved = '2024-02-29 12:00:00'`)
-	wantEqual(t, "treated at the hold's end", e.treated(e.batch(t, s, backend.SweepBatch{})), "4")
-	wantEqual(t, "nothing due", e.count(t, s).Earliest, time.Time{})
+	WantEqual(t, "treated at the hold's end", e.treated(e.batch(t, s, backend.SweepBatch{})), "4")
+	WantEqual(t, "nothing due", e.count(t, s).Earliest, time.Time{})
 }
 
 func testSweepPathClocks(t *testing.T, e *sweepEnv) {
@@ -325,18 +325,18 @@ func testSweepPathClocks(t *testing.T, e *sweepEnv) {
 	s.Clock = backend.SweepClock{Column: "closed", Path: []backend.Hop{{Table: table("vacancy"), Columns: []string{"vacancy_id"}, TargetColumns: id,
 		Conditions: []backend.Condition{is("tenant", "1")}, TargetConditions: []backend.Condition{is("state", "closed", "open")}}}}
 	n := e.count(t, s)
-	wantEqual(t, "by the parent", []int64{n.Due, n.NoClock, n.Future}, []int64{1, 4, 0})
-	wantEqual(t, "treated", e.treated(e.batch(t, s, backend.SweepBatch{})), "1")
+	WantEqual(t, "by the parent", []int64{n.Due, n.NoClock, n.Future}, []int64{1, 4, 0})
+	WantEqual(t, "treated", e.treated(e.batch(t, s, backend.SweepBatch{})), "1")
 
 	e.Exec(t, `INSERT INTO application VALUES (20, 2, '2023-01-01 00:00:00', 'a'), (21, 2, '2023-02-01 00:00:00', 'b'), (30, 3, '2023-01-01 00:00:00', 'a'),
 		(31, 3, '2024-07-01 00:00:00', 'b'), (40, 4, '2023-01-01 00:00:00', 'a'), (41, 4, NULL, 'b')`)
 	s.Clock = backend.SweepClock{Column: "moved", Path: []backend.Hop{toApplication}}
 	n = e.count(t, s)
-	wantEqual(t, "by the latest child", []int64{n.Due, n.NoClock, n.Future, n.Steps[1]}, []int64{1, 3, 0, 2})
-	wantEqual(t, "earliest", n.Earliest, time.Date(2023, 2, 1, 0, 0, 0, 0, time.UTC))
-	wantEqual(t, "treated", e.treated(e.batch(t, s, backend.SweepBatch{})), "2")
+	WantEqual(t, "by the latest child", []int64{n.Due, n.NoClock, n.Future, n.Steps[1]}, []int64{1, 3, 0, 2})
+	WantEqual(t, "earliest", n.Earliest, time.Date(2023, 2, 1, 0, 0, 0, 0, time.UTC))
+	WantEqual(t, "treated", e.treated(e.batch(t, s, backend.SweepBatch{})), "2")
 	s.Clock.Path[0].Conditions = []backend.Condition{is("title", "a")}
-	wantEqual(t, "by some of the children", e.treated(e.batch(t, s, backend.SweepBatch{})), "3 4")
+	WantEqual(t, "by some of the children", e.treated(e.batch(t, s, backend.SweepBatch{})), "3 4")
 	e.wantLeft(t, "candidate", "5", "6")
 }
 
@@ -367,7 +367,7 @@ func testSweepPages(t *testing.T, e *sweepEnv) {
 		Steps: []backend.SweepStep{
 			{Entity: "leaf", Table: table("leaf"), KeyColumns: id, Path: []backend.Hop{{Table: table("leaf"), Columns: key, TargetColumns: key, Down: true}}, Action: backend.Delete},
 			{Entity: "pair", Table: table("pair"), KeyColumns: key, Action: backend.Delete}}}
-	wantEqual(t, "due", e.count(t, s).Steps, []int64{int64(leaves), int64(all)})
+	WantEqual(t, "due", e.count(t, s).Steps, []int64{int64(leaves), int64(all)})
 	split, err := e.s.SplitSweep(ctx, s, 3)
 	if err != nil || len(split) != 3 {
 		t.Fatalf("SplitSweep: %v, %v", split, err)
@@ -381,9 +381,9 @@ func testSweepPages(t *testing.T, e *sweepEnv) {
 		}
 		e.sweepRange(t, s, b, seen, total)
 	}
-	wantEqual(t, "treated", len(seen), all)
-	wantEqual(t, "affected", total, []int64{int64(leaves), int64(all)})
-	wantEqual(t, "left", len(e.Dump(t, "SELECT a FROM pair")), len(names)*15-all)
+	WantEqual(t, "treated", len(seen), all)
+	WantEqual(t, "affected", total, []int64{int64(leaves), int64(all)})
+	WantEqual(t, "left", len(e.Dump(t, "SELECT a FROM pair")), len(names)*15-all)
 }
 
 // sweepRange sweeps a range page by page.
@@ -417,19 +417,19 @@ func testSweepDeep(t *testing.T, e *sweepEnv) {
 	e.Exec(t, `INSERT INTO document VALUES (100, 10, 'canary/1.pdf', 'cv'), (101, 10, NULL, 'cv'), (110, 11, 'canary/2.pdf', NULL), (200, 20, 'other.pdf', 'cv'), (300, 30, 'canary/3.pdf', 'x')`)
 	s := candidates()
 	n := e.count(t, s)
-	wantEqual(t, "count", n.Steps, []int64{4, 3, 3})
+	WantEqual(t, "count", n.Steps, []int64{4, 3, 3})
 	r := e.batch(t, s, backend.SweepBatch{Limit: 2})
-	wantEqual(t, "affected", r.Affected, []int64{4, 3, 2})
-	wantEqual(t, "collected", e.collected(r, 0), []string{"- cv", "canary/1.pdf cv", "canary/2.pdf -", "canary/3.pdf x"})
-	wantEqual(t, "last", e.b.Text(&r.Last[0]), "3")
+	WantEqual(t, "affected", r.Affected, []int64{4, 3, 2})
+	WantEqual(t, "collected", e.collected(r, 0), []string{"- cv", "canary/1.pdf cv", "canary/2.pdf -", "canary/3.pdf x"})
+	WantEqual(t, "last", e.b.Text(&r.Last[0]), "3")
 	r = e.batch(t, s, backend.SweepBatch{After: r.Last})
-	wantEqual(t, "second page", r.Affected, []int64{0, 0, 1})
-	wantEqual(t, "end", r.Last, backend.Key(nil))
+	WantEqual(t, "second page", r.Affected, []int64{0, 0, 1})
+	WantEqual(t, "end", r.Last, backend.Key(nil))
 	e.wantLeft(t, "candidate", "2")
 	e.wantLeft(t, "application", "20")
 	e.wantLeft(t, "document", "200")
 	r = e.batch(t, s, backend.SweepBatch{})
-	wantEqual(t, "again", r.Affected, []int64{0, 0, 0})
+	WantEqual(t, "again", r.Affected, []int64{0, 0, 0})
 }
 
 func (e *sweepEnv) collected(r *backend.SweepResult, step int) []string {
@@ -464,9 +464,9 @@ func testSweepPolymorphic(t *testing.T, e *sweepEnv) {
 	s.Keep = []backend.SweepTest{{Name: "recent remark", Path: []backend.Hop{remark("100")}, Conditions: []backend.Condition{{Column: "made", Operator: backend.Exists}},
 		Clock: &backend.SweepClock{Column: "made"}, Cutoff: sweepCutoff}}
 	n := e.count(t, s)
-	wantEqual(t, "count", n.Steps, []int64{1, 1, 0, 1, 1})
+	WantEqual(t, "count", n.Steps, []int64{1, 1, 0, 1, 1})
 	r := e.batch(t, s, backend.SweepBatch{})
-	wantEqual(t, "affected", r.Affected, n.Steps)
+	WantEqual(t, "affected", r.Affected, n.Steps)
 	e.wantLeft(t, "remark", "3", "4", "5", "6")
 	e.wantLeft(t, "candidate", "2", "3")
 }
@@ -487,23 +487,23 @@ func testSweepUpdate(t *testing.T, e *sweepEnv) {
 			{Column: "name"}, {Column: "email", Value: text("it's gone")}, {Column: "born", Truncate: backend.TruncateYear}, {Column: "gone", Now: true}}},
 	}
 	n := e.count(t, s)
-	wantEqual(t, "count", []int64{n.Due, n.Steps[0], n.Steps[1]}, []int64{2, 1, 2})
+	WantEqual(t, "count", []int64{n.Due, n.Steps[0], n.Steps[1]}, []int64{2, 1, 2})
 	r := e.batch(t, s, backend.SweepBatch{})
-	wantEqual(t, "affected", r.Affected, n.Steps)
-	wantEqual(t, "collected", e.collected(r, 1), []string{"canary1@example.com", "canary4@example.com"})
+	WantEqual(t, "affected", r.Affected, n.Steps)
+	WantEqual(t, "collected", e.collected(r, 1), []string{"canary1@example.com", "canary4@example.com"})
 	rows := e.Dump(t, "SELECT COALESCE(name, '-'), email FROM candidate ORDER BY id")
-	wantEqual(t, "candidates", rows, []string{"-|it's gone", "-|it's gone", "Ann|canary3@example.com", "-|it's gone"})
+	WantEqual(t, "candidates", rows, []string{"-|it's gone", "-|it's gone", "Ann|canary3@example.com", "-|it's gone"})
 	res := resolve(t, e.b, backend.ResolveRequest{Queries: []backend.Query{{Entity: "c", Table: table("candidate"), KeyColumns: id, Clocks: []string{"born", "gone"},
 		AnyOf: []backend.Match{identity("id", backend.None, "1", "2")}}}})
 	for i, gone := range []time.Time{sweepNow, time.Date(2024, 1, 1, 0, 0, 0, 0, time.UTC)} {
-		wantEqual(t, "times", res.Rows["c"][i].Clocks, []backend.Clock{{Time: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC), Valid: true}, {Time: gone, Valid: true}})
+		WantEqual(t, "times", res.Rows["c"][i].Clocks, []backend.Clock{{Time: time.Date(1980, 1, 1, 0, 0, 0, 0, time.UTC), Valid: true}, {Time: gone, Valid: true}})
 	}
 	effects := len(e.Dump(t, "SELECT tab FROM effects"))
-	wantEqual(t, "writes", effects, 3)
-	wantEqual(t, "due again", e.count(t, s).Due, int64(0))
-	wantEqual(t, "again", e.batch(t, s, backend.SweepBatch{}).Affected, []int64{0, 0})
+	WantEqual(t, "writes", effects, 3)
+	WantEqual(t, "due again", e.count(t, s).Due, int64(0))
+	WantEqual(t, "again", e.batch(t, s, backend.SweepBatch{}).Affected, []int64{0, 0})
 	e.Exec(t, `INSERT INTO application VALUES (11, 1, NULL, 'Waiter')`)
-	wantEqual(t, "a new dependant", e.batch(t, s, backend.SweepBatch{}).Affected, []int64{1, 0})
+	WantEqual(t, "a new dependant", e.batch(t, s, backend.SweepBatch{}).Affected, []int64{1, 0})
 }
 
 // testSweepUpdateAlone: one step alone, in pages, beside a record that another session has.
@@ -517,7 +517,7 @@ func testSweepUpdateAlone(t *testing.T, e *sweepEnv) {
 	s.Steps[0].Action, s.Steps[0].Columns = backend.Update, []backend.SweepColumn{{Column: "name"}, {Column: "born", Truncate: backend.TruncateMonth}}
 	s.Scope = []backend.Condition{is("tenant", "1")}
 	e.Exec(t, `UPDATE candidate SET tenant = 2 WHERE id = 5`)
-	wantEqual(t, "count", e.count(t, s).Steps, []int64{19})
+	WantEqual(t, "count", e.count(t, s).Steps, []int64{19})
 	session := e.db.Session(t)
 	run := func(statement string) {
 		t.Helper()
@@ -533,14 +533,14 @@ func testSweepUpdateAlone(t *testing.T, e *sweepEnv) {
 	}
 	treated := map[string]bool{}
 	e.sweepRange(t, s, backend.SweepBatch{Limit: 7}, treated, total)
-	wantEqual(t, "affected", total, want)
-	wantEqual(t, "treated", int64(len(treated)), want[0])
+	WantEqual(t, "affected", total, want)
+	WantEqual(t, "treated", int64(len(treated)), want[0])
 	if e.db.Sweeps().RowLocks {
 		run("COMMIT")
 	}
 	e.sweepRange(t, s, backend.SweepBatch{Limit: 7}, treated, total)
-	wantEqual(t, "affected in the end", total, want)
-	wantEqual(t, "left", len(e.Dump(t, "SELECT id FROM candidate WHERE name IS NOT NULL")), 60-int(want[0]))
+	WantEqual(t, "affected in the end", total, want)
+	WantEqual(t, "left", len(e.Dump(t, "SELECT id FROM candidate WHERE name IS NOT NULL")), 60-int(want[0]))
 }
 
 func testSweepShallow(t *testing.T, e *sweepEnv) {
@@ -550,9 +550,9 @@ func testSweepShallow(t *testing.T, e *sweepEnv) {
 	s.Steps = s.Steps[1:]
 	s.Steps[0] = backend.SweepStep{Entity: "application", Table: table("application"), KeyColumns: id, Path: []backend.Hop{toApplication}, Action: backend.Update,
 		Columns: []backend.SweepColumn{{Column: "candidate_id"}}}
-	wantEqual(t, "count", e.count(t, s).Steps, []int64{1, 1})
-	wantEqual(t, "affected", e.batch(t, s, backend.SweepBatch{}).Affected, []int64{1, 1})
-	wantEqual(t, "applications", e.Dump(t, "SELECT id, candidate_id FROM application ORDER BY id"), []string{"10|NULL", "20|2"})
+	WantEqual(t, "count", e.count(t, s).Steps, []int64{1, 1})
+	WantEqual(t, "affected", e.batch(t, s, backend.SweepBatch{}).Affected, []int64{1, 1})
+	WantEqual(t, "applications", e.Dump(t, "SELECT id, candidate_id FROM application ORDER BY id"), []string{"10|NULL", "20|2"})
 }
 
 func testSweepStepScope(t *testing.T, e *sweepEnv) {
@@ -561,8 +561,8 @@ func testSweepStepScope(t *testing.T, e *sweepEnv) {
 	s := candidates()
 	s.Steps[1].Scope = []backend.Condition{is("title", "mine")}
 	n := e.count(t, s)
-	wantEqual(t, "count", []int64{n.Due, n.Steps[1]}, []int64{2, 1})
-	wantEqual(t, "treated", e.treated(e.batch(t, s, backend.SweepBatch{})), "1 3")
+	WantEqual(t, "count", []int64{n.Due, n.Steps[1]}, []int64{2, 1})
+	WantEqual(t, "treated", e.treated(e.batch(t, s, backend.SweepBatch{})), "1 3")
 	e.wantLeft(t, "application", "20", "21")
 }
 
@@ -593,10 +593,10 @@ func testSweepCascade(t *testing.T, e *sweepEnv) {
 		fill()
 		s.Steps[0].Collect = collect
 		n := e.count(t, s)
-		wantEqual(t, "count", n.Steps, []int64{2, 2, 2})
+		WantEqual(t, "count", n.Steps, []int64{2, 2, 2})
 		r := e.batch(t, s, backend.SweepBatch{})
-		wantEqual(t, "affected", r.Affected, n.Steps)
-		wantEqual(t, "collected", len(r.Collected[0]), 2*len(collect))
+		WantEqual(t, "affected", r.Affected, n.Steps)
+		WantEqual(t, "collected", len(r.Collected[0]), 2*len(collect))
 		e.wantLeft(t, "root", "3")
 		e.wantLeft(t, "twig", "30")
 		e.wantLeft(t, "leaf", "300")
@@ -618,8 +618,8 @@ func testSweepGuard(t *testing.T, e *sweepEnv) {
 	wantError[*backend.StaleError](t, err, "candidate", "badge")
 	e.wantLeft(t, "candidate", "1", "2")
 	s.Ignored = []backend.Table{table("badge")}
-	wantEqual(t, "ignored", e.treated(e.batch(t, s, backend.SweepBatch{})), "1")
-	wantEqual(t, "badges", e.Dump(t, "SELECT id, candidate_id FROM badge ORDER BY id"), []string{"1|NULL", "2|2"})
+	WantEqual(t, "ignored", e.treated(e.batch(t, s, backend.SweepBatch{})), "1")
+	WantEqual(t, "badges", e.Dump(t, "SELECT id, candidate_id FROM badge ORDER BY id"), []string{"1|NULL", "2|2"})
 
 	e.people(t, oldDay)
 	e.Exec(t, `INSERT INTO application VALUES (10, 1, NULL, 'x')`)
@@ -647,10 +647,10 @@ func testSweepHeld(t *testing.T, e *sweepEnv) {
 		return answers, nil
 	}
 	r := e.batch(t, s, backend.SweepBatch{Held: held, Limit: 3})
-	wantEqual(t, "asked", asked, []string{"canary1@example.com", "canary2@example.com", "nobody"})
-	wantEqual(t, "treated", e.treated(r), "1 3")
-	wantEqual(t, "held", r.Held, int64(1))
-	wantEqual(t, "last", e.b.Text(&r.Last[0]), "3")
+	WantEqual(t, "asked", asked, []string{"canary1@example.com", "canary2@example.com", "nobody"})
+	WantEqual(t, "treated", e.treated(r), "1 3")
+	WantEqual(t, "held", r.Held, int64(1))
+	WantEqual(t, "last", e.b.Text(&r.Last[0]), "3")
 	_, err := e.s.SweepBatch(ctx, s, backend.SweepBatch{Limit: 3, Held: func(context.Context, []backend.Value) ([]bool, error) { return nil, errors.New("canary") }})
 	wantError[*backend.UnavailableError](t, err)
 	e.wantLeft(t, "candidate", "2")
@@ -660,7 +660,7 @@ func testSweepHeld(t *testing.T, e *sweepEnv) {
 	s.Subject = &backend.SweepClock{Column: "email", Path: []backend.Hop{{Table: table("candidate"), Columns: []string{"candidate_id"}, TargetColumns: id}}}
 	s.Steps = append([]backend.SweepStep{{Entity: "document", Table: table("document"), KeyColumns: id, Path: []backend.Hop{toDocument}, Action: backend.Delete}}, s.Steps...)
 	r = e.batch(t, s, backend.SweepBatch{Held: held})
-	wantEqual(t, "by the parent's name", []int64{r.Held, int64(len(r.Keys))}, []int64{1, 0})
+	WantEqual(t, "by the parent's name", []int64{r.Held, int64(len(r.Keys))}, []int64{1, 0})
 }
 
 func testSweepLook(t *testing.T, e *sweepEnv) {
@@ -674,12 +674,12 @@ func testSweepLook(t *testing.T, e *sweepEnv) {
 			}
 			return make([]bool, len(subjects)), nil
 		}})
-		wantEqual(t, "found", len(r.Keys), len(names))
+		WantEqual(t, "found", len(r.Keys), len(names))
 		return names
 	}
-	wantEqual(t, "by the clock", see(), []string{"canary1@example.com", "canary4@example.com"})
+	WantEqual(t, "by the clock", see(), []string{"canary1@example.com", "canary4@example.com"})
 	s.Clock, s.Scope = backend.SweepClock{}, []backend.Condition{is("id", "2", "3")}
-	wantEqual(t, "without a clock", see(), []string{"canary2@example.com", "canary3@example.com"})
+	WantEqual(t, "without a clock", see(), []string{"canary2@example.com", "canary3@example.com"})
 	if err := e.s.CheckSweep(ctx, s); err != nil {
 		t.Fatalf("CheckSweep: %v", err)
 	}
@@ -690,8 +690,8 @@ func testSweepSince(t *testing.T, e *sweepEnv) {
 	e.people(t, oldDay, "2023-02-01 08:00:00", "2023-02-01 08:00:01", newDay)
 	s := candidates()
 	s.Since = time.Date(2023, 2, 1, 8, 0, 0, 0, time.UTC)
-	wantEqual(t, "due", e.count(t, s).Due, int64(1))
-	wantEqual(t, "treated", e.treated(e.batch(t, s, backend.SweepBatch{})), "3")
+	WantEqual(t, "due", e.count(t, s).Due, int64(1))
+	WantEqual(t, "treated", e.treated(e.batch(t, s, backend.SweepBatch{})), "3")
 	e.wantLeft(t, "candidate", "1", "2", "4")
 }
 
@@ -703,8 +703,8 @@ func testSweepBeforeEffect(t *testing.T, e *sweepEnv) {
 	calls := 0
 	_, err := e.s.SweepBatch(ctx, s, backend.SweepBatch{Limit: 10, BeforeEffect: func(_ context.Context, r *backend.SweepResult) error {
 		calls++
-		wantEqual(t, "affected before the effect", r.Affected, []int64{0, 1, 1})
-		wantEqual(t, "keys before the effect", e.treated(r), "1")
+		WantEqual(t, "affected before the effect", r.Affected, []int64{0, 1, 1})
+		WantEqual(t, "keys before the effect", e.treated(r), "1")
 		return broken
 	}})
 	if !errors.Is(err, broken) || calls != 1 {
@@ -719,7 +719,7 @@ func testSweepBeforeEffect(t *testing.T, e *sweepEnv) {
 	if _, err = e.s.SweepBatch(ctx, s, backend.SweepBatch{}); err == nil {
 		t.Error("a page without a limit is no error")
 	}
-	wantEqual(t, "in the end", e.batch(t, s, backend.SweepBatch{BeforeEffect: func(context.Context, *backend.SweepResult) error { return nil }}).Affected, []int64{0, 1, 1})
+	WantEqual(t, "in the end", e.batch(t, s, backend.SweepBatch{BeforeEffect: func(context.Context, *backend.SweepResult) error { return nil }}).Affected, []int64{0, 1, 1})
 	_, err = e.s.SweepBatch(ctx, s, backend.SweepBatch{Limit: 10, BeforeEffect: func(context.Context, *backend.SweepResult) error { t.Error("nothing is due"); return nil }})
 	if err != nil {
 		t.Error(err)
@@ -743,16 +743,16 @@ func testSweepLocked(t *testing.T, e *sweepEnv) {
 		_, err := b.(backend.Sweeper).SweepBatch(ctx, s, backend.SweepBatch{Limit: 10})
 		wantError[*backend.UnavailableError](t, err)
 		run("COMMIT")
-		wantEqual(t, "treated", e.treated(e.batch(t, s, backend.SweepBatch{})), "1 2 3")
+		WantEqual(t, "treated", e.treated(e.batch(t, s, backend.SweepBatch{})), "1 2 3")
 		return
 	}
 	r := e.batch(t, s, backend.SweepBatch{})
-	wantEqual(t, "treated", e.treated(r), "1 3")
-	wantEqual(t, "locked", r.Locked, int64(1))
+	WantEqual(t, "treated", e.treated(r), "1 3")
+	WantEqual(t, "locked", r.Locked, int64(1))
 	run("UPDATE candidate SET seen = '" + newDay + "' WHERE id = 2")
 	run("COMMIT")
 	r = e.batch(t, s, backend.SweepBatch{})
-	wantEqual(t, "treated and locked", []any{e.treated(r), r.Locked}, []any{"", int64(0)})
+	WantEqual(t, "treated and locked", []any{e.treated(r), r.Locked}, []any{"", int64(0)})
 	e.wantLeft(t, "candidate", "2")
 }
 
@@ -769,13 +769,13 @@ func testSweepSplit(t *testing.T, e *sweepEnv) {
 		}
 		return keys
 	}
-	wantEqual(t, "of nothing", split(4), []string(nil))
+	WantEqual(t, "of nothing", split(4), []string(nil))
 	seen := slices.Repeat([]string{oldDay}, 12)
 	e.people(t, append(seen, slices.Repeat([]string{newDay}, 20)...)...)
-	wantEqual(t, "in one", split(1), []string{"12"})
-	wantEqual(t, "in two", split(2), []string{"6", "12"})
-	wantEqual(t, "in five", split(5), []string{"3", "5", "8", "10", "12"})
-	wantEqual(t, "in too many", len(split(30)), 12)
+	WantEqual(t, "in one", split(1), []string{"12"})
+	WantEqual(t, "in two", split(2), []string{"6", "12"})
+	WantEqual(t, "in five", split(5), []string{"3", "5", "8", "10", "12"})
+	WantEqual(t, "in too many", len(split(30)), 12)
 }
 
 func testSweepExplain(t *testing.T, e *sweepEnv) {
@@ -800,7 +800,7 @@ func testSweepExplain(t *testing.T, e *sweepEnv) {
 		return backend.Clock{Time: when, Valid: true}
 	}
 	none := []bool{false, false}
-	wantEqual(t, "explained", got, []backend.SweepExplanation{
+	WantEqual(t, "explained", got, []backend.SweepExplanation{
 		{Key: keys[0], Found: true, Clock: at(oldDay), Keep: []bool{true, false}, Clocks: []backend.Clock{at("2024-06-01 00:00:00"), {}}, Subject: text("canary1@example.com")},
 		{Key: keys[1], Found: true, Clock: at(newDay), Keep: none, Clocks: make([]backend.Clock, 2), Subject: text("canary2@example.com")},
 		{Key: keys[2], Keep: none, Clocks: make([]backend.Clock, 2)}, {Key: keys[3], Keep: none, Clocks: make([]backend.Clock, 2)},
@@ -858,4 +858,18 @@ func testSweepCheck(t *testing.T, e *sweepEnv) {
 	if lag, ok, err := e.s.Lag(ctx); lag != 0 || ok || err != nil {
 		t.Errorf("without replicas: %v, %t, %v", lag, ok, err)
 	}
+}
+
+// CandidatesAndNotes deletes the records of a table candidate with an old time seen, after those of a table note that refer to them by
+// candidate_id.
+func CandidatesAndNotes(t *testing.T, d SweepDatabase) (backend.Sweeper, *backend.Sweep) {
+	t.Helper()
+	b, ok := d.Open(t, Limits{}).(backend.Sweeper)
+	if !ok {
+		t.Fatal("it cannot sweep")
+	}
+	notes := backend.Hop{Table: table("note"), Columns: id, TargetColumns: []string{"candidate_id"}, Down: true}
+	s := alone("candidate", "seen")
+	s.Steps = []backend.SweepStep{{Entity: "note", Table: table("note"), KeyColumns: id, Path: []backend.Hop{notes}, Action: backend.Delete}, s.Steps[0]}
+	return b, s
 }

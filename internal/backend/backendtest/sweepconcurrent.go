@@ -59,8 +59,8 @@ func testSweepConcurrent(t *testing.T, e *sweepEnv) {
 	if wrote() < enough {
 		t.Errorf("the application wrote %d times only", wrote())
 	}
-	wantEqual(t, "due in the end", e.count(t, s).Due, int64(0))
-	wantEqual(t, "orphans", e.Dump(t, "SELECT id FROM application WHERE candidate_id NOT IN (SELECT id FROM candidate)"), []string(nil))
+	WantEqual(t, "due in the end", e.count(t, s).Due, int64(0))
+	WantEqual(t, "orphans", e.Dump(t, "SELECT id FROM application WHERE candidate_id NOT IN (SELECT id FROM candidate)"), []string(nil))
 }
 
 func (e *sweepEnv) sweepBeside(t *testing.T, s *backend.Sweep) {

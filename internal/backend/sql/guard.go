@@ -21,6 +21,9 @@ type Reference struct {
 	Columns, RefColumns []string
 	// Deletes is true for CASCADE, false where the database changes the rows.
 	Deletes bool
+	// Counter selects how many rows of Table the transaction has deleted so far, also by the cascade. It is NULL where the foreign key
+	// does not delete them any more. Empty where a database cannot tell.
+	Counter string
 }
 
 // References are those to each table.
@@ -29,8 +32,12 @@ type References map[backend.Table][]Reference
 // referrer is the alias of the table that has the foreign key.
 const referrer = "r"
 
-// ErrReferred is in the StaleError of a guard.
-var ErrReferred = errors.New("rows outside the plan refer to planned ones")
+var (
+	// ErrReferred is in the StaleError of a guard.
+	ErrReferred = errors.New("rows outside the plan refer to planned ones")
+	// ErrNoCascade is in the StaleError of a Counter.
+	ErrNoCascade = errors.New("the database does not delete what refers to deleted rows any more")
+)
 
 // guards make statements that count, in one row, the rows that the database would delete or change on its own when the
 // i-th operation deletes: those that still refer to its records and that neither it nor a later operation deletes.

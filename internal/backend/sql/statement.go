@@ -26,6 +26,8 @@ type Statement struct {
 	Guard *Reference
 	// Locks is set for a statement that only locks.
 	Locks bool
+	// Tally is -1 or 1 for a Counter that is read before and after the rows go.
+	Tally int64
 }
 
 // Column is what the catalogue says of a column.
@@ -77,6 +79,9 @@ type Dialect interface {
 	Read(expr string, c *Column) string
 	// Materialized is the word that makes the database compute a common table expression before anything else, or empty.
 	Materialized() string
+	// Quantiles are rows: the last value of an expression in each of n equal parts of what a select finds. Empty where the database has
+	// no function for it.
+	Quantiles(b *Builder, expr string, n int) string
 	// TextOf is a column as text.
 	TextOf(expr string, c *Column) string
 	// InText tests whether the columns equal one of the rows of plain text.

@@ -220,6 +220,12 @@ func (c *Compiler) SweepSplit(s *backend.Sweep, n int) (Statement, error) {
 	if err != nil {
 		return Statement{}, err
 	}
+	if len(keys) == 1 {
+		if quantiles := x.Dialect.Quantiles(&x.b, keys[0], n); quantiles != "" {
+			return x.statement(fmt.Sprintf("SELECT %s FROM (SELECT DISTINCT %s AS k0 FROM %s AS %s WHERE %s) AS x ORDER BY x.k0",
+				x.read([]string{"k0"}, cols)[0], quantiles, table, self, passed), -1)
+		}
+	}
 	names, order := numbered("k", len(keys)), strings.Join(keys, ", ")
 	list, inner := strings.Join(x.read(names, cols), ", "), strings.Join(named(keys, names), ", ")
 	if n == 1 {

@@ -220,17 +220,22 @@ func (x *sweeper) differs(alias string, step *backend.SweepStep) (string, error)
 }
 
 // SweepSteps makes the statements that treat the records with the keys and their dependants, in the order to run them. Op is the
-// step. Dependants are deleted by statements of their own also where the schema cascades: it is faster than to let the database delete
-// them one by one, and it counts them.
+// step. Dependants that the schema deletes with their parents are left to it where the database counts what it deletes.
 func (c *Compiler) SweepSteps(s *backend.Sweep, keys []backend.Key) ([]Statement, error) {
-	var locks, statements []Statement
+	var locks, statements, counts []Statement
+	left := c.sweeper(s).cascading()
 	for i := range s.Steps {
-		x := c.sweeper(s)
-		guards, lock, err := c.sweepGuards(s, i, keys)
+		guards, lock, err := c.sweepGuards(s, i, keys, left)
 		if err != nil {
 			return nil, withEntity(err, s.Steps[i].Entity)
 		}
 		locks, statements = append(locks, lock...), append(statements, guards...)
+		if ref := left[i]; ref != nil {
+			locks = append(locks, Statement{Text: ref.Counter, Op: i, Tally: -1})
+			counts = append(counts, Statement{Text: ref.Counter, Op: i, Tally: 1})
+			continue
+		}
+		x := c.sweeper(s)
 		text, err := x.treat(i, keys)
 		if err != nil {
 			return nil, withEntity(err, s.Steps[i].Entity)
@@ -241,7 +246,33 @@ func (c *Compiler) SweepSteps(s *backend.Sweep, keys []backend.Key) ([]Statement
 		}
 		statements = append(statements, st)
 	}
-	return append(locks, statements...), nil
+	return slices.Concat(locks, statements, counts), nil
+}
+
+// cascading has, for each step that the schema does along with the step of the parents, the foreign key by which it does; nil for the
+// others.
+func (x *sweeper) cascading() []*Reference {
+	left := make([]*Reference, len(x.sweep.Steps))
+	for i := range x.sweep.Steps {
+		parent := &x.sweep.Steps[i]
+		if parent.Action != backend.Delete {
+			continue
+		}
+		for n := range x.References[parent.Table] {
+			ref := &x.References[parent.Table][n]
+			if by := x.covers(i, ref); by >= 0 && ref.Counter != "" && len(x.sweep.Steps[by].Collect) == 0 && x.alone(by) {
+				left[by] = ref
+			}
+		}
+	}
+	return left
+}
+
+// alone tells whether no other step has the table of a step.
+func (x *sweeper) alone(i int) bool {
+	return !slices.ContainsFunc(slices.Concat(x.sweep.Steps[:i], x.sweep.Steps[i+1:]), func(other backend.SweepStep) bool {
+		return x.full(other.Table) == x.full(x.sweep.Steps[i].Table)
+	})
 }
 
 func (x *sweeper) treat(i int, keys []backend.Key) (string, error) {
@@ -365,7 +396,7 @@ func (x *sweeper) refers(step *backend.SweepStep, ref *Reference) bool {
 
 // sweepGuards make statements that count what the database would delete or change besides when a step deletes, and, where
 // dependants of dependants could come in between, lock the step's records first.
-func (c *Compiler) sweepGuards(s *backend.Sweep, i int, keys []backend.Key) (guards, lock []Statement, err error) {
+func (c *Compiler) sweepGuards(s *backend.Sweep, i int, keys []backend.Key, left []*Reference) (guards, lock []Statement, err error) {
 	step := &s.Steps[i]
 	if step.Action != backend.Delete {
 		return nil, nil, nil
@@ -381,7 +412,7 @@ func (c *Compiler) sweepGuards(s *backend.Sweep, i int, keys []backend.Key) (gua
 			continue
 		}
 		locking = true
-		st, err := c.sweepGuard(s, i, ref, keys)
+		st, err := c.sweepGuard(s, i, ref, keys, left)
 		if err != nil {
 			return nil, nil, err
 		}
@@ -404,7 +435,7 @@ func (c *Compiler) sweepGuards(s *backend.Sweep, i int, keys []backend.Key) (gua
 	return guards, []Statement{st}, err
 }
 
-func (c *Compiler) sweepGuard(s *backend.Sweep, i int, ref *Reference, keys []backend.Key) (Statement, error) {
+func (c *Compiler) sweepGuard(s *backend.Sweep, i int, ref *Reference, keys []backend.Key, left []*Reference) (Statement, error) {
 	x := c.sweeper(s)
 	step := &s.Steps[i]
 	table, _, err := x.table(step.Table)
@@ -416,8 +447,9 @@ func (c *Compiler) sweepGuard(s *backend.Sweep, i int, ref *Reference, keys []ba
 		return Statement{}, err
 	}
 	terms := []string{where}
-	for j := i; j < len(s.Steps); j++ {
-		if s.Steps[j].Action != backend.Delete || c.full(s.Steps[j].Table) != ref.Table {
+	for j := range s.Steps {
+		done := j < i && left[j] == nil
+		if done || s.Steps[j].Action != backend.Delete || c.full(s.Steps[j].Table) != ref.Table {
 			continue
 		}
 		going, err := x.rowsOf(referrer, &s.Steps[j], keys)

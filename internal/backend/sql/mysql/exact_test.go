@@ -7,8 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"github.com/lethe-dev/lethe/internal/backend"
 	"github.com/lethe-dev/lethe/internal/backend/backendtest"
 )
@@ -98,12 +96,7 @@ func eachAlone(t *testing.T, d *database, b backend.Backend, stored []string) {
 	}
 }
 
-func wantEqual(t *testing.T, what string, got, want any) {
-	t.Helper()
-	if diff := cmp.Diff(want, got); diff != "" {
-		t.Errorf("%s (-want +got):\n%s", what, diff)
-	}
-}
+var wantEqual = backendtest.WantEqual
 
 // Lower case means the same whatever the collation, and whether an index serves or not.
 func TestLowerCase(t *testing.T) {

@@ -3,7 +3,6 @@ package mysql_test
 import (
 	"context"
 	"testing"
-	"time"
 
 	"github.com/lethe-dev/lethe/internal/backend"
 	"github.com/lethe-dev/lethe/internal/backend/backendtest"
@@ -18,7 +17,7 @@ func TestSweepTakesNoMoreThanItChose(t *testing.T) {
 	d.Exec(t, "INSERT INTO candidate VALUES (1, '2020-01-01'), (2, '2020-01-01'), (4, '2020-01-01'), (5, '2030-01-01')")
 	d.Exec(t, "INSERT INTO note VALUES (7, 1)")
 	d.trigger(t, "ages", "note", "AFTER", "DELETE", "INSERT INTO candidate VALUES (3, '2020-01-01')")
-	b, s := candidatesAndNotes(t, d)
+	b, s := backendtest.CandidatesAndNotes(t, d)
 	for i, want := range [][]backend.Key{{{"1"}, {"2"}, {"4"}}, {{"3"}}} {
 		asked := 0
 		r, err := b.SweepBatch(ctx, s, backend.SweepBatch{Limit: 3, BeforeEffect: func(_ context.Context, r *backend.SweepResult) error {
@@ -42,7 +41,7 @@ func TestSweepWaitsForNoYoungRecord(t *testing.T) {
 	d.Exec(t, "CREATE TABLE candidate (id INT PRIMARY KEY, seen DATETIME)")
 	d.Exec(t, "CREATE TABLE note (id INT PRIMARY KEY, candidate_id INT REFERENCES candidate (id))")
 	d.Exec(t, "INSERT INTO candidate VALUES (1, '2020-01-01'), (2, '2030-01-01'), (3, '2020-01-01'), (4, '2020-01-01')")
-	b, s := candidatesAndNotes(t, d)
+	b, s := backendtest.CandidatesAndNotes(t, d)
 	application := d.Session(t)
 	for _, statement := range []string{"BEGIN", "UPDATE candidate SET seen = '2031-01-01' WHERE id = 2"} {
 		if _, err := application(statement); err != nil {
@@ -58,19 +57,4 @@ func TestSweepWaitsForNoYoungRecord(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantEqual(t, "left", d.Dump(t, "SELECT id FROM candidate ORDER BY id"), []string{"2", "4"})
-}
-
-// candidatesAndNotes sweeps candidates with their notes.
-func candidatesAndNotes(t *testing.T, d *database) (backend.Sweeper, *backend.Sweep) {
-	t.Helper()
-	b, ok := d.Open(t, backendtest.Limits{}).(backend.Sweeper)
-	if !ok {
-		t.Fatal("it cannot sweep")
-	}
-	id, candidate, note := []string{"id"}, backend.Table{Name: "candidate"}, backend.Table{Name: "note"}
-	return b, &backend.Sweep{Table: candidate, KeyColumns: id, Clock: backend.SweepClock{Column: "seen"}, Cutoff: time.Date(2025, 1, 1, 0, 0, 0, 0, time.UTC),
-		Now: time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC), Steps: []backend.SweepStep{
-			{Entity: "note", Table: note, KeyColumns: id, Action: backend.Delete,
-				Path: []backend.Hop{{Table: note, Columns: id, TargetColumns: []string{"candidate_id"}, Down: true}}},
-			{Entity: "candidate", Table: candidate, KeyColumns: id, Action: backend.Delete}}}
 }

@@ -54,8 +54,8 @@ func (d dialect) ClockBy(b *core.Builder, expr string, c *core.Column, t time.Ti
 		return fmt.Sprintf("(%s >= %d AND %s <= $%d::bigint)", expr, core.MinUnix, expr, b.Bind(t.Unix()))
 	case secondsTypes[c.Type]:
 		return fmt.Sprintf("(%s >= %d AND %s <= $%d::text::%s)", expr, core.MinUnix, expr, b.Bind(d.ClockText(c, t)), c.Type)
-	default: // what is before is infinite, or before Christ
-		return fmt.Sprintf("(%s >= '0001-01-01'::%s AND %s <= $%d::text::%s)", expr, c.Type, expr, b.Bind(d.ClockText(c, t)), c.Type)
+	default: // What is before is infinite, or before Christ. A cast from text would be done anew for each row.
+		return fmt.Sprintf("(%s >= '0001-01-01'::%s AND %s <= $%d::%s)", expr, c.Type, expr, b.Bind(d.ClockText(c, t)), c.Type)
 	}
 }
 

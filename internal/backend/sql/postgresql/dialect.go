@@ -81,6 +81,14 @@ func (dialect) InUnion(exprs []string, _ []*core.Column, selects []string) strin
 
 func (dialect) Materialized() string { return "MATERIALIZED" }
 
+func (dialect) Quantiles(b *core.Builder, expr string, n int) string {
+	parts := make([]float64, n)
+	for i := range parts {
+		parts[i] = float64(i+1) / float64(n)
+	}
+	return fmt.Sprintf("unnest(percentile_disc($%d::float8[]) WITHIN GROUP (ORDER BY %s))", b.Bind(parts), expr)
+}
+
 func (dialect) Delete(table, alias, where string) string {
 	return "DELETE FROM " + table + " AS " + alias + " WHERE " + where
 }

@@ -147,7 +147,7 @@ func onColumn(pg *pgconn.PgError) string {
 // mismatched reports whether the server's answer may mean that cached facts or plans are out of date.
 func mismatched(err error) bool {
 	var e *entityError
-	if errors.Is(err, core.ErrReferred) || errors.As(err, &e) && e.guard != nil && forbidden(err) {
+	if errors.Is(err, core.ErrReferred) || errors.Is(err, core.ErrNoCascade) || errors.As(err, &e) && e.guard != nil && forbidden(err) {
 		return true // by a foreign key that may be gone by now
 	}
 	var pg *pgconn.PgError

@@ -2,6 +2,7 @@ package postgresql
 
 import (
 	"context"
+	"fmt"
 	"maps"
 
 	"github.com/jackc/pgx/v5"
@@ -59,12 +60,24 @@ SELECT p.schema, p.name, s.nspname, x.relname, format('constraint "%s"', k.conna
         JOIN pg_catalog.pg_attribute pa ON pa.attrelid = k.confrelid AND pa.attnum = u.parent
         JOIN pg_catalog.pg_operator o ON o.oid = u.operator JOIN pg_catalog.pg_namespace os ON os.oid = o.oprnamespace
         LEFT JOIN pg_catalog.pg_collation l ON l.oid = pa.attcollation
-        LEFT JOIN pg_catalog.pg_namespace cs ON cs.oid = l.collnamespace)
+        LEFT JOIN pg_catalog.pg_namespace cs ON cs.oid = l.collnamespace),
+       CASE WHEN ` + cascades + ` THEN k.oid END
 FROM part p JOIN pg_catalog.pg_constraint k ON k.confrelid = p.oid AND k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd')
+JOIN pg_catalog.pg_class y ON y.oid = p.oid
 JOIN pg_catalog.pg_class x ON x.oid = k.conrelid JOIN pg_catalog.pg_namespace s ON s.oid = x.relnamespace
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint up JOIN part q ON q.oid = up.confrelid
       WHERE up.oid = k.conparentid AND (q.schema, q.name) = (p.schema, p.name))
 ORDER BY 1, 2, 3, 4, 5`
+
+// cascades tests whether the server deletes the rows of k with what they refer to, and counts them, for a foreign key k between the
+// tables x and y. Deletions of partitions and heirs are counted elsewhere.
+const cascades = `k.confdeltype = 'c' AND x.relkind = 'r' AND y.relkind = 'r' AND NOT (x.relhassubclass OR y.relhassubclass OR x.relispartition OR y.relispartition)
+	AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgconstraint = k.oid AND g.tgenabled NOT IN ('O', 'A'))
+	AND current_setting('track_counts')::bool AND current_setting('session_replication_role') <> 'replica'`
+
+// counter is the Counter for a foreign key.
+const counter = `SELECT (SELECT pg_catalog.pg_stat_get_xact_tuples_deleted(x.oid) FROM pg_catalog.pg_constraint k
+	JOIN pg_catalog.pg_class x ON x.oid = k.conrelid JOIN pg_catalog.pg_class y ON y.oid = k.confrelid WHERE k.oid = %d AND ` + cascades + `)`
 
 // facts are what the catalogue says of tables.
 type facts struct {
@@ -136,8 +149,12 @@ func (f facts) readColumns(rows pgx.Rows) error {
 func (f facts) readReferences(rows pgx.Rows) error {
 	var t backend.Table
 	var r core.Reference
-	_, err := pgx.ForEachRow(rows, []any{&t.Schema, &t.Name, &r.Table.Schema, &r.Table.Name, &r.Name, &r.Deletes, &r.Columns, &r.RefColumns, &r.From, &r.On},
+	var cascade *uint32
+	_, err := pgx.ForEachRow(rows, []any{&t.Schema, &t.Name, &r.Table.Schema, &r.Table.Name, &r.Name, &r.Deletes, &r.Columns, &r.RefColumns, &r.From, &r.On, &cascade},
 		func() error {
+			if r.Counter = ""; cascade != nil {
+				r.Counter = fmt.Sprintf(counter, *cascade)
+			}
 			f.references[t] = append(f.references[t], r)
 			return nil
 		})

@@ -383,6 +383,8 @@ func (p *page) treat(ctx context.Context, keys []backend.Key) error {
 				return err
 			}
 			return st.JudgeFor(p.sweep.Steps[st.Op].Entity, count)
+		case st.Tally != 0:
+			return p.tally(st, rows)
 		case st.Locks:
 			rows.Close()
 			return rows.Err()
@@ -402,12 +404,35 @@ func (p *page) treat(ctx context.Context, keys []backend.Key) error {
 	return core.SweepDone(p.sweep, p.res, keys)
 }
 
+// tally counts what went by a cascade. The locks of the parents' deletion keep the foreign key as it is until the end.
+func (p *page) tally(st core.Statement, rows pgx.Rows) error {
+	count, err := pgx.CollectExactlyOneRow(rows, pgx.RowTo[*int64])
+	if err != nil {
+		return err
+	}
+	if count == nil {
+		return &backend.StaleError{Entity: p.sweep.Steps[st.Op].Entity, Err: core.ErrNoCascade, Problem: "a foreign key that deletes its records was changed meanwhile"}
+	}
+	p.res.Affected[st.Op] += st.Tally * *count
+	return nil
+}
+
+// maxSlab is the most rows that share memory taken at once: one allocation for each value would be most of the work.
+const maxSlab = 256
+
 // eachRow reads the rows of a statement as text.
 func eachRow(rows pgx.Rows, read func([]backend.Value) error) error {
 	defer rows.Close()
+	var texts []string
+	var values []backend.Value
+	slab := 1
 	for rows.Next() {
 		raw := rows.RawValues()
-		values := make([]backend.Value, len(raw))
+		n := len(raw)
+		if len(values) < n {
+			texts, values = make([]string, slab*n), make([]backend.Value, slab*n)
+			slab = min(4*slab, maxSlab)
+		}
 		for i, v := range raw {
 			if v == nil {
 				continue
@@ -415,12 +440,13 @@ func eachRow(rows pgx.Rows, read func([]backend.Value) error) error {
 			if !utf8.Valid(v) {
 				return refused("", "a value is not valid UTF-8", "convert the database to the encoding UTF8")
 			}
-			s := string(v)
-			values[i] = &s
+			texts[i] = string(v)
+			values[i] = &texts[i]
 		}
-		if err := read(values); err != nil {
+		if err := read(values[:n:n]); err != nil {
 			return err
 		}
+		texts, values = texts[n:], values[n:]
 	}
 	return rows.Err()
 }
