@@ -47,6 +47,7 @@ type node struct {
 	running map[string]*harness.Process
 	starts  map[int]int
 	deaths  []string
+	jobs    []string // names of those there ever were
 	stop    chan struct{}
 	group   sync.WaitGroup
 }
@@ -86,6 +87,9 @@ func (n *node) loop() {
 				if known[string(job.UID)] == nil {
 					gone := make(chan struct{})
 					known[string(job.UID)] = gone
+					n.mu.Lock()
+					n.jobs = append(n.jobs, job.Name)
+					n.mu.Unlock()
 					for i := range int(*job.Spec.Completions) {
 						workers.Go(func() { n.worker(&job, i, gone) })
 					}
@@ -201,6 +205,20 @@ func (w *world) startAsPod() {
 	Expect(client.IgnoreAlreadyExists(cluster.Client.Create(w, pod))).To(Succeed())
 	w.options.Pod = "lethe-0"
 	w.startOperator()
+}
+
+// sweepOnceAs has a process be the operator that begins a sweep, until it dies at a point.
+func (h *hiring) sweepOnceAs(n *node, point string) {
+	GinkgoHelper()
+	Eventually(h.conditionOf(&v1alpha1.RetentionPolicy{}, "after-process-end", v1alpha1.ConditionReady)).Should(HavePrefix("True/"))
+	Expect(h.operator.Stop()).To(Succeed())
+	mark := filepath.Join(GinkgoTB().TempDir(), "mark")
+	options := harness.ManagerOptions{Kubeconfig: n.kubeconfig, Namespace: h.options.Namespace, LedgerURLFile: h.options.LedgerURLFile,
+		LedgerLease: h.options.LedgerLease, LocalRoots: h.options.LocalRoots}
+	p := harness.StartProcess(GinkgoTB(), n.binary, options.Args(), []string{"POD_NAME=" + h.options.Pod, "LETHE_CRASH_AT=" + point, "LETHE_CRASH_MARK=" + mark})
+	h.sweepNow("after-process-end")
+	Eventually(p.Done(), time.Minute).Should(BeClosed(), p.Logs.String)
+	Expect(mark).To(BeARegularFile(), "it died for another reason")
 }
 
 func (h *hiring) documentFiles() []string {
@@ -319,6 +337,17 @@ var _ = Describe("Retention: runs as Jobs, kept in PostgreSQL", func() {
 		}
 		h.rightAtTheEnd(n)
 	})
+
+	for _, point := range []string{"sweep/job-recorded", "sweep/job-created"} {
+		It("makes one Job although the operator dies at "+point, func() {
+			h := withDocuments(nil)
+			n := startNode(h, nil)
+			h.sweepOnceAs(n, point)
+			h.startOperator()
+			h.rightAtTheEnd(n)
+			Expect(n.jobs).To(HaveLen(1))
+		})
+	}
 
 	It("stops all workers when the namespace is suspended, and goes on after", func() {
 		h := withDocuments(func(p *v1alpha1.RetentionPolicy) { // slow enough that it is not over before it is stopped
