@@ -114,6 +114,9 @@ func (f *logsFlags) show(ctx context.Context, e *endpoint, namespace string, s *
 		if resp.Header.Get("X-Lethe-Accesses") == "false" && query.Get("from") == "" {
 			_, _ = fmt.Fprintln(s.Streams.ErrOut, "Entries on who looked at what are left out: they need get on accesslogs.privacy.lethe.dev.")
 		}
+		if from, err := strconv.ParseUint(resp.Header.Get("X-Lethe-From"), 10, 64); err == nil {
+			f.next = max(f.next, from)
+		}
 		err = errors.Join(rows.Flush(), f.read(resp.Body, rows))
 		_ = resp.Body.Close()
 		if err = errors.Join(err, rows.Flush()); err != nil || !f.follow {

@@ -300,10 +300,11 @@ func (s *Server) file(w http.ResponseWriter, q *request) error {
 	if err != nil {
 		return err
 	}
-	if !s.users.begin(q.user.Username) {
-		return refuse(http.StatusTooManyRequests, "too many downloads are under way; try again in a few seconds")
+	leave, err := s.downloads.begin(q.user.Username)
+	if err != nil {
+		return err
 	}
-	defer s.users.end(q.user.Username)
+	defer leave()
 	content, err := s.open(x, known)
 	if err != nil {
 		return err

@@ -9,37 +9,45 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// limiters bound the requests and the downloads of each user.
+// limiters bound how often each user asks.
 type limiters struct {
-	mu        sync.Mutex
-	users     map[string]*rate.Limiter
-	downloads map[string]int
-	all       int
+	mu    sync.Mutex
+	users map[string]*rate.Limiter
 }
 
-func newLimiters() *limiters {
-	return &limiters{users: map[string]*rate.Limiter{}, downloads: map[string]int{}}
+func newLimiters() *limiters { return &limiters{users: map[string]*rate.Limiter{}} }
+
+// rooms bound the answers under way, which take as long as a client likes, of each user and of all together.
+type rooms struct {
+	perUser, together int
+
+	mu    sync.Mutex
+	users map[string]int
+	all   int
 }
 
-// begin tells whether the user may begin a download, which takes as long as a client likes. It has to be ended.
-func (l *limiters) begin(user string) bool {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.all == downloadsTogether || l.downloads[user] == perUserDownloads {
-		return false
+func newRooms(perUser, together int) *rooms {
+	return &rooms{perUser: perUser, together: together, users: map[string]int{}}
+}
+
+// begin takes a room, which has to be left, or refuses.
+func (r *rooms) begin(user string) (leave func(), err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.all == r.together || r.users[user] == r.perUser {
+		return nil, refuse(http.StatusTooManyRequests, "too many requests are under way; try again in a few seconds")
 	}
-	l.all++
-	l.downloads[user]++
-	return true
+	r.all++
+	r.users[user]++
+	return func() { r.end(user) }, nil
 }
 
-// end ends a download.
-func (l *limiters) end(user string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.all--
-	if l.downloads[user]--; l.downloads[user] == 0 {
-		delete(l.downloads, user)
+func (r *rooms) end(user string) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all--
+	if r.users[user]--; r.users[user] == 0 {
+		delete(r.users, user)
 	}
 }
 

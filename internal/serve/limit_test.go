@@ -38,25 +38,32 @@ func TestEachUserHasABound(t *testing.T) {
 
 // One user with slow clients leaves room for others, and all together have a bound.
 func TestNobodyHasAllDownloads(t *testing.T) {
-	l := newLimiters()
+	r := newRooms(perUserDownloads, downloadsTogether)
+	leave := map[string]func(){}
 	for i, users := range []int{1, 2, 3, 4} {
 		for range downloadsTogether {
-			l.begin(fmt.Sprint(i))
+			if l, err := r.begin(fmt.Sprint(i)); err == nil {
+				leave[fmt.Sprint(i)] = l
+			}
 		}
-		if want := users * perUserDownloads; l.all != want {
-			t.Fatalf("%d users have %d downloads, want %d", users, l.all, want)
+		if want := users * perUserDownloads; r.all != want {
+			t.Fatalf("%d users have %d downloads, want %d", users, r.all, want)
 		}
 	}
-	if l.begin("another") {
+	if _, err := r.begin("another"); err == nil {
 		t.Error("there is no bound of all together")
 	}
-	l.end("0")
-	if !l.begin("another") || l.begin("0") {
-		t.Error("the room that one left is not the next one's")
+	leave["0"]()
+	last, err := r.begin("another")
+	if err != nil {
+		t.Fatal("the room that one left is not the next one's")
 	}
-	l.end("another")
-	if len(l.downloads) != 4 {
-		t.Errorf("%d users are kept", len(l.downloads))
+	if _, err := r.begin("0"); err == nil {
+		t.Error("the room that one left is there twice")
+	}
+	last()
+	if len(r.users) != 4 {
+		t.Errorf("%d users are kept", len(r.users))
 	}
 }
 

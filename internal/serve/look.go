@@ -75,6 +75,11 @@ type question struct {
 // explain tells when the records of a person, or one record, go. The question is in the body: keys in an address would end up in logs.
 func (s *Server) explain(w http.ResponseWriter, q *request) error {
 	ctx := q.Context()
+	leave, err := s.downloads.begin(q.user.Username)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	if err := s.admit(ctx, q, v1alpha1.ResourceExplanations, "/explanations/"+q.namespace); err != nil {
 		return err
 	}
@@ -82,10 +87,6 @@ func (s *Server) explain(w http.ResponseWriter, q *request) error {
 	if json.NewDecoder(io.LimitReader(q.Body, maxQuestion)).Decode(&ask) != nil || (ask.Subject == "") == (ask.Entity == "") || (ask.Entity == "") != (len(ask.Key) == 0) {
 		return refuse(http.StatusBadRequest, "send a JSON object with either subject, or entity and key")
 	}
-	if !s.users.begin(q.user.Username) {
-		return refuse(http.StatusTooManyRequests, "too many requests are under way; try again in a few seconds")
-	}
-	defer s.users.end(q.user.Username)
 	if err := s.take(w, explainLimit+writeTimeout); err != nil {
 		return err
 	}
@@ -93,7 +94,6 @@ func (s *Server) explain(w http.ResponseWriter, q *request) error {
 	defer cancel()
 	x := &explain.Explainer{Client: s.Reader, Stores: s.Stores, Now: s.Journal.Clock.Now()}
 	var report *explain.Report
-	var err error
 	if ask.Subject != "" {
 		report, err = x.Subject(ctx, q.namespace, ask.Subject)
 	} else {
@@ -147,16 +147,21 @@ func (s *Server) ledger(w http.ResponseWriter, q *request) error {
 	if err != nil {
 		return err
 	}
+	rooms := s.downloads
+	if ask.follow {
+		rooms = s.follows
+	}
+	leave, err := rooms.begin(q.user.Username)
+	if err != nil {
+		return err
+	}
+	defer leave()
 	if err := s.admit(ctx, q, v1alpha1.ResourceLedgerEntries, "/ledger/"+q.namespace); err != nil {
 		return err
 	}
 	if ask.accesses, err = s.may(ctx, q, authorizationv1.ResourceAttributes{Resource: v1alpha1.ResourceAccessLogs}); err != nil {
 		return err
 	}
-	if !s.users.begin(q.user.Username) {
-		return refuse(http.StatusTooManyRequests, "too many requests are under way; try again in a few seconds")
-	}
-	defer s.users.end(q.user.Username)
 	if ask.tail >= 0 {
 		newest, err := s.Journal.Ledger.Checkpoint(ctx, q.namespace)
 		if err != nil {
@@ -168,6 +173,7 @@ func (s *Server) ledger(w http.ResponseWriter, q *request) error {
 	}
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("X-Lethe-Accesses", strconv.FormatBool(ask.accesses))
+	w.Header().Set("X-Lethe-From", strconv.FormatUint(ask.next, 10)) // where to go on if nothing comes
 	return s.stream(ctx, w, q.namespace, ask)
 }
 

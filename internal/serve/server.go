@@ -83,6 +83,8 @@ type Server struct {
 	self  string
 	all   *rate.Limiter
 	users *limiters
+	// downloads and follows are bound apart: logs that are followed all day leave room.
+	downloads, follows *rooms
 	// stopping is closed when the server stops, so that who follows a log does not keep it from that.
 	stopping chan struct{}
 	// Listening, if set, is told the address that is listened on.
@@ -91,7 +93,8 @@ type Server struct {
 
 // New makes the endpoint.
 func New(o Options) (*Server, error) {
-	s := &Server{Options: o, all: rate.NewLimiter(requestsPerSecond, requestsAtOnce), users: newLimiters(), stopping: make(chan struct{})}
+	s := &Server{Options: o, all: rate.NewLimiter(requestsPerSecond, requestsAtOnce), users: newLimiters(), downloads: newRooms(perUserDownloads, downloadsTogether),
+		follows: newRooms(perUserDownloads, downloadsTogether), stopping: make(chan struct{})}
 	host, _, err := net.SplitHostPort(o.Address)
 	if err != nil {
 		return nil, fmt.Errorf("the address %q of the endpoint must be host:port or :port", o.Address)
