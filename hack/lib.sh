@@ -20,3 +20,6 @@ progress() {
 		END { if (built) print "  compiled " built " packages" }
 	' >&2
 }
+
+# pinned_go is the Go that releases are made with.
+pinned_go() { sed -n 's/^toolchain //p' "$ROOT/go.mod"; }

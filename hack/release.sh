@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Makes a release in dist/: static binaries, their SBOMs, the chart, the install manifest, checksums. The same commit and version
-# give the same bytes on every machine with the same Go.
+# give the same bytes on every machine.
 #   release.sh VERSION [FOLDER]
 set -euo pipefail
 source "$(dirname "$0")/lib.sh"
@@ -12,7 +12,8 @@ version=${1:-} dist=${2:-dist}
 commit=$(git rev-parse HEAD)
 # The time of the commit stands for that of the build.
 SOURCE_DATE_EPOCH=$(git log -1 --format=%ct)
-export SOURCE_DATE_EPOCH CGO_ENABLED=0 TZ=UTC LC_ALL=C
+GOTOOLCHAIN=$(pinned_go)
+export SOURCE_DATE_EPOCH GOTOOLCHAIN CGO_ENABLED=0 TZ=UTC LC_ALL=C
 ldflags="-s -w -buildid= -X main.version=$version -X main.commit=$commit"
 
 # Where each program is built for: the operator runs in Linux containers, the plugin where people sit.

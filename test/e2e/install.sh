@@ -10,7 +10,6 @@ rows=${LETHE_E2E_ROWS:-20000}
 started=$SECONDS
 trap 'rm -rf "$folder"' EXIT
 
-helm_() { bin/helm "$@" -n "$system"; }
 phase() { people_ get erasurerequest "$1" -o jsonpath='{.status.phase}'; }
 is() { [[ $(phase "$1") == "$2" ]]; }
 condition() { people_ get "$1" "$2" -o jsonpath='{.status.conditions[?(@.type=="Ready")].reason}'; }
@@ -36,14 +35,7 @@ fi
 
 image "$name" "$next"
 say "an empty cluster: CRDs and databases of earlier runs go"
-helm_ uninstall lethe --ignore-not-found >/dev/null 2>&1 || true
-kubectl delete namespace "$people" --ignore-not-found --wait=false >/dev/null
-for o in $(people_ get erasurerequests,deletionruns,legalholds,erasurecertificates,complianceexports,retentionpolicies,personaldatamaps,datastores -o name 2>/dev/null); do people_ patch "$o" --type=merge -p '{"metadata":{"finalizers":null}}' >/dev/null 2>&1 || true; done
-kubectl wait --for=delete namespace/"$people" --timeout=120s >/dev/null 2>&1 || true
-kubectl delete namespace "$system" --ignore-not-found --timeout=120s >/dev/null
-kubectl delete crd -l app.kubernetes.io/name=lethe --ignore-not-found >/dev/null
-kubectl get crd -o name | { grep privacy.lethe.dev || true; } | xargs -r kubectl delete >/dev/null
-namespace "$people"
+empty
 server lethe_e2e_data lethe_e2e_ledger
 sql lethe_e2e_data "CREATE TABLE people (id text PRIMARY KEY, email text, seen timestamptz NOT NULL); CREATE INDEX ON people (seen);
 	CREATE TABLE notes (id bigint PRIMARY KEY, person_id text NOT NULL REFERENCES people(id), body text); CREATE INDEX ON notes (person_id);

@@ -52,6 +52,7 @@ sql() { # sql DATABASE STATEMENT
 	fi
 }
 people_() { kubectl -n "$people" "$@"; }
+helm_() { bin/helm "$@" -n "$system"; }
 namespace() { kubectl create namespace "$1" --dry-run=client -o yaml | kubectl apply -f - >/dev/null; }
 secret() { # secret NAMESPACE NAME KEY=VALUE...
 	local in=$1 called=$2
@@ -115,6 +116,21 @@ server() {
 		sql postgres "DROP DATABASE IF EXISTS $database WITH (FORCE)"
 		sql postgres "CREATE DATABASE $database"
 	done
+}
+
+# empty takes away what an earlier run left: the release, its objects, which no operator lets go any more, and the CRDs.
+empty() {
+	helm_ uninstall lethe --ignore-not-found >/dev/null 2>&1 || true
+	kubectl delete namespace "$people" --ignore-not-found --wait=false >/dev/null
+	local o
+	for o in $(people_ get erasurerequests,deletionruns,legalholds,erasurecertificates,complianceexports,retentionpolicies,personaldatamaps,datastores -o name 2>/dev/null); do
+		people_ patch "$o" --type=merge -p '{"metadata":{"finalizers":null}}' >/dev/null 2>&1 || true
+	done
+	kubectl wait --for=delete namespace/"$people" --timeout=120s >/dev/null 2>&1 || true
+	kubectl delete namespace "$system" --ignore-not-found --timeout=120s >/dev/null
+	kubectl delete crd -l app.kubernetes.io/name=lethe --ignore-not-found >/dev/null
+	kubectl get crd -o name | { grep privacy.lethe.dev || true; } | xargs -r kubectl delete >/dev/null
+	namespace "$people"
 }
 
 # store declares the database of the people's data as the DataStore data.

@@ -19,7 +19,8 @@ cleanup() {
 trap cleanup EXIT
 image "$name"
 
-say "$rows records, of which nine in ten are due; the ledger's database is empty"
+say "$rows records, of which nine in ten are due; nothing of earlier runs is left"
+empty
 server lethe_e2e_data lethe_e2e_ledger
 sql lethe_e2e_data "CREATE TABLE candidates (id bigint PRIMARY KEY, email text, found_at timestamptz NOT NULL);
 	CREATE TABLE notes (id bigint PRIMARY KEY, candidate_id bigint NOT NULL REFERENCES candidates(id), body text);
@@ -29,12 +30,9 @@ sql lethe_e2e_data "CREATE TABLE candidates (id bigint PRIMARY KEY, email text, 
 due=$((rows - rows / 10))
 
 say "the operator, from the chart"
-namespace "$people"
 secret "$system" ledger-url url="$url/lethe_e2e_ledger?sslmode=disable"
-kubectl -n "$system" delete configmap lethe-state-store --ignore-not-found >/dev/null
-bin/helm upgrade --install lethe charts/lethe -n "$system" --set image.repository="${name%:*}" --set image.tag="${name##*:}" \
+helm_ upgrade --install lethe charts/lethe --set image.repository="${name%:*}" --set image.tag="${name##*:}" \
 	--set ledger.postgresql.urlSecret.name=ledger-url --set admission.enabled=false --set exports.serve=false >/dev/null
-kubectl -n "$system" rollout restart deploy/lethe >/dev/null
 kubectl -n "$system" rollout status deploy/lethe --timeout=180s
 
 store
