@@ -35,6 +35,9 @@ func translate(err error, entity string) error {
 	}
 	var connect *pgconn.ConnectError
 	if errors.As(err, &connect) {
+		if strings.Contains(err.Error(), "server refused TLS connection") { // the driver has no value for it
+			return refused("", "the server does not offer TLS", "let it offer TLS, or correct sslMode")
+		}
 		return &backend.UnavailableError{Problem: "the database cannot be reached", Err: err}
 	}
 	var encode interface{ SafeToRetry() bool }

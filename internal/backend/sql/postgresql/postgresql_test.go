@@ -228,6 +228,12 @@ func TestConnectionProblems(t *testing.T) {
 			t.Errorf("%v: %v", c, err)
 		}
 	}
+	encrypted := good
+	encrypted.SSLMode = "verify-full"
+	var refused *backend.RefusedError
+	if _, err := d.open(t, encrypted).Describe(ctx); !errors.As(err, &refused) || !strings.Contains(err.Error(), "sslMode") {
+		t.Errorf("without TLS: %v", err)
+	}
 	if text := fmt.Sprintf("%v %+v %#v %s", good, good, good, good); strings.Contains(text, "secret-password") {
 		t.Errorf("the password is printed: %s", text)
 	}
