@@ -120,6 +120,10 @@ docs: ## Build the documentation site into dist/site (needs node 20 and npm)
 	rm -rf hack/site/pages && cp -r docs hack/site/pages
 	npm --prefix hack/site run build
 
+.PHONY: pictures
+pictures: build ## Make the pictures of the documentation anew, from the demo (needs poppler-utils)
+	hack/pictures.sh
+
 .PHONY: clean
 clean: ## Remove what was built here (the shared cache stays: rm -r ~/.cache/lethe)
 	rm -rf bin dist
