@@ -32,8 +32,8 @@ cp config/crd/bases/*.yaml $files/crds/
 cp config/webhook/manifests.yaml $files/webhook/
 cp config/prometheus/rules.yaml $files/prometheus/
 cp config/grafana/lethe.json $files/grafana/
-for role in role leader_election_role secrets_role jobs_role persona_viewer persona_editor persona_approver persona_admin; do
-	cp "config/rbac/$role.yaml" $files/rbac/
+for role in rbac/role rbac/leader_election_role rbac/secrets_role postgresql/jobs_role rbac/persona_viewer rbac/persona_editor rbac/persona_approver rbac/persona_admin; do
+	cp "config/$role.yaml" $files/rbac/
 done
 go run ./hack/chartreadme charts/lethe
 

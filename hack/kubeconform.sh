@@ -13,7 +13,7 @@ mkdir "$work/schemas" "$work/trees"
 kubernetes=$(cd hack/controlplane && go list -m -f '{{.Dir}}' k8s.io/kubernetes)
 go run ./hack/schemas "$kubernetes/api/openapi-spec/swagger.json" "$work/schemas"
 
-for tree in default webhook samples; do bin/kustomize build "config/$tree" >"$work/trees/kustomize-$tree.yaml"; done
+for tree in default webhook postgresql samples; do bin/kustomize build "config/$tree" >"$work/trees/kustomize-$tree.yaml"; done
 for values in charts/lethe/ci/*.yaml; do
 	bin/helm template lethe charts/lethe --namespace lethe-system --values "$values" >"$work/trees/chart-$(basename "$values")"
 done

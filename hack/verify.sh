@@ -18,7 +18,7 @@ if [[ ${CI:-} == true && -n $(git status --porcelain) ]]; then
 fi
 
 say "== kustomize builds"
-for dir in config/crd config/rbac config/manager config/default config/webhook config/prometheus config/samples \
+for dir in config/crd config/rbac config/manager config/default config/webhook config/postgresql config/prometheus config/samples \
 	examples/gitops/recruiting/staging examples/gitops/recruiting/production examples/gitops/recruiting/production/holds; do
 	bin/kustomize build "$dir" >/dev/null
 done

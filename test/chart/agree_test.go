@@ -35,7 +35,14 @@ func kustomize(t *testing.T, folder string) objects {
 
 // TestChartAndKustomizeAgree on everything but names and labels: CRDs, roles, webhooks, the Pod and its Services.
 func TestChartAndKustomizeAgree(t *testing.T) {
-	chart, tree := mustRender(t), kustomize(t, "config/webhook")
+	t.Run("ledger in a file", func(t *testing.T) { agree(t, kustomize(t, "config/webhook"), mustRender(t), 2) })
+	t.Run("ledger in PostgreSQL", func(t *testing.T) {
+		agree(t, kustomize(t, "config/postgresql"), mustRender(t, "--set", "ledger.postgresql.urlSecret.name=lethe-ledger-url", "--set", "replicas=2"), 3)
+	})
+}
+
+func agree(t *testing.T, tree, chart objects, roles int) {
+	t.Helper()
 	compared := map[string]int{}
 	for key, want := range tree {
 		kind := want.GetKind()
@@ -65,6 +72,7 @@ func TestChartAndKustomizeAgree(t *testing.T) {
 			same(t, key, []string{"webhooks"}, want.Object, got.Object)
 		case "Service":
 			same(t, key, []string{"spec", "ports"}, want.Object, got.Object)
+			same(t, key, []string{"spec", "selector", "privacy.lethe.dev/role"}, want.Object, got.Object)
 		case "PersistentVolumeClaim":
 			same(t, key, []string{"spec"}, want.Object, got.Object)
 		case "Deployment", "ServiceAccount", "Namespace":
@@ -74,7 +82,12 @@ func TestChartAndKustomizeAgree(t *testing.T) {
 		}
 		compared[kind]++
 	}
-	if compared["CustomResourceDefinition"] != 8 || compared["ClusterRole"] != 5 || compared["Role"] != 3 || compared["Service"] != 2 {
+	for key, object := range chart {
+		if object.GetKind() == "Role" && tree[key] == nil && object.GetAnnotations()["helm.sh/hook"] == "" {
+			t.Errorf("%s is of the chart alone", key)
+		}
+	}
+	if compared["CustomResourceDefinition"] != 8 || compared["ClusterRole"] != 5 || compared["Role"] != roles || compared["Service"] != 2 {
 		t.Errorf("compared: %v", compared)
 	}
 	samePod(t, tree, chart)
@@ -107,6 +120,9 @@ func samePod(t *testing.T, tree, chart objects) {
 	}
 	bare := func(spec corev1.PodSpec) corev1.PodSpec {
 		spec.ServiceAccountName = ""
+		for i := range spec.TopologySpreadConstraints {
+			delete(spec.TopologySpreadConstraints[i].LabelSelector.MatchLabels, "app.kubernetes.io/instance") // Helm's own matter
+		}
 		c := &spec.Containers[0]
 		c.Args, c.Image, c.ImagePullPolicy = nil, "", ""
 		slices.SortFunc(c.Ports, func(a, b corev1.ContainerPort) int { return strings.Compare(a.Name, b.Name) })

@@ -40,7 +40,7 @@ func (c *Cluster) Persona(ctx context.Context, namespace, name, role string) (*r
 
 func (c *Cluster) bindPersona(ctx context.Context, account *corev1.ServiceAccount, role string) error {
 	var r rbacv1.ClusterRole
-	if err := readRole("persona_"+role+".yaml", &r); err != nil {
+	if err := readRole("rbac/persona_"+role+".yaml", &r); err != nil {
 		return err
 	}
 	if err := c.Client.Create(ctx, r.DeepCopy()); err != nil && !apierrors.IsAlreadyExists(err) {

@@ -13,13 +13,13 @@ import (
 	"sigs.k8s.io/yaml"
 )
 
-// OperatorConfig is a client configuration with exactly the rights of config/rbac: the generated ClusterRole everywhere,
-// and the operator's own roles in its namespace.
+// OperatorConfig is a client configuration with exactly the rights of config/rbac and config/postgresql: the generated ClusterRole
+// everywhere, and the operator's own roles in its namespace.
 func (c *Cluster) OperatorConfig(ctx context.Context, namespace string) (*rest.Config, error) {
 	user := "lethe-operator:" + namespace
 	subjects := []rbacv1.Subject{{Kind: rbacv1.UserKind, APIGroup: rbacv1.GroupName, Name: user}}
 	var cluster rbacv1.ClusterRole
-	if err := readRole("role.yaml", &cluster); err != nil {
+	if err := readRole("rbac/role.yaml", &cluster); err != nil {
 		return nil, err
 	}
 	if err := c.Client.Create(ctx, cluster.DeepCopy()); err != nil && !apierrors.IsAlreadyExists(err) {
@@ -29,7 +29,7 @@ func (c *Cluster) OperatorConfig(ctx context.Context, namespace string) (*rest.C
 		RoleRef: rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: cluster.Name}}); err != nil {
 		return nil, err
 	}
-	for _, file := range []string{"secrets_role.yaml", "jobs_role.yaml", "leader_election_role.yaml"} {
+	for _, file := range []string{"rbac/secrets_role.yaml", "postgresql/jobs_role.yaml", "rbac/leader_election_role.yaml"} {
 		var role rbacv1.Role
 		if err := readRole(file, &role); err != nil {
 			return nil, err
@@ -49,12 +49,12 @@ func (c *Cluster) OperatorConfig(ctx context.Context, namespace string) (*rest.C
 }
 
 func readRole(file string, into any) error {
-	data, err := os.ReadFile(filepath.Join(Root(), "config", "rbac", file))
+	data, err := os.ReadFile(filepath.Join(Root(), "config", file))
 	if err == nil {
 		err = yaml.UnmarshalStrict(data, into)
 	}
 	if err != nil {
-		return fmt.Errorf("config/rbac/%s: %w", file, err)
+		return fmt.Errorf("config/%s: %w", file, err)
 	}
 	return nil
 }
