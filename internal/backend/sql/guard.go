@@ -3,6 +3,7 @@ package sql
 import (
 	"errors"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -28,6 +29,19 @@ type Reference struct {
 
 // References are those to each table.
 type References map[backend.Table][]Reference
+
+// WithoutCounters are the same for a database that cannot tell.
+func (r References) WithoutCounters() References {
+	out := maps.Clone(r)
+	for table, list := range out {
+		list = slices.Clone(list)
+		for i := range list {
+			list[i].Counter = ""
+		}
+		out[table] = list
+	}
+	return out
+}
 
 // referrer is the alias of the table that has the foreign key.
 const referrer = "r"

@@ -61,23 +61,30 @@ SELECT p.schema, p.name, s.nspname, x.relname, format('constraint "%s"', k.conna
         JOIN pg_catalog.pg_operator o ON o.oid = u.operator JOIN pg_catalog.pg_namespace os ON os.oid = o.oprnamespace
         LEFT JOIN pg_catalog.pg_collation l ON l.oid = pa.attcollation
         LEFT JOIN pg_catalog.pg_namespace cs ON cs.oid = l.collnamespace),
-       CASE WHEN ` + cascades + ` THEN k.oid END
+       CASE WHEN ` + cascades + ` THEN k.oid END,
+       quote_literal(format('%I.%I', s.nspname, x.relname)), quote_literal(format('%I.%I', ys.nspname, y.relname))
 FROM part p JOIN pg_catalog.pg_constraint k ON k.confrelid = p.oid AND k.contype = 'f' AND k.confdeltype IN ('c', 'n', 'd')
-JOIN pg_catalog.pg_class y ON y.oid = p.oid
+JOIN pg_catalog.pg_class y ON y.oid = p.oid JOIN pg_catalog.pg_namespace ys ON ys.oid = y.relnamespace
 JOIN pg_catalog.pg_class x ON x.oid = k.conrelid JOIN pg_catalog.pg_namespace s ON s.oid = x.relnamespace
 WHERE NOT EXISTS (SELECT FROM pg_catalog.pg_constraint up JOIN part q ON q.oid = up.confrelid
       WHERE up.oid = k.conparentid AND (q.schema, q.name) = (p.schema, p.name))
 ORDER BY 1, 2, 3, 4, 5`
 
-// cascades tests whether the server deletes the rows of k with what they refer to, and counts them, for a foreign key k between the
-// tables x and y. Deletions of partitions and heirs are counted elsewhere.
-const cascades = `k.confdeltype = 'c' AND x.relkind = 'r' AND y.relkind = 'r' AND NOT (x.relhassubclass OR y.relhassubclass OR x.relispartition OR y.relispartition)
-	AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgconstraint = k.oid AND g.tgenabled NOT IN ('O', 'A'))
+// cascades tests whether the server deletes the rows of k with what they refer to, all of them, and counts them, for a foreign key k
+// between the tables x and y. It does not where a trigger or rule keeps a row or changes it, where another foreign key of x has its own
+// way first, or where the key has no trigger that works. Deletions of partitions and heirs are counted elsewhere.
+const cascades = `k.confdeltype = 'c' AND x.relkind = 'r' AND y.relkind = 'r'
+	AND NOT (x.relhassubclass OR y.relhassubclass OR x.relispartition OR y.relispartition OR x.relhasrules OR y.relhasrules)
+	AND EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgconstraint = k.oid AND g.tgrelid = y.oid AND g.tgenabled IN ('O', 'A')
+		AND g.tgfoid = 'pg_catalog."RI_FKey_cascade_del"'::regproc)
+	AND NOT EXISTS (SELECT FROM pg_catalog.pg_trigger g WHERE g.tgrelid IN (x.oid, y.oid) AND NOT g.tgisinternal AND g.tgtype & 8 <> 0)
+	AND NOT EXISTS (SELECT FROM pg_catalog.pg_constraint o WHERE o.conrelid = x.oid AND o.contype = 'f' AND o.confdeltype <> 'c')
 	AND current_setting('track_counts')::bool AND current_setting('session_replication_role') <> 'replica'`
 
-// counter is the Counter for a foreign key.
+// counter is the Counter for a foreign key and the literals of two tables, which have these names still.
 const counter = `SELECT (SELECT pg_catalog.pg_stat_get_xact_tuples_deleted(x.oid) FROM pg_catalog.pg_constraint k
-	JOIN pg_catalog.pg_class x ON x.oid = k.conrelid JOIN pg_catalog.pg_class y ON y.oid = k.confrelid WHERE k.oid = %d AND ` + cascades + `)`
+	JOIN pg_catalog.pg_class x ON x.oid = k.conrelid JOIN pg_catalog.pg_class y ON y.oid = k.confrelid
+	WHERE k.oid = %d AND x.oid = to_regclass(%s) AND y.oid = to_regclass(%s) AND ` + cascades + `)`
 
 // facts are what the catalogue says of tables.
 type facts struct {
@@ -150,10 +157,11 @@ func (f facts) readReferences(rows pgx.Rows) error {
 	var t backend.Table
 	var r core.Reference
 	var cascade *uint32
-	_, err := pgx.ForEachRow(rows, []any{&t.Schema, &t.Name, &r.Table.Schema, &r.Table.Name, &r.Name, &r.Deletes, &r.Columns, &r.RefColumns, &r.From, &r.On, &cascade},
+	var from, to string
+	_, err := pgx.ForEachRow(rows, []any{&t.Schema, &t.Name, &r.Table.Schema, &r.Table.Name, &r.Name, &r.Deletes, &r.Columns, &r.RefColumns, &r.From, &r.On, &cascade, &from, &to},
 		func() error {
 			if r.Counter = ""; cascade != nil {
-				r.Counter = fmt.Sprintf(counter, *cascade)
+				r.Counter = fmt.Sprintf(counter, *cascade, from, to)
 			}
 			f.references[t] = append(f.references[t], r)
 			return nil

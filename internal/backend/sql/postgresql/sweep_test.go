@@ -1,6 +1,7 @@
 package postgresql_test
 
 import (
+	"errors"
 	"strings"
 	"testing"
 
@@ -8,30 +9,33 @@ import (
 	"github.com/lethe-dev/lethe/internal/backend/backendtest"
 )
 
-// TestSweepLeavesToTheSchemaWhatItCounts: a trigger tells of the statements that deleted notes, Lethe's own and those of the server.
+// TestSweepLeavesToTheSchemaWhatItCounts: who may not delete notes can have them deleted by the schema alone. As soon as that would not
+// delete all of them, or not be counted, they have a statement of their own again.
 func TestSweepLeavesToTheSchemaWhatItCounts(t *testing.T) {
+	trigger := func(table, body string) []string {
+		return []string{"CREATE FUNCTION meddle() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN " + body + " END'",
+			"CREATE TRIGGER meddle BEFORE DELETE ON " + table + " FOR EACH ROW EXECUTE FUNCTION meddle()"}
+	}
 	for _, c := range []struct {
-		name       string
-		changes    []string // between two pages
-		statements []string
+		name    string
+		changes []string // between two pages
 	}{
-		{name: "as long as it cascades", statements: []string{"1"}},
-		{name: "not without the foreign key", changes: []string{"ALTER TABLE note DROP CONSTRAINT up"}, statements: []string{"1"}},
-		{name: "not with another one", changes: []string{"ALTER TABLE note DROP CONSTRAINT up, ADD FOREIGN KEY (candidate_id) REFERENCES candidate (id)"}, statements: []string{"1"}},
-		{name: "not while its triggers are disabled", changes: []string{"ALTER TABLE candidate DISABLE TRIGGER ALL"}, statements: []string{"1"}},
-		{name: "not as a replica", changes: []string{"ALTER USER ROLE SET session_replication_role = replica", "terminate"}, statements: []string{"0"}},
-		{name: "not without statistics", changes: []string{"ALTER USER ROLE SET track_counts = off", "terminate"}, statements: []string{"2"}},
-		{name: "not of a table with heirs", changes: []string{"CREATE TABLE heir () INHERITS (note)", "INSERT INTO heir VALUES (9, 3)"}, statements: []string{"2"}},
+		{"without the foreign key", []string{"ALTER TABLE note DROP CONSTRAINT up"}},
+		{"with another one", []string{"ALTER TABLE note DROP CONSTRAINT up, ADD FOREIGN KEY (candidate_id) REFERENCES candidate (id)"}},
+		{"with a further one that sets NULL", []string{"ALTER TABLE note ADD FOREIGN KEY (candidate_id) REFERENCES candidate (id) ON DELETE SET NULL"}},
+		{"with a further one that refuses", []string{"ALTER TABLE note DROP CONSTRAINT up", "ALTER TABLE note ADD FOREIGN KEY (candidate_id) REFERENCES candidate (id)",
+			"ALTER TABLE note ADD CONSTRAINT up FOREIGN KEY (candidate_id) REFERENCES candidate (id) ON DELETE CASCADE"}},
+		{"while its triggers are disabled", []string{"ALTER TABLE candidate DISABLE TRIGGER ALL"}},
+		{"without its triggers", []string{"DELETE FROM pg_trigger WHERE tgconstraint = (SELECT oid FROM pg_constraint WHERE conname = 'up')"}},
+		{"with a trigger that lets notes go elsewhere", trigger("candidate", "UPDATE public.note SET candidate_id = NULL WHERE candidate_id = OLD.id; RETURN OLD;")},
+		{"with a trigger of the notes", trigger("note", "RETURN OLD;")},
+		{"with a rule", []string{"CREATE RULE also AS ON DELETE TO candidate DO ALSO UPDATE note SET candidate_id = NULL WHERE candidate_id = OLD.id"}},
+		{"as a replica", []string{"ALTER USER ROLE SET session_replication_role = replica", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ROLE'"}},
+		{"without statistics", []string{"ALTER USER ROLE SET track_counts = off", "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ROLE'"}},
+		{"of a table with heirs", []string{"CREATE TABLE heir () INHERITS (note)", "INSERT INTO heir VALUES (9, 3)"}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			d := newDatabase(t)
-			d.Exec(t, "CREATE TABLE candidate (id bigint PRIMARY KEY, seen timestamptz)")
-			d.Exec(t, "CREATE TABLE note (id bigint PRIMARY KEY, candidate_id bigint CONSTRAINT up REFERENCES candidate (id) ON DELETE CASCADE)")
-			d.Exec(t, "CREATE TABLE deletions (one int)")
-			d.Exec(t, "CREATE FUNCTION deleted() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER AS 'BEGIN INSERT INTO public.deletions VALUES (1); RETURN NULL; END'")
-			d.Exec(t, "CREATE TRIGGER deleted AFTER DELETE ON note FOR EACH STATEMENT EXECUTE FUNCTION deleted()")
-			d.Exec(t, "INSERT INTO candidate SELECT i, '2020-01-01' FROM generate_series(1, 4) i")
-			d.Exec(t, "INSERT INTO note VALUES (1, 1), (2, 1), (3, 2), (4, 3), (5, 3), (6, 4)")
+			d := withCascade(t)
 			b, s := backendtest.CandidatesAndNotes(t, d)
 			sweepTwo := func(notes int64) {
 				t.Helper()
@@ -41,18 +45,54 @@ func TestSweepLeavesToTheSchemaWhatItCounts(t *testing.T) {
 				}
 				backendtest.WantEqual(t, "affected", r.Affected, []int64{notes, 2})
 			}
+			d.Exec(t, "REVOKE DELETE ON note FROM "+d.role)
+			var refused *backend.RefusedError
+			if err := b.CheckSweep(ctx, s); !errors.As(err, &refused) || refused.Entity != "note" {
+				t.Errorf("nobody misses the right to delete: %v", err)
+			}
 			sweepTwo(3)
-			backendtest.WantEqual(t, "statements", d.Dump(t, "SELECT count(*) FROM deletions"), []string{"1"})
-			d.Exec(t, "TRUNCATE deletions")
 			for _, change := range c.changes {
-				if change == "terminate" {
-					change = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = 'ROLE'"
-				}
 				d.Exec(t, strings.ReplaceAll(change, "ROLE", d.role))
 			}
+			if _, err := b.SweepBatch(ctx, s, backend.SweepBatch{Limit: 2}); !errors.As(err, &refused) || refused.Entity != "note" {
+				t.Fatalf("notes are left to the schema: %v", err)
+			}
+			d.Exec(t, "GRANT DELETE ON note TO "+d.role)
 			sweepTwo(int64(len(d.Dump(t, "SELECT id FROM note"))))
-			backendtest.WantEqual(t, "statements", d.Dump(t, "SELECT count(*) FROM deletions"), c.statements)
 			backendtest.WantEqual(t, "left", d.Dump(t, "SELECT id FROM candidate UNION ALL SELECT id FROM note"), []string(nil))
 		})
 	}
+}
+
+// TestSweepNoticesATableInThePlaceOfAnother, whose foreign key still stands in the cache.
+func TestSweepNoticesATableInThePlaceOfAnother(t *testing.T) {
+	d := withCascade(t)
+	b, s := backendtest.CandidatesAndNotes(t, d)
+	if _, err := b.SweepBatch(ctx, s, backend.SweepBatch{Limit: 2}); err != nil {
+		t.Fatal(err)
+	}
+	for _, change := range []string{"CREATE TABLE fresh (LIKE note INCLUDING ALL)", "INSERT INTO fresh SELECT * FROM note", "ALTER TABLE note RENAME TO former", "ALTER TABLE fresh RENAME TO note"} {
+		d.Exec(t, change)
+	}
+	var stale *backend.StaleError
+	if _, err := b.SweepBatch(ctx, s, backend.SweepBatch{Limit: 2}); !errors.As(err, &stale) || !strings.Contains(err.Error(), "former") {
+		t.Fatal(err)
+	}
+	d.Exec(t, "DROP TABLE former")
+	r, err := b.SweepBatch(ctx, s, backend.SweepBatch{Limit: 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	backendtest.WantEqual(t, "affected", r.Affected, []int64{3, 2})
+	backendtest.WantEqual(t, "left", d.Dump(t, "SELECT id FROM candidate UNION ALL SELECT id FROM note"), []string(nil))
+}
+
+func withCascade(t *testing.T) *database {
+	t.Helper()
+	d := newDatabase(t)
+	d.Exec(t, "CREATE TABLE candidate (id bigint PRIMARY KEY, seen timestamptz)")
+	d.Exec(t, "CREATE TABLE note (id bigint PRIMARY KEY, candidate_id bigint CONSTRAINT up REFERENCES candidate (id) ON DELETE CASCADE)")
+	d.Exec(t, "INSERT INTO candidate SELECT i, '2020-01-01' FROM generate_series(1, 4) i")
+	d.Exec(t, "INSERT INTO note VALUES (1, 1), (2, 1), (3, 2), (4, 3), (5, 3), (6, 4)")
+	return d
 }
