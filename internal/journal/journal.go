@@ -85,8 +85,11 @@ func (j *Journal) Record(ctx context.Context, namespace string, entries []ledger
 	if err == nil || refused != nil || len(entries) == 0 || errors.Is(err, state.ErrConflict) {
 		return err
 	}
-	return &fault.Waiting{Reason: v1alpha1.ReasonLedgerUnavailable, After: retryAfter, Err: err,
-		Message: "the ledger takes no entry: nothing is deleted until it does"}
+	message := "the ledger takes no entry: nothing is deleted until it does"
+	if errors.Is(err, state.ErrFull) {
+		message = "the ledger's volume or database is full: nothing is deleted until it has room"
+	}
+	return &fault.Waiting{Reason: v1alpha1.ReasonLedgerUnavailable, After: retryAfter, Err: err, Message: message}
 }
 
 // Append checks the log and appends entries.

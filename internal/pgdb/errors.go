@@ -32,3 +32,9 @@ func unavailable(err error) error {
 	}
 	return errors.Join(ErrUnavailable, err)
 }
+
+// Full tells whether the server has no room.
+func Full(err error) bool {
+	var refused *pgconn.PgError
+	return errors.As(err, &refused) && refused.Code == "53100" // disk_full
+}

@@ -16,6 +16,8 @@ var (
 	ErrNotFound = errors.New("not in the state store")
 	// ErrConflict means that somebody else has written the record since it was read: read it again and decide anew.
 	ErrConflict = errors.New("the record was changed by somebody else")
+	// ErrFull means that the volume or the database has no room.
+	ErrFull = errors.New("no room is left")
 	// ErrLifted means that a hold was lifted before and cannot come into force again.
 	ErrLifted = errors.New("the hold is lifted")
 	// ErrStaleEpoch means that another process has opened the store since.

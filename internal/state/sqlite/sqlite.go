@@ -100,6 +100,9 @@ func (s *Store) Update(ctx context.Context, fn func(tx state.Tx) error) error {
 		for _, undo := range slices.Backward(t.undo) {
 			undo()
 		}
+		if sqlitedb.Full(err) {
+			return errors.Join(state.ErrFull, err)
+		}
 		if refused != nil {
 			return refused // in the caller's own words
 		}
