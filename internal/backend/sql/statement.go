@@ -79,9 +79,9 @@ type Dialect interface {
 	Read(expr string, c *Column) string
 	// Materialized is the word that makes the database compute a common table expression before anything else, or empty.
 	Materialized() string
-	// Quantiles are rows: the last value of an expression in each of n equal parts of what a select finds. Empty where the database has
-	// no function for it.
-	Quantiles(b *Builder, expr string, n int) string
+	// Quantiles are rows: the last value of a column in each of n equal parts of what a select finds. Empty where the database has no
+	// function for it.
+	Quantiles(b *Builder, expr string, c *Column, n int) string
 	// TextOf is a column as text.
 	TextOf(expr string, c *Column) string
 	// InText tests whether the columns equal one of the rows of plain text.

@@ -221,7 +221,7 @@ func (c *Compiler) SweepSplit(s *backend.Sweep, n int) (Statement, error) {
 		return Statement{}, err
 	}
 	if len(keys) == 1 {
-		if quantiles := x.Dialect.Quantiles(&x.b, keys[0], n); quantiles != "" {
+		if quantiles := x.Dialect.Quantiles(&x.b, keys[0], cols[0], n); quantiles != "" {
 			return x.statement(fmt.Sprintf("SELECT %s FROM (SELECT DISTINCT %s AS k0 FROM %s AS %s WHERE %s) AS x ORDER BY x.k0",
 				x.read([]string{"k0"}, cols)[0], quantiles, table, self, passed), -1)
 		}

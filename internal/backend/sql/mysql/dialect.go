@@ -56,7 +56,7 @@ func (d dialect) Table(schema, name string) string {
 // Materialized is nothing that can be said.
 func (dialect) Materialized() string { return "" }
 
-func (dialect) Quantiles(*core.Builder, string, int) string { return "" }
+func (dialect) Quantiles(*core.Builder, string, *core.Column, int) string { return "" }
 
 // NoLimit is greater than any table.
 func (dialect) NoLimit() any { return int64(1) << 62 }

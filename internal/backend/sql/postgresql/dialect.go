@@ -81,7 +81,10 @@ func (dialect) InUnion(exprs []string, _ []*core.Column, selects []string) strin
 
 func (dialect) Materialized() string { return "MATERIALIZED" }
 
-func (dialect) Quantiles(b *core.Builder, expr string, n int) string {
+func (dialect) Quantiles(b *core.Builder, expr string, c *core.Column, n int) string {
+	if c.Category == categoryArray { // there are no arrays of arrays
+		return ""
+	}
 	parts := make([]float64, n)
 	for i := range parts {
 		parts[i] = float64(i+1) / float64(n)

@@ -96,3 +96,17 @@ func withCascade(t *testing.T) *database {
 	d.Exec(t, "INSERT INTO note VALUES (1, 1), (2, 1), (3, 2), (4, 3), (5, 3), (6, 4)")
 	return d
 }
+
+// TestSweepSplitsKeysThatAreArrays, of which the server makes no array.
+func TestSweepSplitsKeysThatAreArrays(t *testing.T) {
+	d := newDatabase(t)
+	d.Exec(t, "CREATE TABLE candidate (id int[] PRIMARY KEY, seen timestamptz)")
+	d.Exec(t, "CREATE TABLE note (id bigint PRIMARY KEY, candidate_id int[] REFERENCES candidate (id))")
+	d.Exec(t, "INSERT INTO candidate SELECT ARRAY[i, i], '2020-01-01' FROM generate_series(1, 4) i")
+	b, s := backendtest.CandidatesAndNotes(t, d)
+	keys, err := b.SplitSweep(ctx, s, 2)
+	if err != nil {
+		t.Fatal(err)
+	}
+	backendtest.WantEqual(t, "keys", keys, []backend.Key{{"{2,2}"}, {"{4,4}"}})
+}

@@ -90,7 +90,7 @@ func (dialect) InUnion(exprs []string, _ []*core.Column, selects []string) strin
 
 func (dialect) Materialized() string { return "MATERIALIZED" }
 
-func (dialect) Quantiles(*core.Builder, string, int) string { return "" }
+func (dialect) Quantiles(*core.Builder, string, *core.Column, int) string { return "" }
 
 func (dialect) Delete(table, alias, where string) string {
 	return "DELETE FROM " + table + " AS " + alias + " WHERE " + where
