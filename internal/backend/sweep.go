@@ -20,9 +20,9 @@ type Sweeper interface {
 	SweepBatch(ctx context.Context, s *Sweep, b SweepBatch) (*SweepResult, error)
 
 	// SplitSweep cuts the keys of the records whose clock has passed the cutoff into at most n ranges of about the same number of
-	// them and returns the last key of each, in order; fewer where there are not enough. Beyond the last one nothing is due: who
-	// goes on looks through all that stays.
-	SplitSweep(ctx context.Context, s *Sweep, n int) ([]Key, error)
+	// them and returns the first key of all and then the last one of each range, in order; nothing where there are none. Before
+	// the first and beyond the last one nothing is due: who goes there looks through all that stays.
+	SplitSweep(ctx context.Context, s *Sweep, n int) (bounds []Key, err error)
 
 	// ExplainSweep looks at single records, due or not: what their clocks say and which tests keep them.
 	ExplainSweep(ctx context.Context, s *Sweep, keys []Key) ([]SweepExplanation, error)
@@ -150,6 +150,8 @@ type SweepCount struct {
 
 // SweepBatch is one page of a sweep.
 type SweepBatch struct {
+	// From is the first key of the range, nil for all.
+	From Key
 	// After is the key that the last page ended with; nil for the first.
 	After Key
 	// Until is the last key of the range, nil for all.

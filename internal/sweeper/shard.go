@@ -26,7 +26,9 @@ const lagInterval = 2 * time.Second
 
 // position is where a shard is. It holds keys and paths, so it is sealed.
 type position struct {
-	// From and Until are the range of the shard, After is where the next page begins; nil is the end of the table.
+	// First and Until are the first and the last key of the shard's range where they are known. A shard that follows another one has
+	// From, where that one ends, instead. After is where the next page begins, nil is the beginning.
+	First backend.Key `json:"first,omitempty"`
 	From  backend.Key `json:"from,omitempty"`
 	Until backend.Key `json:"until,omitempty"`
 	After backend.Key `json:"after,omitempty"`
@@ -299,7 +301,7 @@ func (s *shard) page(ctx context.Context) (took time.Duration, more bool, err er
 		if s.archive != nil {
 			s.archive.collect(w.sweep)
 		}
-		result, err = s.able.SweepBatch(ctx, w.sweep, backend.SweepBatch{After: s.at.After, Until: s.at.Until, Limit: size, Held: w.held,
+		result, err = s.able.SweepBatch(ctx, w.sweep, backend.SweepBatch{From: s.at.First, After: s.at.After, Until: s.at.Until, Limit: size, Held: w.held,
 			BeforeEffect: func(ctx context.Context, r *backend.SweepResult) error {
 				if refused == nil && s.at.Pending != before.Pending {
 					refused = errInDoubt

@@ -41,7 +41,7 @@ func (s *shard) subjects(ctx context.Context) (more bool, err error) {
 			return err
 		}
 		var ids []string
-		last, ids, err = look(ctx, s.able, s.store.Backend, w.sweep, backend.SweepBatch{After: s.at.After, Until: s.at.Until, Limit: size, Held: w.held})
+		last, ids, err = look(ctx, s.able, s.store.Backend, w.sweep, backend.SweepBatch{From: s.at.First, After: s.at.After, Until: s.at.Until, Limit: size, Held: w.held})
 		if err != nil {
 			return fault.FromStore(s.target.Store, err)
 		}

@@ -368,18 +368,19 @@ func (r *run) split(ctx context.Context, target *retention.Target) ([]position, 
 	if err != nil {
 		return nil, err
 	}
-	cuts, err := able.SplitSweep(ctx, w.sweep, max(r.task.Parallelism, 1))
+	bounds, err := able.SplitSweep(ctx, w.sweep, max(r.task.Parallelism, 1))
 	if err != nil {
 		return nil, fault.FromStore(target.Store, err)
 	}
-	if len(cuts) == 0 {
+	if len(bounds) == 0 {
 		return []position{{}}, nil
 	}
-	ranges := make([]position, len(cuts))
-	for i, cut := range cuts {
-		ranges[i].Until = cut
+	ranges := make([]position, len(bounds)-1)
+	ranges[0].First = bounds[0]
+	for i := range ranges {
+		ranges[i].Until = bounds[i+1]
 		if i > 0 {
-			ranges[i].From, ranges[i].After = cuts[i-1], cuts[i-1]
+			ranges[i].From, ranges[i].After = bounds[i], bounds[i]
 		}
 	}
 	return ranges, nil

@@ -369,15 +369,15 @@ func testSweepPages(t *testing.T, e *sweepEnv) {
 			{Entity: "pair", Table: table("pair"), KeyColumns: key, Action: backend.Delete}}}
 	WantEqual(t, "due", e.count(t, s).Steps, []int64{int64(leaves), int64(all)})
 	split, err := e.s.SplitSweep(ctx, s, 3)
-	if err != nil || len(split) != 3 {
+	if err != nil || len(split) != 4 {
 		t.Fatalf("SplitSweep: %v, %v", split, err)
 	}
 	seen := map[string]bool{}
 	total := make([]int64, 2)
 	for i := range 3 {
-		b := backend.SweepBatch{Limit: 4, Until: split[i]}
+		b := backend.SweepBatch{Limit: 4, From: split[0], Until: split[i+1]}
 		if i > 0 {
-			b.After = split[i-1]
+			b.After = split[i]
 		}
 		e.sweepRange(t, s, b, seen, total)
 	}
@@ -770,12 +770,19 @@ func testSweepSplit(t *testing.T, e *sweepEnv) {
 		return keys
 	}
 	WantEqual(t, "of nothing", split(4), []string(nil))
-	seen := slices.Repeat([]string{oldDay}, 12)
-	e.people(t, append(seen, slices.Repeat([]string{newDay}, 20)...)...)
-	WantEqual(t, "in one", split(1), []string{"12"})
-	WantEqual(t, "in two", split(2), []string{"6", "12"})
-	WantEqual(t, "in five", split(5), []string{"3", "5", "8", "10", "12"})
+	seen := slices.Concat([]string{newDay}, slices.Repeat([]string{oldDay}, 12), slices.Repeat([]string{newDay}, 20))
+	e.people(t, seen...)
+	WantEqual(t, "in one", split(1), []string{"2", "13"})
+	WantEqual(t, "in two", split(2), []string{"2", "7", "13"})
+	WantEqual(t, "in five", split(5), []string{"2", "4", "6", "9", "11", "13"})
 	WantEqual(t, "in too many", len(split(30)), 12)
+	r := e.batch(t, s, backend.SweepBatch{From: e.keysOf("9")[0], Limit: 2})
+	WantEqual(t, "from the ninth", e.treated(r), "9 10")
+	WantEqual(t, "to the end", e.treated(e.batch(t, s, backend.SweepBatch{From: e.keysOf("9")[0], After: r.Last})), "11 12 13")
+	e.Exec(t, "DELETE FROM candidate WHERE id > 2")
+	for _, n := range []int{1, 3} {
+		WantEqual(t, "of one", split(n), []string{"2", "2"})
+	}
 }
 
 func testSweepExplain(t *testing.T, e *sweepEnv) {

@@ -79,9 +79,12 @@ type Dialect interface {
 	Read(expr string, c *Column) string
 	// Materialized is the word that makes the database compute a common table expression before anything else, or empty.
 	Materialized() string
-	// Quantiles are rows: the last value of a column in each of n equal parts of what a select finds. Empty where the database has no
-	// function for it.
+	// Quantiles are rows: the first value of a column and then the last one in each of n equal parts of what a select finds. Empty
+	// where the database has no function for it.
 	Quantiles(b *Builder, expr string, c *Column, n int) string
+	// Extremes tells whether MIN and MAX order a column as ORDER BY does. Fence, behind a select, keeps the database from walking
+	// along an index for them through all that the select leaves out.
+	Extremes(c *Column) (fence string, ok bool)
 	// TextOf is a column as text.
 	TextOf(expr string, c *Column) string
 	// InText tests whether the columns equal one of the rows of plain text.

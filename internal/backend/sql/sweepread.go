@@ -2,6 +2,7 @@ package sql
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -24,6 +25,14 @@ type SweepRange struct {
 	Lock string
 	// Count asks for the number of records instead of their keys, All for that of all in the range, due or not.
 	Count, All bool
+}
+
+// RangeOf is the range that the next page of a batch is in.
+func RangeOf(b *backend.SweepBatch) SweepRange {
+	if b.After != nil {
+		return SweepRange{After: b.After, Until: b.Until}
+	}
+	return SweepRange{From: b.From, Until: b.Until}
 }
 
 // SweepDue makes a statement for the keys of due records, in their order.
@@ -208,8 +217,8 @@ func (c *Compiler) countStep(s *backend.Sweep, i int) (Statement, error) {
 	return x.statement(fmt.Sprintf("SELECT count(*) FROM %s AS %s WHERE %s AND %s", table, self, rows, differs), i)
 }
 
-// SweepSplit makes a statement for the last keys of n ranges. The function over all rows keeps a database from walking through the
-// keys from their end to find the last one.
+// SweepSplit makes a statement for the first key of what has passed and the last keys of n ranges of it, in their order. A row has one
+// key or several; see SplitBounds.
 func (c *Compiler) SweepSplit(s *backend.Sweep, n int) (Statement, error) {
 	x := c.sweeper(s)
 	table, keys, cols, err := x.records()
@@ -220,25 +229,41 @@ func (c *Compiler) SweepSplit(s *backend.Sweep, n int) (Statement, error) {
 	if err != nil {
 		return Statement{}, err
 	}
+	from := fmt.Sprintf("FROM %s AS %s WHERE %s", table, self, passed)
 	if len(keys) == 1 {
+		read := func(name string) string { return x.Dialect.Read(name, cols[0]) }
+		if fence, ok := x.Dialect.Extremes(cols[0]); ok && n == 1 {
+			return x.statement(fmt.Sprintf("SELECT %s, %s FROM (SELECT MIN(x.k0) AS k0, MAX(x.k0) AS k1 FROM (SELECT %s AS k0 %s%s) AS x) AS y WHERE y.k0 IS NOT NULL",
+				read("y.k0"), read("y.k1"), keys[0], from, fence), -1)
+		}
 		if quantiles := x.Dialect.Quantiles(&x.b, keys[0], cols[0], n); quantiles != "" {
-			return x.statement(fmt.Sprintf("SELECT %s FROM (SELECT DISTINCT %s AS k0 FROM %s AS %s WHERE %s) AS x ORDER BY x.k0",
-				x.read([]string{"k0"}, cols)[0], quantiles, table, self, passed), -1)
+			return x.statement(fmt.Sprintf("SELECT %s FROM (SELECT DISTINCT %s AS k0 %s) AS x ORDER BY x.k0", read("k0"), quantiles, from), -1)
 		}
 	}
-	names, order := numbered("k", len(keys)), strings.Join(keys, ", ")
-	list, inner := strings.Join(x.read(names, cols), ", "), strings.Join(named(keys, names), ", ")
-	if n == 1 {
-		for i := range names {
-			names[i] = "x." + names[i] + " DESC" // a name alone would be that of the text
-		}
-		return x.statement(fmt.Sprintf("SELECT %s FROM (SELECT %s, row_number() OVER () AS place FROM %s AS %s WHERE %s) AS x ORDER BY %s LIMIT 1",
-			list, inner, table, self, passed, strings.Join(names, ", ")), -1)
-	}
+	names := numbered("k", len(keys))
 	parts := x.Dialect.Placeholder(x.b.Bind(int64(n)))
 	parts2 := x.Dialect.Placeholder(x.b.Bind(int64(n)))
-	return x.statement(fmt.Sprintf("SELECT %s FROM (SELECT %s, row_number() OVER (ORDER BY %s) AS place, count(*) OVER () AS total FROM %s AS %s WHERE %s) AS x "+
-		"WHERE (x.place * %s) %% x.total < %s ORDER BY x.place", list, inner, order, table, self, passed, parts, parts2), -1)
+	return x.statement(fmt.Sprintf("SELECT %s FROM (SELECT %s, row_number() OVER (ORDER BY %s) AS place, count(*) OVER () AS total %s) AS x "+
+		"WHERE x.place = 1 OR (x.place * %s) %% x.total < %s ORDER BY x.place", strings.Join(x.read(names, cols), ", "),
+		strings.Join(named(keys, names), ", "), strings.Join(keys, ", "), from, parts, parts2), -1)
+}
+
+// SplitBounds reads the rows of SweepSplit.
+func SplitBounds(s *backend.Sweep, rows [][]backend.Value) ([]backend.Key, error) {
+	var bounds []backend.Key
+	for _, row := range rows {
+		for values := range slices.Chunk(row, len(s.KeyColumns)) {
+			key, err := SweepKey(s.KeyColumns, values)
+			if err != nil {
+				return nil, err
+			}
+			bounds = append(bounds, key)
+		}
+	}
+	if len(bounds) == 1 { // of one record
+		bounds = append(bounds, bounds[0])
+	}
+	return bounds, nil
 }
 
 // SweepExplain makes a statement for what a sweep finds of single records: key, clock, for each test whether it keeps the record

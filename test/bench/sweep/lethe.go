@@ -40,17 +40,17 @@ type record func(ctx context.Context, r *backend.SweepResult) error
 
 // sweep treats all that is due in pages; with several workers each has a range of the keys.
 func sweep(ctx context.Context, b backend.Sweeper, s *backend.Sweep, limit, workers int, before record) (int64, error) {
-	keys, err := b.SplitSweep(ctx, s, workers)
-	if err != nil {
+	bounds, err := b.SplitSweep(ctx, s, workers)
+	if err != nil || len(bounds) == 0 {
 		return 0, err
 	}
 	var treated atomic.Int64
 	var wait sync.WaitGroup
-	errs := make(chan error, len(keys))
-	for i := range keys {
-		batch := backend.SweepBatch{Limit: limit, BeforeEffect: before, Until: keys[i]}
+	errs := make(chan error, len(bounds))
+	for i, until := range bounds[1:] {
+		batch := backend.SweepBatch{Limit: limit, BeforeEffect: before, From: bounds[0], Until: until}
 		if i > 0 {
-			batch.After = keys[i-1]
+			batch.After = bounds[i]
 		}
 		wait.Go(func() {
 			n, err := pages(ctx, b, s, batch)

@@ -58,6 +58,10 @@ func (dialect) Materialized() string { return "" }
 
 func (dialect) Quantiles(*core.Builder, string, *core.Column, int) string { return "" }
 
+func (dialect) Extremes(c *core.Column) (fence string, ok bool) {
+	return "", c.Category == integer || c.Category == unsigned
+}
+
 // NoLimit is greater than any table.
 func (dialect) NoLimit() any { return int64(1) << 62 }
 

@@ -92,20 +92,28 @@ func (b *Backend) CountSweep(ctx context.Context, s *backend.Sweep) (*backend.Sw
 
 // SplitSweep reads the keys' index on the server.
 func (b *Backend) SplitSweep(ctx context.Context, s *backend.Sweep, n int) ([]backend.Key, error) {
-	var keys []backend.Key
+	var found [][]backend.Value
 	err := b.sweeping(ctx, s, nil, func(se *session, c *core.Compiler) error {
-		keys = nil
+		found = nil
 		st, err := c.SweepSplit(s, n)
 		if err != nil {
 			return err
 		}
 		return se.eachRow(ctx, st, func(raw []sql.RawBytes) error {
-			key, _, err := keyed(raw, s.Table, s.KeyColumns, nil, c.Tables)
-			keys = append(keys, key)
-			return err
+			for one := range slices.Chunk(raw, len(s.KeyColumns)) {
+				_, values, err := keyed(one, s.Table, s.KeyColumns, nil, c.Tables)
+				if err != nil {
+					return err
+				}
+				found = append(found, values)
+			}
+			return nil
 		})
 	})
-	return keys, err
+	if err != nil {
+		return nil, err
+	}
+	return core.SplitBounds(s, found)
 }
 
 // ExplainSweep looks at records by their keys.
@@ -201,7 +209,7 @@ const nearby = 2
 // near locks the next records that are due and returns the keys of those to treat, where the old ones stand together, as they mostly
 // do; nil where they do not. The optimizer does not know that, and would look at all that is due for each page.
 func (p *page) near(ctx context.Context) ([]backend.Key, error) {
-	r := core.SweepRange{After: p.batch.After, Until: p.batch.Until}
+	r := core.RangeOf(p.batch)
 	st, err := p.c.SweepBound(p.sweep, r, nearby*p.batch.Limit)
 	if err != nil {
 		return nil, err
@@ -284,7 +292,9 @@ func (p *page) again(ctx context.Context, r core.SweepRange) (still map[string]b
 
 // anywhere chooses without a lock, for the server would lock all that it looks at, and locks the records by their keys.
 func (p *page) anywhere(ctx context.Context) ([]backend.Key, error) {
-	chosen, err := p.due(ctx, core.SweepRange{After: p.batch.After, Until: p.batch.Until, Limit: p.batch.Limit}, nil)
+	r := core.RangeOf(p.batch)
+	r.Limit = p.batch.Limit
+	chosen, err := p.due(ctx, r, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -85,11 +85,15 @@ func (dialect) Quantiles(b *core.Builder, expr string, c *core.Column, n int) st
 	if c.Category == categoryArray { // there are no arrays of arrays
 		return ""
 	}
-	parts := make([]float64, n)
+	parts := make([]float64, n+1)
 	for i := range parts {
-		parts[i] = float64(i+1) / float64(n)
+		parts[i] = float64(i) / float64(n)
 	}
 	return fmt.Sprintf("unnest(percentile_disc($%d::float8[]) WITHIN GROUP (ORDER BY %s))", b.Bind(parts), expr)
+}
+
+func (dialect) Extremes(c *core.Column) (fence string, ok bool) {
+	return " OFFSET 0", c.Type == "smallint" || c.Type == "integer" || c.Type == "bigint"
 }
 
 func (dialect) Delete(table, alias, where string) string {

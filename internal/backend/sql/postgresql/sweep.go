@@ -91,22 +91,24 @@ func (b *Backend) SplitSweep(ctx context.Context, s *backend.Sweep, n int) ([]ba
 	if err := core.CheckSweepShape(s); err != nil {
 		return nil, err
 	}
-	var keys []backend.Key
+	var found [][]backend.Value
 	err := b.run(ctx, core.SweepTables(s), func(conn *pgx.Conn, c *core.Compiler) error {
-		keys = nil
+		found = nil
 		st, err := c.SweepSplit(s, n)
 		if err != nil {
 			return err
 		}
 		return b.pipeline(ctx, conn, beginRead, []core.Statement{st}, entityOf(s), func(_ core.Statement, rows pgx.Rows) error {
 			return eachRow(rows, func(values []backend.Value) error {
-				key, err := keyOf(values, s)
-				keys = append(keys, key)
-				return err
+				found = append(found, values)
+				return nil
 			})
 		})
 	})
-	return keys, err
+	if err != nil {
+		return nil, err
+	}
+	return core.SplitBounds(s, found)
 }
 
 // ExplainSweep looks at records by their keys.
@@ -221,12 +223,15 @@ func (p *page) atOnce(ctx context.Context) (done bool, err error) {
 	if len(s.Steps) != 1 || s.Steps[0].Action != backend.Update || len(s.Steps[0].Collect) > 0 || p.batch.Held != nil || core.SweepLooksFurther(s) {
 		return false, nil
 	}
-	r := core.SweepRange{After: p.batch.After, Until: p.batch.Until, Near: true}
+	r := core.RangeOf(p.batch)
+	r.Near = true
 	if done, err = p.updateNext(ctx, r); done || err != nil {
 		return done, err
 	}
 	var first backend.Key
-	err = p.look(ctx, beginWrite, core.SweepRange{After: r.After, Until: r.Until, Limit: 1}, func(values []backend.Value) error {
+	next := core.RangeOf(p.batch)
+	next.Limit = 1
+	err = p.look(ctx, beginWrite, next, func(values []backend.Value) error {
 		first, err = keyOf(values, s)
 		return err
 	})
@@ -274,7 +279,8 @@ func (p *page) undo(ctx context.Context) error {
 
 // choose locks the page's records and returns the keys of those to treat.
 func (p *page) choose(ctx context.Context) ([]backend.Key, error) {
-	r := core.SweepRange{After: p.batch.After, Until: p.batch.Until, Limit: p.batch.Limit, Subject: p.batch.Held != nil, Lock: skipLocked}
+	r := core.RangeOf(p.batch)
+	r.Limit, r.Subject, r.Lock = p.batch.Limit, p.batch.Held != nil, skipLocked
 	keys, subjects, near, err := p.lock(ctx, r)
 	if err != nil {
 		return nil, err

@@ -104,9 +104,9 @@ func TestSweepSplitsKeysThatAreArrays(t *testing.T) {
 	d.Exec(t, "CREATE TABLE note (id bigint PRIMARY KEY, candidate_id int[] REFERENCES candidate (id))")
 	d.Exec(t, "INSERT INTO candidate SELECT ARRAY[i, i], '2020-01-01' FROM generate_series(1, 4) i")
 	b, s := backendtest.CandidatesAndNotes(t, d)
-	keys, err := b.SplitSweep(ctx, s, 2)
+	bounds, err := b.SplitSweep(ctx, s, 2)
 	if err != nil {
 		t.Fatal(err)
 	}
-	backendtest.WantEqual(t, "keys", keys, []backend.Key{{"{2,2}"}, {"{4,4}"}})
+	backendtest.WantEqual(t, "bounds", bounds, []backend.Key{{"{1,1}"}, {"{2,2}"}, {"{4,4}"}})
 }

@@ -92,6 +92,8 @@ func (dialect) Materialized() string { return "MATERIALIZED" }
 
 func (dialect) Quantiles(*core.Builder, string, *core.Column, int) string { return "" }
 
+func (dialect) Extremes(*core.Column) (fence string, ok bool) { return "", true }
+
 func (dialect) Delete(table, alias, where string) string {
 	return "DELETE FROM " + table + " AS " + alias + " WHERE " + where
 }

@@ -66,19 +66,21 @@ func (b *Backend) CountSweep(ctx context.Context, s *backend.Sweep) (*backend.Sw
 
 // SplitSweep reads the keys in one snapshot.
 func (b *Backend) SplitSweep(ctx context.Context, s *backend.Sweep, n int) ([]backend.Key, error) {
-	var keys []backend.Key
+	var found [][]backend.Value
 	err := b.sweep(ctx, "BEGIN", s, func(conn *sql.Conn, c *core.Compiler) error {
 		st, err := c.SweepSplit(s, n)
 		if err != nil {
 			return err
 		}
 		return b.eachRow(ctx, conn, st, func(raw []any) error {
-			key, err := core.SweepKey(s.KeyColumns, toValues(raw))
-			keys = append(keys, key)
-			return err
+			found = append(found, toValues(raw))
+			return nil
 		})
 	})
-	return keys, err
+	if err != nil {
+		return nil, err
+	}
+	return core.SplitBounds(s, found)
 }
 
 // ExplainSweep looks at records by their keys.
@@ -147,7 +149,9 @@ type page struct {
 }
 
 func (p *page) choose(ctx context.Context) ([]backend.Key, error) {
-	st, err := p.c.SweepDue(p.sweep, core.SweepRange{After: p.batch.After, Until: p.batch.Until, Limit: p.batch.Limit, Subject: true})
+	r := core.RangeOf(p.batch)
+	r.Limit, r.Subject = p.batch.Limit, true
+	st, err := p.c.SweepDue(p.sweep, r)
 	if err != nil {
 		return nil, err
 	}
