@@ -22,7 +22,9 @@ const (
 	// it would have the server plan each check of a foreign key anew.
 	planForValues = "SET LOCAL plan_cache_mode = force_custom_plan"
 	planOnce      = "SET LOCAL plan_cache_mode = force_generic_plan"
-	skipLocked    = " FOR UPDATE OF t SKIP LOCKED"
+	// beginReadPlanned is beginRead with plans for the values at hand: without them the server would take little of a table for due.
+	beginReadPlanned = "SELECT pg_catalog.set_config('plan_cache_mode', 'force_custom_plan', true)"
+	skipLocked       = " FOR UPDATE OF t SKIP LOCKED"
 )
 
 // CheckSweep makes all statements, and lets the server plan them. The tables may have changed since they were last read.
@@ -69,7 +71,7 @@ func (b *Backend) CountSweep(ctx context.Context, s *backend.Sweep) (*backend.Sw
 			return err
 		}
 		var earliest *int64
-		err = b.pipeline(ctx, conn, beginRead, statements, entityOf(s), func(st core.Statement, rows pgx.Rows) error {
+		err = b.pipeline(ctx, conn, beginReadPlanned, statements, entityOf(s), func(st core.Statement, rows pgx.Rows) error {
 			into := core.SweepCounts(n, &earliest)
 			if st.Op >= 0 {
 				into = []any{&n.Steps[st.Op]}
@@ -98,7 +100,7 @@ func (b *Backend) SplitSweep(ctx context.Context, s *backend.Sweep, n int) ([]ba
 		if err != nil {
 			return err
 		}
-		return b.pipeline(ctx, conn, beginRead, []core.Statement{st}, entityOf(s), func(_ core.Statement, rows pgx.Rows) error {
+		return b.pipeline(ctx, conn, beginReadPlanned, []core.Statement{st}, entityOf(s), func(_ core.Statement, rows pgx.Rows) error {
 			return eachRow(rows, func(values []backend.Value) error {
 				found = append(found, values)
 				return nil

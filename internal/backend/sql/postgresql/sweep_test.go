@@ -2,8 +2,11 @@ package postgresql_test
 
 import (
 	"errors"
+	"fmt"
+	"strconv"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lethe-dev/lethe/internal/backend"
 	"github.com/lethe-dev/lethe/internal/backend/backendtest"
@@ -109,4 +112,37 @@ func TestSweepSplitsKeysThatAreArrays(t *testing.T) {
 		t.Fatal(err)
 	}
 	backendtest.WantEqual(t, "bounds", bounds, []backend.Key{{"{1,1}"}, {"{2,2}"}, {"{4,4}"}})
+}
+
+// TestSweepSplitsWithAPlanForItsCutoff: one for any cutoff would jump from index to table for each record, however many are due.
+func TestSweepSplitsWithAPlanForItsCutoff(t *testing.T) {
+	for _, c := range []struct {
+		due   int // one in so many
+		whole string
+	}{{400, "f|t"}, {2, "t|t"}} {
+		d := newDatabase(t)
+		d.Exec(t, "CREATE TABLE candidate (id bigint PRIMARY KEY, seen timestamptz)")
+		d.Exec(t, "CREATE TABLE note (id bigint PRIMARY KEY, candidate_id bigint REFERENCES candidate (id))")
+		d.Exec(t, fmt.Sprintf("INSERT INTO candidate SELECT i, CASE WHEN i %% %d = 0 THEN timestamptz '2020-01-01' + random() * interval '1 year' ELSE '2030-01-01' END FROM generate_series(1, 40000) i", c.due))
+		d.Exec(t, "CREATE INDEX ON candidate (seen)")
+		d.Exec(t, "VACUUM ANALYZE candidate")
+		d.Exec(t, "SELECT pg_stat_force_next_flush()")
+		d.Exec(t, "SELECT pg_stat_reset()")
+		b, s := backendtest.CandidatesAndNotes(t, d)
+		bounds, err := b.SplitSweep(ctx, s, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		backendtest.WantEqual(t, "bounds", bounds, []backend.Key{{strconv.Itoa(c.due)}, {"40000"}})
+		if err := b.(backend.Backend).Close(); err != nil { // a session that ends tells what it did
+			t.Fatal(err)
+		}
+		var scans []string
+		for until := time.Now().Add(10 * time.Second); time.Now().Before(until); time.Sleep(10 * time.Millisecond) {
+			if scans = d.Dump(t, "SELECT seq_scan > 0, seq_scan + idx_scan > 0 FROM pg_stat_user_tables WHERE relname = 'candidate'"); scans[0] != "f|f" {
+				break
+			}
+		}
+		backendtest.WantEqual(t, "read as a whole, or at all", scans, []string{c.whole})
+	}
 }
