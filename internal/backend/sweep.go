@@ -156,6 +156,8 @@ type SweepBatch struct {
 	After Key
 	// Until is the last key of the range, nil for all.
 	Until Key
+	// Keys are the only records to look among; nil for all.
+	Keys []Key
 	// Limit of due records in the page, greater than 0.
 	Limit int
 	// Held tells, for the persons of the page's records (plain text, nil where there is none), which ones must be left

@@ -294,8 +294,22 @@ func (t *Target) Explained(now time.Time, holds []Hold) (*backend.Sweep, error) 
 	return s, nil
 }
 
-// Done is the test that holds for records that are as the rule leaves them; nil for a rule that leaves none.
-func (t *Target) Done() *backend.SweepTest { return t.done }
+// Left is the sweep of records that are there and not as the rule leaves them, whether they are due or not, and whatever keeps
+// them: for who has their keys and must know what became of them. It must not be executed.
+func (t *Target) Left(now time.Time) *backend.Sweep {
+	s := &backend.Sweep{Table: t.node.Table, KeyColumns: t.node.Spec.Key, Clock: t.clock, Cutoff: now, Now: now, Ignored: t.ignored}
+	if t.Rule.Stamp != "" {
+		s.Scope = []backend.Condition{{Column: t.Rule.Stamp, Operator: backend.DoesNotExist}}
+	}
+	if t.done != nil {
+		s.Keep = []backend.SweepTest{*t.done}
+	}
+	for _, st := range t.steps {
+		st.Scope = nil
+		s.Steps = append(s.Steps, st.SweepStep)
+	}
+	return s
+}
 
 const outsidePrefix = "outside the scope of "
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/backend"
@@ -228,7 +229,7 @@ func (s *shard) recover(ctx context.Context) error {
 		part.Counts = s.add(part.Counts, doubted.Affected, -1)
 	default:
 		// Others have changed records of it since. Those that are there still are treated again; their files stay until then.
-		if files, err = s.filesWithout(ctx, doubted); err != nil {
+		if files, err = s.filesWithout(ctx, doubted, left); err != nil {
 			return err
 		}
 		s.at.After = doubted.Before
@@ -251,15 +252,7 @@ func (s *shard) recover(ctx context.Context) error {
 
 // left is how many records of a page are there as if nothing had been done.
 func (s *shard) left(ctx context.Context, doubted *page) (int, error) {
-	w, err := s.window(ctx, s.task.Namespace, s.target, nil, noTime, s.run.record.Sweep.Until, true)
-	if err != nil {
-		return 0, err
-	}
-	w.sweep.Keep = nil
-	if done := s.target.Done(); done != nil {
-		w.sweep.Keep = append(w.sweep.Keep, *done)
-	}
-	found, err := s.able.ExplainSweep(ctx, w.sweep, doubted.Keys)
+	found, err := s.able.ExplainSweep(ctx, s.target.Left(s.Clock.Now()), doubted.Keys)
 	if err != nil {
 		return 0, fault.FromStore(s.target.Store, err)
 	}
@@ -272,21 +265,21 @@ func (s *shard) left(ctx context.Context, doubted *page) (int, error) {
 	return n, nil
 }
 
-// filesWithout are the files of a page but for those of records that are still due.
-func (s *shard) filesWithout(ctx context.Context, doubted *page) ([]file, error) {
-	w, err := s.due(ctx, nil)
-	if err != nil {
-		return nil, err
+// filesWithout are the files of a page but for those of its records that are there still, of which there are so many.
+func (s *shard) filesWithout(ctx context.Context, doubted *page, left int) ([]file, error) {
+	if len(doubted.Files) == 0 {
+		return nil, nil
 	}
 	kept := map[file]bool{}
+	seen := 0
 	var unreadable error
-	_, err = s.able.SweepBatch(ctx, w.sweep, backend.SweepBatch{After: doubted.Before, Until: doubted.Last, Limit: len(doubted.Keys),
+	_, err := s.able.SweepBatch(ctx, s.target.Left(s.Clock.Now()), backend.SweepBatch{Keys: doubted.Keys, Limit: len(doubted.Keys),
 		BeforeEffect: func(_ context.Context, r *backend.SweepResult) error {
 			files, err := s.files(r)
 			for _, f := range files {
 				kept[f] = true
 			}
-			unreadable = err
+			seen, unreadable = len(r.Keys), err
 			return errLook
 		}})
 	if unreadable != nil {
@@ -294,6 +287,10 @@ func (s *shard) filesWithout(ctx context.Context, doubted *page) ([]file, error)
 	}
 	if err != nil && !errors.Is(err, errLook) {
 		return nil, fault.FromStore(s.target.Store, err)
+	}
+	if seen != left {
+		return nil, fault.Waitingf(v1alpha1.ReasonRecordsLocked, time.Minute,
+			"a page was interrupted and others have changed some of its records since; of %d that are there still the files cannot be told, for they are locked or have no time in the past any more; they are looked at again in a minute", left-seen)
 	}
 	return slices.DeleteFunc(slices.Clone(doubted.Files), func(f file) bool { return kept[f] }), nil
 }

@@ -776,6 +776,10 @@ func testSweepSplit(t *testing.T, e *sweepEnv) {
 	WantEqual(t, "in two", split(2), []string{"2", "7", "13"})
 	WantEqual(t, "in five", split(5), []string{"2", "4", "6", "9", "11", "13"})
 	WantEqual(t, "in too many", len(split(30)), 12)
+	WantEqual(t, "among some", e.treated(e.batch(t, s, backend.SweepBatch{Keys: e.keysOf("20", "5", "3"), Limit: 3})), "3 5")
+	change := alone("candidate", "seen")
+	change.Steps[0].Action, change.Steps[0].Columns = backend.Update, []backend.SweepColumn{{Column: "name"}}
+	WantEqual(t, "changed among some", e.treated(e.batch(t, change, backend.SweepBatch{Keys: e.keysOf("6", "8", "20"), Limit: 3})), "6 8")
 	r := e.batch(t, s, backend.SweepBatch{From: e.keysOf("9")[0], Limit: 2})
 	WantEqual(t, "from the ninth", e.treated(r), "9 10")
 	WantEqual(t, "to the end", e.treated(e.batch(t, s, backend.SweepBatch{From: e.keysOf("9")[0], After: r.Last})), "11 12 13")

@@ -29,10 +29,11 @@ type SweepRange struct {
 
 // RangeOf is the range that the next page of a batch is in.
 func RangeOf(b *backend.SweepBatch) SweepRange {
-	if b.After != nil {
-		return SweepRange{After: b.After, Until: b.Until}
+	r := SweepRange{From: b.From, After: b.After, Until: b.Until, Keys: b.Keys}
+	if r.After != nil {
+		r.From = nil
 	}
-	return SweepRange{From: b.From, Until: b.Until}
+	return r
 }
 
 // SweepDue makes a statement for the keys of due records, in their order.

@@ -209,6 +209,9 @@ const nearby = 2
 // near locks the next records that are due and returns the keys of those to treat, where the old ones stand together, as they mostly
 // do; nil where they do not. The optimizer does not know that, and would look at all that is due for each page.
 func (p *page) near(ctx context.Context) ([]backend.Key, error) {
+	if p.batch.Keys != nil {
+		return nil, nil
+	}
 	r := core.RangeOf(p.batch)
 	st, err := p.c.SweepBound(p.sweep, r, nearby*p.batch.Limit)
 	if err != nil {

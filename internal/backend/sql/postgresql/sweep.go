@@ -222,7 +222,7 @@ const shortWait = "SET LOCAL lock_timeout = '50ms'"
 // would be half of the work. It is not done where another session keeps a lock, or the next records are not due.
 func (p *page) atOnce(ctx context.Context) (done bool, err error) {
 	s := p.sweep
-	if len(s.Steps) != 1 || s.Steps[0].Action != backend.Update || len(s.Steps[0].Collect) > 0 || p.batch.Held != nil || core.SweepLooksFurther(s) {
+	if len(s.Steps) != 1 || s.Steps[0].Action != backend.Update || len(s.Steps[0].Collect) > 0 || p.batch.Held != nil || p.batch.Keys != nil || core.SweepLooksFurther(s) {
 		return false, nil
 	}
 	r := core.RangeOf(p.batch)
@@ -327,6 +327,10 @@ func (p *page) lock(ctx context.Context, r core.SweepRange) (keys []backend.Key,
 			subjects = append(subjects, values[len(key)])
 		}
 		return err
+	}
+	if r.Keys != nil {
+		err = p.look(ctx, beginWrite, r, read)
+		return keys, subjects, false, err
 	}
 	bound, err := p.bound(ctx, r, nearby*r.Limit)
 	if err != nil {
