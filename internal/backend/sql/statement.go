@@ -143,6 +143,8 @@ type Dialect interface {
 	ClockBy(b *Builder, expr string, c *Column, t time.Time) string
 	// ClockMicros is a column as microseconds since 1970, rounded up; NULL where it is empty or unreadable.
 	ClockMicros(expr string, c *Column) string
+	// Ordered is a column as it is sorted, in the order of KeyOrder.
+	Ordered(expr string, c *Column) string
 	// KeyOrder compares keys in the order of their columns; sign is >, >= or <=.
 	KeyOrder(b *Builder, exprs []string, cols []*Column, sign string, key backend.Key) string
 	// Plain is a plain-text value to be used like a column of Values.

@@ -63,7 +63,7 @@ func (c *Compiler) SweepDue(s *backend.Sweep, r SweepRange) (Statement, error) {
 		list = append(list, subject)
 	}
 	text := fmt.Sprintf("SELECT %s FROM %s AS %s WHERE %s ORDER BY %s", strings.Join(list, ", "), table, self,
-		and(terms), strings.Join(keys, ", "))
+		and(terms), strings.Join(x.ordered(keys, cols), ", "))
 	if r.Limit > 0 {
 		text += " LIMIT " + x.Dialect.Placeholder(x.b.Bind(int64(r.Limit)))
 	}
@@ -95,6 +95,14 @@ func (x *sweeper) dueIn(alias string, r SweepRange) (string, error) {
 	return due, err
 }
 
+func (c *Compiler) ordered(exprs []string, cols []*Column) []string {
+	list := make([]string, len(exprs))
+	for i, e := range exprs {
+		list[i] = c.Dialect.Ordered(e, cols[i])
+	}
+	return list
+}
+
 func (c *Compiler) read(exprs []string, cols []*Column) []string {
 	list := make([]string, len(exprs))
 	for i, e := range exprs {
@@ -111,7 +119,7 @@ func (c *Compiler) SweepBound(s *backend.Sweep, r SweepRange, records int) (Stat
 		return Statement{}, err
 	}
 	return x.statement(fmt.Sprintf("SELECT %s FROM %s AS %s WHERE %s ORDER BY %s LIMIT 1 OFFSET %s", strings.Join(x.read(keys, cols), ", "), table, self,
-		and(x.bounds(keys, cols, r)), strings.Join(keys, ", "), x.Dialect.Placeholder(x.b.Bind(int64(records)))), len(s.Steps)-1)
+		and(x.bounds(keys, cols, r)), strings.Join(x.ordered(keys, cols), ", "), x.Dialect.Placeholder(x.b.Bind(int64(records)))), len(s.Steps)-1)
 }
 
 // SweepCount makes the statements of CountSweep: the first has one row for the records, see SweepCounts; the others, one for each
@@ -246,7 +254,7 @@ func (c *Compiler) SweepSplit(s *backend.Sweep, n int) (Statement, error) {
 	parts2 := x.Dialect.Placeholder(x.b.Bind(int64(n)))
 	return x.statement(fmt.Sprintf("SELECT %s FROM (SELECT %s, row_number() OVER (ORDER BY %s) AS place, count(*) OVER () AS total %s) AS x "+
 		"WHERE x.place = 1 OR (x.place * %s) %% x.total < %s ORDER BY x.place", strings.Join(x.read(names, cols), ", "),
-		strings.Join(named(keys, names), ", "), strings.Join(keys, ", "), from, parts, parts2), -1)
+		strings.Join(named(keys, names), ", "), strings.Join(x.ordered(keys, cols), ", "), from, parts, parts2), -1)
 }
 
 // SplitBounds reads the rows of SweepSplit.

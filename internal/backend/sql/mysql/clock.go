@@ -78,6 +78,14 @@ func textMicros(x string) string {
 		x, core.ClockPattern, x, at, fraction, zone, zone, zone, zone)
 }
 
+// Ordered: an ENUM or SET is sorted by its number, and compared as text.
+func (dialect) Ordered(expr string, c *core.Column) string {
+	if c.Category == enum {
+		return typed(expr, c)
+	}
+	return expr
+}
+
 // KeyOrder has no comparison of rows, for which no index serves.
 func (dialect) KeyOrder(b *core.Builder, exprs []string, cols []*core.Column, sign string, key backend.Key) string {
 	if len(key) != len(cols) {

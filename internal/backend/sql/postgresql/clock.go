@@ -80,6 +80,8 @@ func textMicros(expr string) string {
 		`FROM (SELECT pg_catalog.regexp_match(pg_catalog.btrim(%s::text, E' \t\n\x0B\f\r'), '%s') AS p OFFSET 0) AS p)`, expr, core.ClockPattern)
 }
 
+func (dialect) Ordered(expr string, _ *core.Column) string { return expr }
+
 func (dialect) KeyOrder(b *core.Builder, exprs []string, cols []*core.Column, sign string, key backend.Key) string {
 	if len(key) != len(cols) {
 		b.Fail(&backend.RefusedError{Problem: "a key has not as many values as key columns"})

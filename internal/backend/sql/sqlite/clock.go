@@ -99,6 +99,8 @@ func (dialect) ClockMicros(expr string, _ *core.Column) string {
 	return clockFunction + "(" + expr + ")"
 }
 
+func (dialect) Ordered(expr string, _ *core.Column) string { return expr }
+
 func (dialect) KeyOrder(b *core.Builder, exprs []string, _ []*core.Column, sign string, key backend.Key) string {
 	if len(key) != len(exprs) {
 		b.Fail(&backend.RefusedError{Problem: "a key has not as many values as key columns"})
