@@ -22,8 +22,10 @@ const (
 	// it would have the server plan each check of a foreign key anew.
 	planForValues = "SET LOCAL plan_cache_mode = force_custom_plan"
 	planOnce      = "SET LOCAL plan_cache_mode = force_generic_plan"
-	// beginReadPlanned is beginRead with plans for the values at hand: without them the server would take little of a table for due.
-	beginReadPlanned = "SELECT pg_catalog.set_config('plan_cache_mode', 'force_custom_plan', true)"
+	// beginReadPlanned is one snapshot, to be ended by endRead, for what is planned for the values at hand: without them the server
+	// would take little of a table for due.
+	beginReadPlanned = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
+	endRead          = "COMMIT"
 	skipLocked       = " FOR UPDATE OF t SKIP LOCKED"
 )
 
@@ -71,7 +73,7 @@ func (b *Backend) CountSweep(ctx context.Context, s *backend.Sweep) (*backend.Sw
 			return err
 		}
 		var earliest *int64
-		err = b.pipeline(ctx, conn, beginReadPlanned, statements, entityOf(s), func(st core.Statement, rows pgx.Rows) error {
+		err = b.readPlanned(ctx, conn, s, statements, func(st core.Statement, rows pgx.Rows) error {
 			into := core.SweepCounts(n, &earliest)
 			if st.Op >= 0 {
 				into = []any{&n.Steps[st.Op]}
@@ -88,6 +90,19 @@ func (b *Backend) CountSweep(ctx context.Context, s *backend.Sweep) (*backend.Sw
 	return n, nil
 }
 
+// readPlanned runs statements in one snapshot, each with a plan for the values at hand.
+func (b *Backend) readPlanned(ctx context.Context, conn *pgx.Conn, s *backend.Sweep, statements []core.Statement, read func(core.Statement, pgx.Rows) error) error {
+	all := slices.Concat([]core.Statement{{Text: planForValues, Op: -1}}, statements, []core.Statement{{Text: endRead, Op: -1}})
+	n := 0
+	return b.pipeline(ctx, conn, beginReadPlanned, all, entityOf(s), func(st core.Statement, rows pgx.Rows) error {
+		if n++; n == 1 || n == len(all) {
+			rows.Close()
+			return rows.Err()
+		}
+		return read(st, rows)
+	})
+}
+
 // SplitSweep reads the keys' index on the server.
 func (b *Backend) SplitSweep(ctx context.Context, s *backend.Sweep, n int) ([]backend.Key, error) {
 	if err := core.CheckSweepShape(s); err != nil {
@@ -100,7 +115,7 @@ func (b *Backend) SplitSweep(ctx context.Context, s *backend.Sweep, n int) ([]ba
 		if err != nil {
 			return err
 		}
-		return b.pipeline(ctx, conn, beginReadPlanned, []core.Statement{st}, entityOf(s), func(_ core.Statement, rows pgx.Rows) error {
+		return b.readPlanned(ctx, conn, s, []core.Statement{st}, func(_ core.Statement, rows pgx.Rows) error {
 			return eachRow(rows, func(values []backend.Value) error {
 				found = append(found, values)
 				return nil
