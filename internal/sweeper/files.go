@@ -290,7 +290,7 @@ func (s *shard) filesWithout(ctx context.Context, doubted *page, left int) ([]fi
 	}
 	if seen != left {
 		return nil, fault.Waitingf(v1alpha1.ReasonRecordsLocked, time.Minute,
-			"a page was interrupted and others have changed some of its records since; of %d that are there still the files cannot be told, for they are locked or have no time in the past any more; they are looked at again in a minute", left-seen)
+			"a page was interrupted and others have changed some of its records since; of %d that are there still the files cannot be told, for they are locked or their time is empty or in the future now; give them a time or delete them; they are looked at again in a minute", left-seen)
 	}
 	return slices.DeleteFunc(slices.Clone(doubted.Files), func(f file) bool { return kept[f] }), nil
 }
