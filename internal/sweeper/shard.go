@@ -52,18 +52,39 @@ type page struct {
 type allowance struct {
 	mu   sync.Mutex
 	left int64
+	// taken is what workers have for the pages that they are at, settled is told when one has ended.
+	taken   int64
+	settled *sync.Cond
 }
 
-// take reserves up to n.
+func newAllowance(left int64) *allowance {
+	a := &allowance{left: left}
+	a.settled = sync.NewCond(&a.mu)
+	return a
+}
+
+// take reserves up to n for a page. Where all is reserved it waits for what other pages leave; 0 is that nothing is left.
 func (a *allowance) take(n int) int {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	got := int(min(int64(n), a.left))
-	a.left -= int64(got)
+	for a.left <= 0 && a.taken > 0 {
+		a.settled.Wait()
+	}
+	got := int(max(min(int64(n), a.left), 0))
+	a.left, a.taken = a.left-int64(got), a.taken+int64(got)
 	return got
 }
 
-// give returns what was not needed.
+// settle ends what was taken for a page, of which so many were needed.
+func (a *allowance) settle(taken, needed int) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	a.taken -= int64(taken)
+	a.left += int64(taken - needed)
+	a.settled.Broadcast()
+}
+
+// give returns what was not needed after all.
 func (a *allowance) give(n int) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -130,7 +151,7 @@ func (r *run) unseal(record *state.Run) (at position, err error) {
 func (r *run) load(ctx context.Context) error {
 	sweep := r.record.Sweep
 	r.shards = nil
-	r.room = &allowance{left: sweep.Limit - sweep.Done}
+	r.room = newAllowance(sweep.Limit - sweep.Done)
 	for i, t := range sweep.Targets {
 		if i >= len(r.task.Targets) || r.task.Targets[i].Name() != t.Entity {
 			return fault.Waitingf(v1alpha1.ReasonRuleGone, policy.MaxRequeue, "the rule was for %s when the run began and is not any more; give it that entity back, or abandon the run", t.Entity)
@@ -317,13 +338,13 @@ func (s *shard) page(ctx context.Context) (took time.Duration, more bool, err er
 		return fault.FromStore(s.target.Store, err)
 	})
 	if err != nil {
-		s.room.give(size)
+		s.room.settle(size, 0)
 		s.doubt(before)
 		return 0, false, err
 	}
 	crashEffect.Hit()
 	took = s.Clock.Now().Sub(begun)
-	s.room.give(size - len(result.Keys))
+	s.room.settle(size, len(result.Keys))
 	part.Skipped += result.Locked
 	part.Size = s.pace.Next(part.Size, took)
 	s.at.After = result.Last

@@ -33,7 +33,7 @@ func (s *shard) subjects(ctx context.Context) (more bool, err error) {
 		return false, nil
 	}
 	made, refused := 0, 0
-	defer func() { s.room.give(size - made) }()
+	defer func() { s.room.settle(size, made) }()
 	var last backend.Key
 	err = s.State.WithHolds(ctx, s.task.Namespace, func(ctx context.Context, holds []state.Hold) error {
 		w, err := s.due(ctx, holds)

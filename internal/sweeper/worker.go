@@ -125,7 +125,7 @@ func (w *Worker) open(ctx context.Context, record *state.Run) (*shard, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.room = &allowance{left: max(part.Shard.Room-part.Shard.Done, 0)}
+	r.room = newAllowance(max(part.Shard.Room-part.Shard.Done, 0))
 	return r.shard(ctx, task.Targets[target], part)
 }
 
