@@ -4,6 +4,8 @@ import (
 	"crypto/sha256"
 	"encoding/csv"
 	"encoding/hex"
+	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -59,6 +61,9 @@ func (w *world) exportFiles() map[string]string {
 	Expect(err).NotTo(HaveOccurred())
 	for _, path := range found {
 		text, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // it was purged since
+		}
 		Expect(err).NotTo(HaveOccurred())
 		files[filepath.Base(path)] = string(text)
 	}
