@@ -24,6 +24,10 @@ type Sweeper interface {
 	// the first and beyond the last one nothing is due: who goes there looks through all that stays.
 	SplitSweep(ctx context.Context, s *Sweep, n int) (bounds []Key, err error)
 
+	// CollectSweep returns what the steps collect, in their order, of the records with the keys and of their dependants as they are
+	// now, due or not, but for those that an update would not change. It changes nothing and waits for nobody.
+	CollectSweep(ctx context.Context, s *Sweep, keys []Key) (collected [][][]Value, err error)
+
 	// ExplainSweep looks at single records, due or not: what their clocks say and which tests keep them.
 	ExplainSweep(ctx context.Context, s *Sweep, keys []Key) ([]SweepExplanation, error)
 
@@ -156,8 +160,6 @@ type SweepBatch struct {
 	After Key
 	// Until is the last key of the range, nil for all.
 	Until Key
-	// Keys are the only records to look among; nil for all.
-	Keys []Key
 	// Limit of due records in the page, greater than 0.
 	Limit int
 	// Held tells, for the persons of the page's records (plain text, nil where there is none), which ones must be left

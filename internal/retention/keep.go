@@ -297,7 +297,7 @@ func (t *Target) Explained(now time.Time, holds []Hold) (*backend.Sweep, error) 
 // Left is the sweep of records that are there and not as the rule leaves them, whether they are due or not, and whatever keeps
 // them: for who has their keys and must know what became of them. It must not be executed.
 func (t *Target) Left(now time.Time) *backend.Sweep {
-	s := &backend.Sweep{Table: t.node.Table, KeyColumns: t.node.Spec.Key, Clock: t.clock, Cutoff: now, Now: now, Ignored: t.ignored}
+	s := &backend.Sweep{Table: t.node.Table, KeyColumns: t.node.Spec.Key, Clock: t.clock, Cutoff: now, Now: now}
 	if t.Rule.Stamp != "" {
 		s.Scope = []backend.Condition{{Column: t.Rule.Stamp, Operator: backend.DoesNotExist}}
 	}
@@ -305,7 +305,6 @@ func (t *Target) Left(now time.Time) *backend.Sweep {
 		s.Keep = []backend.SweepTest{*t.done}
 	}
 	for _, st := range t.steps {
-		st.Scope = nil
 		s.Steps = append(s.Steps, st.SweepStep)
 	}
 	return s

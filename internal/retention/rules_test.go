@@ -286,7 +286,12 @@ func TestTheStepsGoFromTheDeepest(t *testing.T) {
 		IdentifiedBy: []v1alpha1.IdentityMatch{{Column: "payer", Identity: "id"}},
 		Parents: []v1alpha1.Parent{{Entity: "papers", Relation: v1alpha1.RelationShallow, Columns: []v1alpha1.ColumnPair{{Column: "paper_id", ParentColumn: "id"}},
 			Conditions: []v1alpha1.Condition{{Column: "kind", Operator: v1alpha1.OperatorIn, Values: []string{"paper"}}}}}})
-	s := mustSweep(t, mustTarget(t, m, casesRule(nil)))
+	target := mustTarget(t, m, casesRule(nil))
+	left := target.Left(now)
+	if left.Scope != nil || left.Keep != nil || len(left.Steps) != 3 {
+		t.Errorf("what is left is not told by keys alone: %+v", left)
+	}
+	s := mustSweep(t, target) // which Left has not changed
 	tenant := []backend.Condition{{Column: "tenant", Operator: backend.In, Values: []string{"acme"}}}
 	toPapers := backend.Hop{Table: backend.Table{Name: "papers"}, Columns: []string{"id"}, TargetColumns: []string{"case_id"}, Down: true}
 	toBills := backend.Hop{Table: backend.Table{Name: "bills"}, Columns: []string{"id"}, TargetColumns: []string{"paper_id"}, Down: true,

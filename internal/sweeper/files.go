@@ -2,10 +2,8 @@ package sweeper
 
 import (
 	"context"
-	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/backend"
@@ -28,10 +26,10 @@ type file struct {
 	Category string       `json:"category"`
 }
 
-// files are what the records of a page name.
-func (s *shard) files(result *backend.SweepResult) ([]file, error) {
+// files are what the records of a page name, by what its steps have collected.
+func (s *shard) files(collected [][][]backend.Value) ([]file, error) {
 	var files []file
-	for step, rows := range result.Collected {
+	for step, rows := range collected {
 		for _, values := range rows {
 			refs, err := s.target.Files(step, values, s.store.Text)
 			if err != nil {
@@ -213,34 +211,32 @@ func (s *shard) recover(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	files := doubted.Files
-	part := s.record.Shard
+	files, undone := doubted.Files, make([]int64, len(doubted.Affected))
 	switch {
 	case left == 0: // it is done
 	case left == len(doubted.Keys): // it is not
-		files = nil
+		files, undone = nil, doubted.Affected
 		if doubted.Archive != "" {
 			if err := unlink(ctx, s.archive.name, s.archive.store, backend.Path{Path: doubted.Archive}); err != nil {
 				return err
 			}
 		}
-		s.at.After = doubted.Before
-		part.Done -= int64(left)
-		part.Counts = s.add(part.Counts, doubted.Affected, -1)
 	default:
 		// Others have changed records of it since. Those that are there still are treated again; their files stay until then.
-		if files, err = s.filesWithout(ctx, doubted, left); err != nil {
+		if files, err = s.filesWithout(ctx, doubted); err != nil {
 			return err
 		}
-		s.at.After = doubted.Before
-		part.Done -= int64(left)
-		affected := make([]int64, len(doubted.Affected))
-		affected[len(affected)-1] = int64(left)
-		part.Counts = s.add(part.Counts, affected, -1)
+		undone[len(undone)-1] = int64(left)
 	}
 	counts, err := s.removeAll(ctx, files)
 	if err != nil {
 		return err
+	}
+	part := s.record.Shard
+	if left > 0 {
+		s.at.After = doubted.Before
+		part.Done -= int64(left)
+		part.Counts = s.add(part.Counts, undone, -1)
 	}
 	part.Counts = mergeCounts(part.Counts, counts)
 	s.room.give(left)
@@ -265,32 +261,22 @@ func (s *shard) left(ctx context.Context, doubted *page) (int, error) {
 	return n, nil
 }
 
-// filesWithout are the files of a page but for those of its records that are there still, of which there are so many.
-func (s *shard) filesWithout(ctx context.Context, doubted *page, left int) ([]file, error) {
+// filesWithout are the files of a page but for those that its records name which are there still.
+func (s *shard) filesWithout(ctx context.Context, doubted *page) ([]file, error) {
 	if len(doubted.Files) == 0 {
 		return nil, nil
 	}
-	kept := map[file]bool{}
-	seen := 0
-	var unreadable error
-	_, err := s.able.SweepBatch(ctx, s.target.Left(s.Clock.Now()), backend.SweepBatch{Keys: doubted.Keys, Limit: len(doubted.Keys),
-		BeforeEffect: func(_ context.Context, r *backend.SweepResult) error {
-			files, err := s.files(r)
-			for _, f := range files {
-				kept[f] = true
-			}
-			seen, unreadable = len(r.Keys), err
-			return errLook
-		}})
-	if unreadable != nil {
-		return nil, unreadable
-	}
-	if err != nil && !errors.Is(err, errLook) {
+	collected, err := s.able.CollectSweep(ctx, s.target.Left(s.Clock.Now()), doubted.Keys)
+	if err != nil {
 		return nil, fault.FromStore(s.target.Store, err)
 	}
-	if seen != left {
-		return nil, fault.Waitingf(v1alpha1.ReasonRecordsLocked, time.Minute,
-			"a page was interrupted and others have changed some of its records since; of %d that are there still the files cannot be told, for they are locked or their time is empty or in the future now; give them a time or delete them; they are looked at again in a minute", left-seen)
+	named, err := s.files(collected)
+	if err != nil {
+		return nil, err
 	}
-	return slices.DeleteFunc(slices.Clone(doubted.Files), func(f file) bool { return kept[f] }), nil
+	stays := map[file]bool{}
+	for _, f := range named {
+		stays[f] = true
+	}
+	return slices.DeleteFunc(slices.Clone(doubted.Files), func(f file) bool { return stays[f] }), nil
 }

@@ -338,7 +338,7 @@ func (s *shard) page(ctx context.Context) (took time.Duration, more bool, err er
 		return fault.FromStore(s.target.Store, err)
 	})
 	if err != nil {
-		s.room.settle(size, 0)
+		s.room.settle(size, s.recorded(before))
 		s.doubt(before)
 		return 0, false, err
 	}
@@ -358,6 +358,14 @@ func (s *shard) page(ctx context.Context) (took time.Duration, more bool, err er
 // store was asked.
 var errInDoubt = &fault.Transient{Reason: v1alpha1.ReasonStoreUnreachable, Message: "a page was interrupted; the store is asked what became of it"}
 
+// recorded is how many records a page that failed has on record: they count as treated until the store says what became of them.
+func (s *shard) recorded(before position) int {
+	if s.at.Pending == before.Pending {
+		return 0
+	}
+	return len(s.at.Pending.Keys)
+}
+
 // doubt keeps what is known of a page that failed: where it was on record, the store may have done it.
 func (s *shard) doubt(before position) {
 	if s.at.Pending == before.Pending {
@@ -374,7 +382,7 @@ func (s *shard) intend(ctx context.Context, result *backend.SweepResult, sweep *
 		return err
 	}
 	part := s.record.Shard
-	files, err := s.files(result)
+	files, err := s.files(result.Collected)
 	if err != nil {
 		return err
 	}

@@ -57,6 +57,7 @@ func RunSweep(t *testing.T, fresh func(t *testing.T) SweepDatabase) {
 		{"locked records are left, and reported", testSweepLocked},
 		{"is right beside an application that writes", testSweepConcurrent},
 		{"splits into even ranges", testSweepSplit},
+		{"collects without a change", testSweepCollect},
 		{"explains records one by one", testSweepExplain},
 		{"what the rule has wrong is refused by name", testSweepCheck},
 	} {
@@ -776,10 +777,6 @@ func testSweepSplit(t *testing.T, e *sweepEnv) {
 	WantEqual(t, "in two", split(2), []string{"2", "7", "13"})
 	WantEqual(t, "in five", split(5), []string{"2", "4", "6", "9", "11", "13"})
 	WantEqual(t, "in too many", len(split(30)), 12)
-	WantEqual(t, "among some", e.treated(e.batch(t, s, backend.SweepBatch{Keys: e.keysOf("20", "5", "3"), Limit: 3})), "3 5")
-	change := alone("candidate", "seen")
-	change.Steps[0].Action, change.Steps[0].Columns = backend.Update, []backend.SweepColumn{{Column: "name"}}
-	WantEqual(t, "changed among some", e.treated(e.batch(t, change, backend.SweepBatch{Keys: e.keysOf("6", "8", "20"), Limit: 3})), "6 8")
 	r := e.batch(t, s, backend.SweepBatch{From: e.keysOf("9")[0], Limit: 2})
 	WantEqual(t, "from the ninth", e.treated(r), "9 10")
 	WantEqual(t, "to the end", e.treated(e.batch(t, s, backend.SweepBatch{From: e.keysOf("9")[0], After: r.Last})), "11 12 13")
@@ -787,6 +784,38 @@ func testSweepSplit(t *testing.T, e *sweepEnv) {
 	for _, n := range []int{1, 3} {
 		WantEqual(t, "of one", split(n), []string{"2", "2"})
 	}
+}
+
+// testSweepCollect: of the records with the keys and their dependants, due, kept, locked or not.
+func testSweepCollect(t *testing.T, e *sweepEnv) {
+	e.people(t, oldDay, newDay, "", oldDay)
+	e.Exec(t, `INSERT INTO application VALUES (10, 1, NULL, 'Cook'), (20, 2, NULL, 'Cook'), (30, 3, NULL, 'Cook'), (40, 4, NULL, 'Cook')`)
+	e.Exec(t, `INSERT INTO document VALUES (100, 10, 'a', 'cv'), (200, 20, 'b', 'cv'), (201, 20, 'c', NULL), (300, 30, 'd', 'cv'), (400, 40, 'e', 'cv')`)
+	collect := func(s *backend.Sweep, keys ...string) [][]string {
+		t.Helper()
+		collected, err := e.s.CollectSweep(ctx, s, e.keysOf(keys...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var texts [][]string
+		for i := range s.Steps {
+			texts = append(texts, e.collected(&backend.SweepResult{Collected: collected}, i))
+		}
+		return texts
+	}
+	s := candidates()
+	s.Keep = []backend.SweepTest{{Name: "open", Conditions: []backend.Condition{is("status", "open")}}}
+	s.Steps[0].Scope = []backend.Condition{is("kind", "cv")}
+	e.Count(t, "candidate")
+	release := e.Lock(t, "candidate")
+	WantEqual(t, "collected", collect(s, "1", "2", "3", "9"), [][]string{{"a cv", "b cv", "c -", "d cv"}, nil, nil})
+	release()
+	WantEqual(t, "of nothing", collect(s), [][]string{nil, nil, nil})
+	change := alone("candidate", "seen")
+	change.Steps[0].Action, change.Steps[0].Collect = backend.Update, []string{"email"}
+	change.Steps[0].Columns = []backend.SweepColumn{{Column: "email", Value: text("-")}}
+	e.Exec(t, `UPDATE candidate SET email = '-' WHERE id = 2`)
+	WantEqual(t, "to change", collect(change, "1", "2", "3"), [][]string{{"canary1@example.com", "canary3@example.com"}})
 }
 
 func testSweepExplain(t *testing.T, e *sweepEnv) {

@@ -113,6 +113,22 @@ func (c *Compiler) SweepFind(s *backend.Sweep, i int, keys []backend.Key, lock s
 	return statements, nil
 }
 
+// SweepCollect makes statements for the keys and the collected columns of all steps that collect any.
+func (c *Compiler) SweepCollect(s *backend.Sweep, keys []backend.Key) ([]Statement, error) {
+	var statements []Statement
+	for i := range s.Steps {
+		if len(s.Steps[i].Collect) == 0 || len(keys) == 0 {
+			continue
+		}
+		found, err := c.SweepFind(s, i, keys, "")
+		if err != nil {
+			return nil, err
+		}
+		statements = append(statements, found...)
+	}
+	return statements, nil
+}
+
 func (x *sweeper) find(i int, keys []backend.Key, lock string) (Statement, error) {
 	step := &x.sweep.Steps[i]
 	table, _, err := x.table(step.Table)

@@ -29,7 +29,7 @@ type SweepRange struct {
 
 // RangeOf is the range that the next page of a batch is in.
 func RangeOf(b *backend.SweepBatch) SweepRange {
-	r := SweepRange{From: b.From, After: b.After, Until: b.Until, Keys: b.Keys}
+	r := SweepRange{From: b.From, After: b.After, Until: b.Until}
 	if r.After != nil {
 		r.From = nil
 	}

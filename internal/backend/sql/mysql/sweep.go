@@ -116,6 +116,32 @@ func (b *Backend) SplitSweep(ctx context.Context, s *backend.Sweep, n int) ([]ba
 	return core.SplitBounds(s, found)
 }
 
+// CollectSweep looks at records by their keys.
+func (b *Backend) CollectSweep(ctx context.Context, s *backend.Sweep, keys []backend.Key) ([][][]backend.Value, error) {
+	var collected [][][]backend.Value
+	err := b.sweeping(ctx, s, nil, func(se *session, c *core.Compiler) error {
+		collected = make([][][]backend.Value, len(s.Steps))
+		statements, err := c.SweepCollect(s, keys)
+		if err != nil {
+			return err
+		}
+		for _, st := range statements {
+			step := &s.Steps[st.Op]
+			if err := se.eachRow(ctx, st, func(raw []sql.RawBytes) error {
+				_, values, err := keyed(raw, step.Table, step.KeyColumns, step.Collect, c.Tables)
+				if err == nil {
+					collected[st.Op] = append(collected[st.Op], values[len(step.KeyColumns):])
+				}
+				return err
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return collected, err
+}
+
 // ExplainSweep looks at records by their keys.
 func (b *Backend) ExplainSweep(ctx context.Context, s *backend.Sweep, keys []backend.Key) ([]backend.SweepExplanation, error) {
 	var found []backend.SweepExplanation
@@ -209,9 +235,6 @@ const nearby = 2
 // near locks the next records that are due and returns the keys of those to treat, where the old ones stand together, as they mostly
 // do; nil where they do not. The optimizer does not know that, and would look at all that is due for each page.
 func (p *page) near(ctx context.Context) ([]backend.Key, error) {
-	if p.batch.Keys != nil {
-		return nil, nil
-	}
 	r := core.RangeOf(p.batch)
 	st, err := p.c.SweepBound(p.sweep, r, nearby*p.batch.Limit)
 	if err != nil {

@@ -128,6 +128,25 @@ func (b *Backend) SplitSweep(ctx context.Context, s *backend.Sweep, n int) ([]ba
 	return core.SplitBounds(s, found)
 }
 
+// CollectSweep looks at records by their keys.
+func (b *Backend) CollectSweep(ctx context.Context, s *backend.Sweep, keys []backend.Key) ([][][]backend.Value, error) {
+	var collected [][][]backend.Value
+	err := b.run(ctx, core.SweepTables(s), func(conn *pgx.Conn, c *core.Compiler) error {
+		collected = make([][][]backend.Value, len(s.Steps))
+		statements, err := c.SweepCollect(s, keys)
+		if err != nil || len(statements) == 0 {
+			return err
+		}
+		return b.pipeline(ctx, conn, beginRead, statements, entityOf(s), func(st core.Statement, rows pgx.Rows) error {
+			return eachRow(rows, func(values []backend.Value) error {
+				collected[st.Op] = append(collected[st.Op], values[len(s.Steps[st.Op].KeyColumns):])
+				return nil
+			})
+		})
+	})
+	return collected, err
+}
+
 // ExplainSweep looks at records by their keys.
 func (b *Backend) ExplainSweep(ctx context.Context, s *backend.Sweep, keys []backend.Key) ([]backend.SweepExplanation, error) {
 	if err := core.CheckSweepShape(s); err != nil || len(keys) == 0 {
@@ -237,7 +256,7 @@ const shortWait = "SET LOCAL lock_timeout = '50ms'"
 // would be half of the work. It is not done where another session keeps a lock, or the next records are not due.
 func (p *page) atOnce(ctx context.Context) (done bool, err error) {
 	s := p.sweep
-	if len(s.Steps) != 1 || s.Steps[0].Action != backend.Update || len(s.Steps[0].Collect) > 0 || p.batch.Held != nil || p.batch.Keys != nil || core.SweepLooksFurther(s) {
+	if len(s.Steps) != 1 || s.Steps[0].Action != backend.Update || len(s.Steps[0].Collect) > 0 || p.batch.Held != nil || core.SweepLooksFurther(s) {
 		return false, nil
 	}
 	r := core.RangeOf(p.batch)
@@ -342,10 +361,6 @@ func (p *page) lock(ctx context.Context, r core.SweepRange) (keys []backend.Key,
 			subjects = append(subjects, values[len(key)])
 		}
 		return err
-	}
-	if r.Keys != nil {
-		err = p.look(ctx, beginWrite, r, read)
-		return keys, subjects, false, err
 	}
 	bound, err := p.bound(ctx, r, nearby*r.Limit)
 	if err != nil {

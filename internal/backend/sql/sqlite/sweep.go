@@ -83,6 +83,27 @@ func (b *Backend) SplitSweep(ctx context.Context, s *backend.Sweep, n int) ([]ba
 	return core.SplitBounds(s, found)
 }
 
+// CollectSweep looks at records by their keys.
+func (b *Backend) CollectSweep(ctx context.Context, s *backend.Sweep, keys []backend.Key) ([][][]backend.Value, error) {
+	collected := make([][][]backend.Value, len(s.Steps))
+	err := b.sweep(ctx, "BEGIN", s, func(conn *sql.Conn, c *core.Compiler) error {
+		statements, err := c.SweepCollect(s, keys)
+		if err != nil {
+			return err
+		}
+		for _, st := range statements {
+			if err := b.eachRow(ctx, conn, st, func(raw []any) error {
+				collected[st.Op] = append(collected[st.Op], toValues(raw)[len(s.Steps[st.Op].KeyColumns):])
+				return nil
+			}); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	return collected, err
+}
+
 // ExplainSweep looks at records by their keys.
 func (b *Backend) ExplainSweep(ctx context.Context, s *backend.Sweep, keys []backend.Key) ([]backend.SweepExplanation, error) {
 	var found []backend.SweepExplanation
