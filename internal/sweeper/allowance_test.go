@@ -7,7 +7,7 @@ import (
 	. "github.com/onsi/gomega"
 )
 
-// A worker must not take what another one has reserved for a gone allowance: it waits for what that one leaves.
+// A worker does not end for want of room while another one has reserved it all: it waits for what that one leaves.
 func TestAWorkerWaitsForTheRoomOfAnother(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		g := NewWithT(t)

@@ -89,3 +89,19 @@ func TestTheFilesOfRecordsThatStayAreKept(t *testing.T) {
 		})
 	}
 }
+
+// What a page in doubt counts changes once its files are gone: a worker saves its counts after each try.
+func TestAFailedRecoveryChangesNoCounts(t *testing.T) {
+	g, ctx := NewWithT(t), context.Background()
+	s, doubted, app := doubtedShard(t)
+	s.at.Pending, s.record.Shard.Done = doubted, 3
+	_, err := app.Exec("DELETE FROM candidate WHERE id = 100")
+	g.Expect(err).NotTo(HaveOccurred())
+	s.Stores = away{errors.New("away")}
+	for range 2 {
+		g.Expect(s.recover(ctx)).To(MatchError("away"))
+		g.Expect(s.at.Pending).To(BeIdenticalTo(doubted))
+		g.Expect(s.record.Shard.Done).To(BeEquivalentTo(3))
+		g.Expect(s.record.Shard.Counts).To(BeEmpty())
+	}
+}
