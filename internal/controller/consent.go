@@ -218,7 +218,7 @@ func (w *ConsentWatch) pages(ctx context.Context, c consentOf, source v1alpha1.S
 func (w *ConsentWatch) request(ctx context.Context, c consentOf, o origin, id string) error {
 	known, err := w.known(ctx, c, id)
 	if err == nil && known {
-		_, err = w.Requests.make(ctx, o, id)
+		_, _, err = w.Requests.make(ctx, o, id)
 	}
 	return err
 }

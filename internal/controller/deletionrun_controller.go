@@ -479,13 +479,7 @@ func (r *DeletionRunReconciler) SetupWithManager(ctx context.Context, mgr ctrl.M
 	if err != nil {
 		return err
 	}
-	err = mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ErasureRequest{}, indexRun, func(obj client.Object) []string {
-		if id := obj.GetAnnotations()[v1alpha1.AnnotationRun]; id != "" {
-			return []string{id}
-		}
-		return nil
-	})
-	if err != nil {
+	if err := mgr.GetFieldIndexer().IndexField(ctx, &v1alpha1.ErasureRequest{}, indexRun, byRun); err != nil {
 		return err
 	}
 	concurrency := r.Concurrency

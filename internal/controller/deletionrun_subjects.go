@@ -13,6 +13,7 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/util/wait"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/reconcile"
 
@@ -32,6 +33,8 @@ const (
 	indexRun = "run"
 	// maxUnfinishedRequests of one run at a time: the others are made as these finish.
 	maxUnfinishedRequests = 100
+	// maxUnseen is how long a request that was made may be missing in the cache before its maker gives up for now.
+	maxUnseen = 5 * time.Second
 )
 
 var crashRequestMade = crash.Define("run/request-made")
@@ -61,10 +64,10 @@ var errRefusedID = &fault.Terminal{Reason: v1alpha1.ReasonSubjectIDRefused,
 	Message: "the API refuses a request for one of the people: an id must be opaque, without white space or an at sign, at most 253 characters; correct the records, or erase this person by hand"}
 
 // make makes the request for one person, unless there is one of this origin, finished or not. Its name tells nothing of the person.
-func (r *Requests) make(ctx context.Context, o origin, id string) (made bool, err error) {
+func (r *Requests) make(ctx context.Context, o origin, id string) (name client.ObjectKey, made bool, err error) {
 	key, err := r.Keys.Ensure(ctx, keys.ID{Purpose: keys.Pseudonym, Namespace: o.namespace})
 	if err != nil {
-		return false, err
+		return name, false, err
 	}
 	mac := hmac.New(sha256.New, key)
 	_, _ = fmt.Fprintf(mac, "request-name\x00%s\x00%s", o.key, id) // a hash never fails
@@ -77,24 +80,41 @@ func (r *Requests) make(ctx context.Context, o origin, id string) (made bool, er
 		er.Labels = map[string]string{LabelRun: labelValue(o.run.Name)}
 		er.Annotations = map[string]string{v1alpha1.AnnotationRun: runID(o.run)}
 	}
-	if r.Get(ctx, client.ObjectKeyFromObject(er), &v1alpha1.ErasureRequest{}) == nil {
-		return false, nil
+	name = client.ObjectKeyFromObject(er)
+	if r.Get(ctx, name, &v1alpha1.ErasureRequest{}) == nil {
+		return name, false, nil
 	}
 	if err := r.Create(ctx, er); err != nil {
-		if apierrors.IsAlreadyExists(err) {
-			return false, nil
-		}
 		switch {
+		case apierrors.IsAlreadyExists(err):
+			return name, false, nil
 		case apierrors.IsInvalid(err):
-			return false, errRefusedID // without the API's text, which has the id
+			return name, false, errRefusedID // without the API's text, which has the id
 		case apierrors.IsForbidden(err):
-			return false, &fault.Transient{Reason: v1alpha1.ReasonPrivilegesMissing, Err: err,
+			return name, false, &fault.Transient{Reason: v1alpha1.ReasonPrivilegesMissing, Err: err,
 				Message: "the operator may not make ErasureRequests here: its role needs the verbs create, expedite and force on erasurerequests"}
 		}
-		return false, err
+		return name, false, err
 	}
 	crashRequestMade.Hit()
-	return true, nil
+	return name, true, nil
+}
+
+// seen waits until the cache, and so counts, shows requests that were made: a run that overlooked one would take its work for done.
+func (r *Requests) seen(ctx context.Context, names []client.ObjectKey) error {
+	err := wait.PollUntilContextTimeout(ctx, 2*time.Millisecond, maxUnseen, true, func(ctx context.Context) (bool, error) {
+		for len(names) > 0 {
+			if err := r.Get(ctx, names[0], &v1alpha1.ErasureRequest{}); err != nil {
+				return false, client.IgnoreNotFound(err)
+			}
+			names = names[1:]
+		}
+		return true, nil
+	})
+	if wait.Interrupted(err) && ctx.Err() == nil {
+		return fault.Waitingf(v1alpha1.ReasonProcessing, 10*time.Second, "an ErasureRequest that was made is not seen yet")
+	}
+	return err
 }
 
 // counts are the requests of a run, by phase.
@@ -138,7 +158,7 @@ func (r *DeletionRunReconciler) eraseSubjects(ctx context.Context, run *v1alpha1
 	o := origin{namespace: run.Namespace, prefix: requestPrefix(run.Name), key: "run/" + string(run.UID), source: v1alpha1.SourceAdmin, note: run.Spec.Subjects.Reason,
 		force: run.Spec.Subjects.Force, run: run}
 	for _, s := range run.Spec.Subjects.Items {
-		if _, err := r.Requests.make(ctx, o, s.ID); err != nil {
+		if _, _, err := r.Requests.make(ctx, o, s.ID); err != nil {
 			return outcome{}, err
 		}
 	}
@@ -199,6 +219,14 @@ func requestPrefix(runName string) string {
 // runID names a run in the annotation of the requests that it makes.
 func runID(run *v1alpha1.DeletionRun) string { return run.Name + "/" + string(run.UID) }
 
+// byRun is the index of requests by the run that made them.
+func byRun(obj client.Object) []string {
+	if id := obj.GetAnnotations()[v1alpha1.AnnotationRun]; id != "" {
+		return []string{id}
+	}
+	return nil
+}
+
 // runOfRequest wakes the run that made a request.
 func runOfRequest(_ context.Context, obj client.Object) []reconcile.Request {
 	name, _, made := strings.Cut(obj.GetAnnotations()[v1alpha1.AnnotationRun], "/")
@@ -223,21 +251,24 @@ func (e *ruleEraser) Erase(ctx context.Context, ids []string) (made, refused int
 	if err != nil {
 		return 0, 0, err
 	}
+	var names []client.ObjectKey
 	for _, id := range ids {
 		if n >= maxUnfinishedRequests {
 			return made, refused, fault.Waitingf(v1alpha1.ReasonProcessing, 10*time.Second, "%d erasure requests that the run made are not finished; further ones follow as they end", n)
 		}
-		is, err := e.requests.make(ctx, e.origin, id)
+		name, is, err := e.requests.make(ctx, e.origin, id)
 		switch {
 		case errors.Is(err, errRefusedID): // one such record keeps nobody else
 			refused++
+			continue
 		case err != nil:
 			return made, refused, err
 		case is:
 			made, n = made+1, n+1
 		}
+		names = append(names, name)
 	}
-	return made, refused, nil
+	return made, refused, e.requests.seen(ctx, names)
 }
 
 // Requests implements sweeper.Eraser.
