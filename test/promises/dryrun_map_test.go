@@ -19,6 +19,13 @@ func (w *world) run(name string) *v1alpha1.DeletionRun {
 	return w.get(&v1alpha1.DeletionRun{}, name).(*v1alpha1.DeletionRun)
 }
 
+// finishedRun waits for what a run says in the end: its request, which reads the record as well, may say it first.
+func (w *world) finishedRun(name string) *v1alpha1.DeletionRun {
+	GinkgoHelper()
+	Eventually(func() v1alpha1.Phase { return w.run(name).Status.Phase }).Should(Equal(v1alpha1.PhaseCompleted))
+	return w.run(name)
+}
+
 var _ = Describe("A dry run with a map that is not Ready", func() {
 	It("counts everything where all can be counted, and changes nothing", func() {
 		w := newWorld(ada, bob)

@@ -355,7 +355,7 @@ var _ = Describe("Promise 9: a store that fails for good ends in Failed, with an
 		w.annotate("abandon", v1alpha1.AnnotationAbandon, "enough")
 		Eventually(w.stage("abandon")).Should(Equal("Failed/Abandoned"))
 		Eventually(func() bool { return w.secretExists("abandon") }).Should(BeFalse())
-		Expect(w.keySecrets()).NotTo(ContainElement(HavePrefix("lethe-key-run")))
+		Eventually(w.keySecrets).ShouldNot(ContainElement(HavePrefix("lethe-key-run")))
 		Expect(w.ats.Rows(bob)).To(HaveKeyWithValue("notes", 2))
 		w.create(harness.Request(w.ns, "again", bob, harness.Immediate)...)
 		Eventually(w.stage("again")).Should(Equal("Completed/Erased"), "an abandoned request does not stand in the way of another")

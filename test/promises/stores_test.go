@@ -257,7 +257,7 @@ var _ = Describe("Stores that a row leads to", func() {
 		c.poke("chain")
 		Eventually(c.stage("chain"), "30s").Should(Equal("Completed/Erased"), func() string { return c.message("chain") })
 		Expect(c.left()).To(Equal(withoutAda()))
-		Expect(c.run(c.request("chain").Status.Run).Status.Counts).To(Equal(c.run("preview").Status.Counts), "the run counts what the dry run before it did")
+		Expect(c.finishedRun(c.request("chain").Status.Run).Status.Counts).To(Equal(c.run("preview").Status.Counts), "the run counts what the dry run before it did")
 		counts := map[string]v1alpha1.CategoryCount{}
 		for _, n := range c.request("chain").Status.Counts {
 			counts[n.Category] = n

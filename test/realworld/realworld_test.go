@@ -251,7 +251,12 @@ func (b *bench) erase(name string, s subject, before *snapshot, reason string) *
 	if er.Status.Phase != v1alpha1.PhaseCompleted {
 		b.Errorf("phase %s", er.Status.Phase)
 	}
-	b.get(run, er.Status.Run)
+	b.eventually("the run says that it has ended", func() string {
+		if b.get(run, er.Status.Run); run.Status.Phase.Finished() {
+			return ""
+		}
+		return string(run.Status.Phase)
+	})
 	b.compare("counts of the request", sorted(expected.counts), er.Status.Counts)
 	b.compare("counts of the run and of the dry run before", run.Status.Counts, dry.Counts)
 	b.compare("counts of the run and of the request", run.Status.Counts, er.Status.Counts)
