@@ -95,6 +95,8 @@ type session struct {
 	recorded bool
 	// again is true where somebody asked to look again.
 	again bool
+	// retryAwaited is true where the failed run has not yet followed a retry.
+	retryAwaited bool
 	// orphanEnded is true where a claim ended a request whose object is gone, which may have changed the subject's records.
 	orphanEnded bool
 	// handleLogged is true where the lines of the log have the handle from the beginning.

@@ -211,6 +211,9 @@ func (s *session) failed(ctx context.Context, record *state.Run) (outcome, error
 			return outcome{}, err
 		}
 	}
+	if s.retryAwaited {
+		return stalled(record.Reason, record.Message+"; it is about to be tried again", time.Second), nil
+	}
 	return stalled(record.Reason, record.Message+"; mend it and set the annotation "+v1alpha1.AnnotationRetry+" to a new value, or "+v1alpha1.AnnotationAbandon+" to give up", policy.MaxRequeue), nil
 }
 

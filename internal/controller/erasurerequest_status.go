@@ -3,6 +3,7 @@ package controller
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -14,6 +15,7 @@ import (
 	"github.com/lethe-dev/lethe/api/v1alpha1"
 	"github.com/lethe-dev/lethe/internal/executor"
 	"github.com/lethe-dev/lethe/internal/policy"
+	"github.com/lethe-dev/lethe/internal/state"
 )
 
 const (
@@ -52,6 +54,9 @@ func (s *session) commands(ctx context.Context) (o outcome, done bool, err error
 		if err := s.passOn(ctx, asked); err != nil {
 			return o, true, err
 		}
+		if s.retryAwaited, err = s.awaitsRetry(ctx, asked, known); err != nil || s.retryAwaited {
+			return o, err != nil, err
+		}
 	}
 	if s.record.Acknowledged, err = json.Marshal(asked); err != nil {
 		return o, true, err
@@ -85,6 +90,22 @@ func (s *session) passOn(ctx context.Context, asked v1alpha1.AcknowledgedCommand
 		run.Annotations[v1alpha1.AnnotationAbandon] = asked.Abandon
 	}
 	return s.Patch(ctx, run, mergeFrom(read))
+}
+
+// awaitsRetry tells whether the request's failed run has a retry before it. Until the run has followed it the retry is not
+// acknowledged: who waits for that would take the failure of before for that of the retry.
+func (s *session) awaitsRetry(ctx context.Context, asked, known v1alpha1.AcknowledgedCommands) (bool, error) {
+	if asked.Retry == known.Retry || asked.Abandon != known.Abandon {
+		return false, nil
+	}
+	run, err := s.State.Run(ctx, s.record.UID)
+	if errors.Is(err, state.ErrNotFound) {
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return v1alpha1.Phase(run.Phase) == v1alpha1.PhaseFailed && !executor.Ended(run) && run.AcknowledgedRetry != asked.Retry, nil
 }
 
 // project writes the record and the outcome into the status.

@@ -222,6 +222,7 @@ var _ = Describe("kubectl lethe", func() {
 		Expect(told.Out).To(MatchRegexp(`(?m)^FAILED +requests +one +failed: StoreRefused`))
 		admin.runs("cancel", "one").refused("it has failed", "kubectl lethe retry")
 		w.ats.Exec(`DROP TRIGGER refuse`)
+		time.AfterFunc(3*time.Second, w.blockStore()) // so that it takes longer than one look
 		Expect(admin.runs("retry", "one", "--wait").ok()).To(Equal("one is tried again\n"))
 		Expect(w.stage("one")()).To(Equal("Completed/Erased"))
 	})
