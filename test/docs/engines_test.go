@@ -127,11 +127,12 @@ func newMariaDB(t *testing.T, _ string) (*database, error) {
 // objects are the DataStore and its Secret.
 func (d *database) objects(namespace string) []client.Object {
 	meta := metav1.ObjectMeta{Name: storeName, Namespace: namespace}
-	all := []client.Object{&v1alpha1.DataStore{ObjectMeta: meta, Spec: d.spec}}
-	if d.user != "" {
-		all = append(all, &corev1.Secret{ObjectMeta: meta, Type: corev1.SecretTypeBasicAuth, StringData: map[string]string{"username": d.user, "password": d.password}})
+	store := &v1alpha1.DataStore{ObjectMeta: meta, Spec: d.spec}
+	if d.user == "" {
+		return []client.Object{store}
 	}
-	return all
+	secret := &corev1.Secret{ObjectMeta: meta, Type: corev1.SecretTypeBasicAuth, StringData: map[string]string{"username": d.user, "password": d.password}}
+	return []client.Object{secret, store}
 }
 
 func (d *database) credentials() map[string][]byte {

@@ -20,6 +20,8 @@ func TestLogLinesSayWhatTheyAreAbout(t *testing.T) {
 	var er v1alpha1.ErasureRequest
 	w.g.Expect(cluster.Client.Get(w, client.ObjectKey{Namespace: w.ns, Name: "now"}, &er)).To(Succeed())
 
+	w.g.Eventually(w.operator.Logs.String).Should(And(ContainSubstring(`"controllerKind":"DeletionRun"`), MatchRegexp(`"controllerKind":"ErasureRequest".*"stage":"Erased"`)),
+		"they speak once the status is written")
 	of := map[string]int{}
 	var stages []any
 	for _, line := range w.logLines() {

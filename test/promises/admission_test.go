@@ -38,6 +38,12 @@ func (w *world) admission(on bool) {
 	Eventually(func() bool { return somebody.Create(w, probe.DeepCopy(), client.DryRunAll) != nil }).WithTimeout(30 * time.Second).Should(Equal(on))
 }
 
+// policyReady waits until the operator knows the policy on requests.
+func (w *world) policyReady() {
+	GinkgoHelper()
+	Eventually(w.conditionOf(&v1alpha1.RetentionPolicy{}, "requests", v1alpha1.ConditionReady)).Should(HavePrefix("True/"))
+}
+
 // ledgerEntries of one kind; the operator must have been stopped.
 func (w *world) ledgerEntries(kind string) []ledger.Entry {
 	GinkgoHelper()
@@ -64,6 +70,7 @@ var _ = Describe("who did what", func() {
 		w := newWorld(ada, bob)
 		w.admission(true)
 		Expect(w.as("officer@example.org").Create(w, retentionPolicy(w.ns, v1alpha1.ApprovalPolicy{Required: true}))).To(Succeed())
+		w.policyReady()
 		for _, o := range harness.Request(w.ns, "asked", ada) {
 			Expect(w.as("alice").Create(w, o)).To(Succeed())
 		}
@@ -114,6 +121,7 @@ var _ = Describe("who did what", func() {
 		w := newWorld(ada, bob)
 		w.admission(true)
 		w.create(retentionPolicy(w.ns, v1alpha1.ApprovalPolicy{Required: true}))
+		w.policyReady()
 		for _, o := range harness.Request(w.ns, "seen", bob) {
 			Expect(w.as("alice").Create(w, o)).To(Succeed())
 		}

@@ -80,8 +80,8 @@ func (w *world) send(method, path, token, body string, headers ...string) answer
 var _ = Describe("Downloading an export", func() {
 	It("is for who may, and on record before the first byte", func() {
 		w := newWorld(ada)
-		w.admission(true)
 		w.exporting(func(o *harness.OperatorOptions) { o.Serve = true })
+		w.admission(true)
 		tokens := map[string]string{"stranger": w.token("stranger", "")}
 		for _, persona := range []string{"viewer", "editor", "approver", "admin"} {
 			tokens[persona] = w.token(persona, persona)

@@ -216,7 +216,7 @@ func (h *hiring) sweepOnceAs(n *node, point string) {
 	options := harness.ManagerOptions{Kubeconfig: n.kubeconfig, Namespace: h.options.Namespace, LedgerURLFile: h.options.LedgerURLFile,
 		LedgerLease: h.options.LedgerLease, LocalRoots: h.options.LocalRoots}
 	p := harness.StartProcess(GinkgoTB(), n.binary, options.Args(), []string{"POD_NAME=" + h.options.Pod, "LETHE_CRASH_AT=" + point, "LETHE_CRASH_MARK=" + mark})
-	h.sweepNow("after-process-end")
+	h.askForSweep("after-process-end")
 	Eventually(p.Done(), time.Minute).Should(BeClosed(), p.Logs.String)
 	Expect(mark).To(BeARegularFile(), "it died for another reason")
 }

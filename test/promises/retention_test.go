@@ -140,10 +140,7 @@ func only(names ...string) func(*v1alpha1.RetentionPolicy) {
 // sweepNow has the operator follow the rules of a policy, and waits until it has.
 func (h *hiring) sweepNow(policy string) *v1alpha1.RetentionPolicy {
 	GinkgoHelper()
-	nonce := fmt.Sprint(time.Now().UnixNano())
-	h.changePolicy(policy, func(p *v1alpha1.RetentionPolicy) {
-		metav1.SetMetaDataAnnotation(&p.ObjectMeta, v1alpha1.AnnotationSweep, nonce)
-	})
+	nonce := h.askForSweep(policy)
 	p := &v1alpha1.RetentionPolicy{}
 	Eventually(func() string {
 		h.get(p, policy)
@@ -152,6 +149,16 @@ func (h *hiring) sweepNow(policy string) *v1alpha1.RetentionPolicy {
 		return fmt.Sprint(h.get(&v1alpha1.RetentionPolicy{}, policy).(*v1alpha1.RetentionPolicy).Status)
 	})
 	return p
+}
+
+// askForSweep asks to follow the rules of a policy now.
+func (h *hiring) askForSweep(policy string) (nonce string) {
+	GinkgoHelper()
+	nonce = fmt.Sprint(time.Now().UnixNano())
+	h.changePolicy(policy, func(p *v1alpha1.RetentionPolicy) {
+		metav1.SetMetaDataAnnotation(&p.ObjectMeta, v1alpha1.AnnotationSweep, nonce)
+	})
+	return nonce
 }
 
 func (h *hiring) changePolicy(name string, f func(*v1alpha1.RetentionPolicy)) {
@@ -328,6 +335,7 @@ var _ = Describe("Retention: data leaves by itself when its time has come", func
 		Expect(e.Data()).To(MatchJSON(fmt.Sprintf(`{"namespace": %q, "run": %q, "policy": "vacancy-stages", "rule": "candidates", "scheduledAt": %q, "due": 1, "total": 1}`,
 			h.ns, run.Name, start.AddDate(0, 0, 30).Format(time.RFC3339))))
 		h.pokeRun(run.Name)
+		Consistently(heard, "500ms").ShouldNot(Receive(), "it is on record that it was told")
 		h.restartWith(func(*harness.OperatorOptions) {})
 		h.pokeRun(run.Name)
 		Eventually(h.runState(run.Name)).Should(Equal("Pending/Announced"))
@@ -420,6 +428,8 @@ var _ = Describe("Retention: data leaves by itself when its time has come", func
 		Eventually(h.runState(name)).Should(Equal("Pending/Suspended"))
 		Expect(h.runMessage(name)).To(ContainSubstring(v1alpha1.AnnotationSuspend))
 		h.changePolicy("vacancy-stages", func(p *v1alpha1.RetentionPolicy) { p.Spec.Suspend = true })
+		h.pokeRun(name)
+		Eventually(func() string { return h.runMessage(name) }).Should(ContainSubstring("spec.suspend"))
 		h.suspendNamespace(false)
 		h.step(3 * time.Second)
 		h.pokeRun(name)
@@ -594,8 +604,7 @@ var _ = Describe("Retention: data leaves by itself when its time has come", func
 		Expect(h.ids("applicants")).To(Equal([]string{"a2", "a3"}))
 		h.pokeRun("by-hand")
 		Eventually(h.runState("by-hand")).Should(Equal("Pending/Processing"))
-		run := h.get(&v1alpha1.DeletionRun{}, "by-hand").(*v1alpha1.DeletionRun)
-		Expect(run.Status.Requests).To(Equal(&v1alpha1.RequestCounts{Completed: 1, Pending: 1}))
+		Eventually(func() *v1alpha1.RequestCounts { return h.run("by-hand").Status.Requests }).Should(Equal(&v1alpha1.RequestCounts{Completed: 1, Pending: 1}))
 		h.create(&v1alpha1.DeletionRun{ObjectMeta: metav1.ObjectMeta{Name: "forced", Namespace: h.ns}, Spec: v1alpha1.DeletionRunSpec{Subjects: &v1alpha1.SubjectsReference{
 			Items: []v1alpha1.RunSubject{{ID: "a3"}}, Reason: "spam accounts", Force: true}}})
 		Eventually(h.runState("forced")).Should(Equal("Pending/AdmissionRequired"), "nobody verified that who forces it may")

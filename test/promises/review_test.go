@@ -54,6 +54,9 @@ var _ = Describe("What a request and its surroundings may not bring about", func
 		read := store.DeepCopy()
 		store.Spec.SQLite.Path = "other.db"
 		Expect(cluster.Client.Patch(w, store, client.MergeFrom(read))).To(Succeed())
+		Eventually(func() int64 {
+			return w.get(&v1alpha1.DataStore{}, "ats").(*v1alpha1.DataStore).Status.ObservedGeneration
+		}).Should(Equal(store.Generation))
 		w.step(9 * day)
 		var runs v1alpha1.DeletionRunList
 		Eventually(func() []string {

@@ -234,7 +234,7 @@ var _ = onEachVault("The vault", func() {
 		Expect(w.operator.Stop()).To(Succeed())
 		w.ats.Add(bob)
 		w.create(harness.Request(w.ns, "two", bob, harness.Immediate)...)
-		Eventually(w.stage("two")).Should(Equal("Completed/Erased"), "the second one takes over")
+		Eventually(w.stage("two"), "30s").Should(Equal("Completed/Erased"), "the second one takes over")
 	})
 
 	It("refuses a cluster that another state store knows", func() {
@@ -348,6 +348,6 @@ var _ = Describe("The vault in PostgreSQL", func() {
 		Expect(w.operator.Logs.String()).NotTo(ContainSubstring("canary"))
 		Expect(os.WriteFile(w.options.LedgerURLFile, there, 0o600)).To(Succeed())
 		w.create(harness.Request(w.ns, "now", ada, harness.Immediate)...)
-		Eventually(w.stage("now")).Should(Equal("Completed/Erased"))
+		Eventually(w.stage("now"), "30s").Should(Equal("Completed/Erased"))
 	})
 })
