@@ -24,6 +24,7 @@ import (
 	"github.com/lethe-dev/lethe/internal/keys"
 	"github.com/lethe-dev/lethe/internal/ledger"
 	"github.com/lethe-dev/lethe/internal/stamp"
+	"github.com/lethe-dev/lethe/internal/sweeper"
 )
 
 const (
@@ -64,10 +65,10 @@ var errRefusedID = &fault.Terminal{Reason: v1alpha1.ReasonSubjectIDRefused,
 	Message: "the API refuses a request for one of the people: an id must be opaque, without white space or an at sign, at most 253 characters; correct the records, or erase this person by hand"}
 
 // make makes the request for one person, unless there is one of this origin, finished or not. Its name tells nothing of the person.
-func (r *Requests) make(ctx context.Context, o origin, id string) (name client.ObjectKey, made bool, err error) {
+func (r *Requests) make(ctx context.Context, o origin, id string) (name string, made bool, err error) {
 	key, err := r.Keys.Ensure(ctx, keys.ID{Purpose: keys.Pseudonym, Namespace: o.namespace})
 	if err != nil {
-		return name, false, err
+		return "", false, err
 	}
 	mac := hmac.New(sha256.New, key)
 	_, _ = fmt.Fprintf(mac, "request-name\x00%s\x00%s", o.key, id) // a hash never fails
@@ -80,41 +81,23 @@ func (r *Requests) make(ctx context.Context, o origin, id string) (name client.O
 		er.Labels = map[string]string{LabelRun: labelValue(o.run.Name)}
 		er.Annotations = map[string]string{v1alpha1.AnnotationRun: runID(o.run)}
 	}
-	name = client.ObjectKeyFromObject(er)
-	if r.Get(ctx, name, &v1alpha1.ErasureRequest{}) == nil {
-		return name, false, nil
+	if r.Get(ctx, client.ObjectKeyFromObject(er), &v1alpha1.ErasureRequest{}) == nil {
+		return er.Name, false, nil
 	}
 	if err := r.Create(ctx, er); err != nil {
 		switch {
 		case apierrors.IsAlreadyExists(err):
-			return name, false, nil
+			return er.Name, false, nil
 		case apierrors.IsInvalid(err):
-			return name, false, errRefusedID // without the API's text, which has the id
+			return "", false, errRefusedID // without the API's text, which has the id
 		case apierrors.IsForbidden(err):
-			return name, false, &fault.Transient{Reason: v1alpha1.ReasonPrivilegesMissing, Err: err,
+			return "", false, &fault.Transient{Reason: v1alpha1.ReasonPrivilegesMissing, Err: err,
 				Message: "the operator may not make ErasureRequests here: its role needs the verbs create, expedite and force on erasurerequests"}
 		}
-		return name, false, err
+		return "", false, err
 	}
 	crashRequestMade.Hit()
-	return name, true, nil
-}
-
-// seen waits until the cache, and so counts, shows requests that were made: a run that overlooked one would take its work for done.
-func (r *Requests) seen(ctx context.Context, names []client.ObjectKey) error {
-	err := wait.PollUntilContextTimeout(ctx, 2*time.Millisecond, maxUnseen, true, func(ctx context.Context) (bool, error) {
-		for len(names) > 0 {
-			if err := r.Get(ctx, names[0], &v1alpha1.ErasureRequest{}); err != nil {
-				return false, client.IgnoreNotFound(err)
-			}
-			names = names[1:]
-		}
-		return true, nil
-	})
-	if wait.Interrupted(err) && ctx.Err() == nil {
-		return fault.Waitingf(v1alpha1.ReasonProcessing, 10*time.Second, "an ErasureRequest that was made is not seen yet")
-	}
-	return err
+	return er.Name, true, nil
 }
 
 // counts are the requests of a run, by phase.
@@ -243,32 +226,48 @@ type ruleEraser struct {
 }
 
 // Erase implements sweeper.Eraser.
-func (e *ruleEraser) Erase(ctx context.Context, ids []string) (made, refused int, err error) {
+func (e *ruleEraser) Erase(ctx context.Context, ids []string) (asked sweeper.Erasures, err error) {
 	if len(ids) == 0 {
-		return 0, 0, nil
+		return asked, nil
 	}
 	_, n, err := e.Requests(ctx)
 	if err != nil {
-		return 0, 0, err
+		return asked, err
 	}
-	var names []client.ObjectKey
 	for _, id := range ids {
 		if n >= maxUnfinishedRequests {
-			return made, refused, fault.Waitingf(v1alpha1.ReasonProcessing, 10*time.Second, "%d erasure requests that the run made are not finished; further ones follow as they end", n)
+			return asked, fault.Waitingf(v1alpha1.ReasonProcessing, 10*time.Second, "%d erasure requests that the run made are not finished; further ones follow as they end", n)
 		}
-		name, is, err := e.requests.make(ctx, e.origin, id)
+		name, made, err := e.requests.make(ctx, e.origin, id)
 		switch {
 		case errors.Is(err, errRefusedID): // one such record keeps nobody else
-			refused++
+			asked.Refused++
 			continue
 		case err != nil:
-			return made, refused, err
-		case is:
-			made, n = made+1, n+1
+			return asked, err
+		case made:
+			asked.Made, n = asked.Made+1, n+1
 		}
-		names = append(names, name)
+		asked.Names = append(asked.Names, name)
 	}
-	return made, refused, e.requests.seen(ctx, names)
+	return asked, nil
+}
+
+// Await implements sweeper.Eraser. What the cache shows is counted.
+func (e *ruleEraser) Await(ctx context.Context, names []string) error {
+	err := wait.PollUntilContextTimeout(ctx, 2*time.Millisecond, maxUnseen, true, func(ctx context.Context) (bool, error) {
+		for len(names) > 0 {
+			if err := e.requests.Get(ctx, client.ObjectKey{Namespace: e.namespace, Name: names[0]}, &v1alpha1.ErasureRequest{}); err != nil {
+				return false, client.IgnoreNotFound(err)
+			}
+			names = names[1:]
+		}
+		return true, nil
+	})
+	if wait.Interrupted(err) && ctx.Err() == nil {
+		return fault.Waitingf(v1alpha1.ReasonProcessing, 10*time.Second, "an ErasureRequest that was made is not seen yet")
+	}
+	return err
 }
 
 // Requests implements sweeper.Eraser.

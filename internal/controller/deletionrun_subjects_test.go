@@ -57,12 +57,13 @@ func TestARunSeesTheRequestsThatItMade(t *testing.T) {
 	erase := func(ids ...string) (made, seen, unfinished int) {
 		t.Helper()
 		e := &ruleEraser{requests: &Requests{Client: newLateClient(t, api), Keys: keyStore}, origin: origin{namespace: "hr", prefix: "people", key: "run/1", run: run}}
-		made, refused, err := e.Erase(ctx, ids)
+		asked, err := e.Erase(ctx, ids)
 		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(refused).To(BeZero())
+		g.Expect(asked.Refused).To(BeZero())
+		g.Expect(e.Await(ctx, asked.Names)).To(Succeed())
 		seen, unfinished, err = e.Requests(ctx)
 		g.Expect(err).NotTo(HaveOccurred())
-		return made, seen, unfinished
+		return asked.Made, seen, unfinished
 	}
 
 	made, seen, unfinished := erase("c-1", "c-2", "c-3")

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"maps"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -88,6 +89,9 @@ func (s *session) passOn(ctx context.Context, asked v1alpha1.AcknowledgedCommand
 	}
 	if asked.Abandon != "" {
 		run.Annotations[v1alpha1.AnnotationAbandon] = asked.Abandon
+	}
+	if maps.Equal(read.Annotations, run.Annotations) {
+		return nil // it was passed on before, and is waited for
 	}
 	return s.Patch(ctx, run, mergeFrom(read))
 }

@@ -169,7 +169,12 @@ func (r *run) load(ctx context.Context) error {
 			r.shards = append(r.shards, s)
 		}
 	}
-	return nil
+	if r.task.Eraser == nil {
+		return nil
+	}
+	made, _, err := r.task.Eraser.Requests(ctx) // with those that a process made before it died, and never counted
+	r.room.left = min(r.room.left, sweep.Limit-int64(made))
+	return err
 }
 
 // shard makes a worker of a shard's record.

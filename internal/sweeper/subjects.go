@@ -17,11 +17,20 @@ const subjectsPage = 50
 
 // Eraser makes erasure requests for people.
 type Eraser interface {
-	// Erase makes requests for those who have none for this run yet, and says how many it made, and for how many none can be made
-	// because the API refuses their ids. While too many are not finished it is a *fault.Waiting.
-	Erase(ctx context.Context, ids []string) (made, refused int, err error)
+	// Erase makes requests for those who have none for this run yet. While too many are not finished it is a *fault.Waiting.
+	Erase(ctx context.Context, ids []string) (Erasures, error)
+	// Await waits until Requests counts requests that Erase has named. Where that takes too long it is a *fault.Waiting.
+	Await(ctx context.Context, names []string) error
 	// Requests counts those that the run made, and those of them that have not ended.
 	Requests(ctx context.Context) (made, unfinished int, err error)
+}
+
+// Erasures are what is asked for some people.
+type Erasures struct {
+	// Names of the requests, whoever made them.
+	Names []string
+	// Made counts those that were made now, Refused the people for whom none can be made because the API refuses their ids.
+	Made, Refused int
 }
 
 func (s *shard) erases() bool { return s.target.Rule.Action == v1alpha1.RuleEraseSubject }
@@ -32,8 +41,8 @@ func (s *shard) subjects(ctx context.Context) (more bool, err error) {
 	if size == 0 {
 		return false, nil
 	}
-	made, refused := 0, 0
-	defer func() { s.room.settle(size, made) }()
+	var asked Erasures
+	defer func() { s.room.settle(size, asked.Made) }()
 	var last backend.Key
 	err = s.State.WithHolds(ctx, s.task.Namespace, func(ctx context.Context, holds []state.Hold) error {
 		w, err := s.due(ctx, holds)
@@ -45,16 +54,19 @@ func (s *shard) subjects(ctx context.Context) (more bool, err error) {
 		if err != nil {
 			return fault.FromStore(s.target.Store, err)
 		}
-		made, refused, err = s.task.Eraser.Erase(ctx, ids)
+		asked, err = s.task.Eraser.Erase(ctx, ids)
 		return err
 	})
+	part := s.record.Shard
+	part.Done += int64(asked.Made) // whatever becomes of the page: these are not made again
+	part.Counts = mergeCounts(part.Counts, erased(s.target, asked.Made))
+	if err == nil {
+		err = s.task.Eraser.Await(ctx, asked.Names) // a run that overlooked one would take its work for done
+	}
 	if err != nil {
 		return false, err
 	}
-	part := s.record.Shard
-	part.Done += int64(made)
-	part.Skipped += int64(refused)
-	part.Counts = mergeCounts(part.Counts, erased(s.target, made))
+	part.Skipped += int64(asked.Refused)
 	s.at.After = last
 	return last != nil, nil
 }

@@ -325,7 +325,7 @@ var _ = Describe("What a request and its surroundings may not bring about", func
 		// The effect that was under way may have deleted the record by which the next request finds the subject.
 		Eventually(w.stage("next"), "30s").Should(BeElementOf("Completed/Erased", "Pending/SubjectNotFound"))
 		Expect(w.ats.Digest(bob)).To(Equal(others))
-		Eventually(w.keySecrets).ShouldNot(ContainElement(BeElementOf(key)))
+		Expect(w.keySecrets()).NotTo(ContainElement(BeElementOf(key)))
 		Expect(w.operator.Stop()).To(Succeed())
 		Expect(w.ledgerReasons()).To(ContainElement("erasure.abandoned/RequestGone"))
 	})

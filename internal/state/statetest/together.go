@@ -128,25 +128,29 @@ func testAtTheSameTime(t *testing.T, e Engine) {
 		}
 	}
 	for i := range 3 {
-		origin := fmt.Sprint("ns", i)
-		records, err := s.Ledger().Entries(ctx, origin, 0, 0)
-		g.Expect(err).NotTo(HaveOccurred())
-		entries -= len(records)
-		last, err := s.Ledger().Checkpoint(ctx, origin)
-		g.Expect(err).NotTo(HaveOccurred())
-		key, err := Signer().VerifierKeyFor(origin)
-		g.Expect(err).NotTo(HaveOccurred())
-		verifier, err := note.NewVerifier(key)
-		g.Expect(err).NotTo(HaveOccurred())
-		g.Expect(ledger.VerifyRecords(ledger.Evidence{OriginLine: last.OriginLine, Verifier: verifier, Current: last.Note}, func(yield func(ledger.Record, error) bool) {
-			for _, r := range records {
-				if !yield(r, nil) {
-					return
-				}
-			}
-		})).To(Succeed())
+		entries -= verified(g, s.Ledger(), fmt.Sprint("ns", i))
 	}
 	g.Expect(entries).To(BeZero(), "what failed has left no entry, what succeeded has one")
+}
+
+// verified counts the entries of a ledger, which the newest checkpoint covers.
+func verified(g Gomega, log ledger.Log, origin string) int {
+	records, err := log.Entries(ctx, origin, 0, 0)
+	g.Expect(err).NotTo(HaveOccurred())
+	last, err := log.Checkpoint(ctx, origin)
+	g.Expect(err).NotTo(HaveOccurred())
+	key, err := Signer().VerifierKeyFor(origin)
+	g.Expect(err).NotTo(HaveOccurred())
+	verifier, err := note.NewVerifier(key)
+	g.Expect(err).NotTo(HaveOccurred())
+	g.Expect(ledger.VerifyRecords(ledger.Evidence{OriginLine: last.OriginLine, Verifier: verifier, Current: last.Note}, func(yield func(ledger.Record, error) bool) {
+		for _, r := range records {
+			if !yield(r, nil) {
+				return
+			}
+		}
+	})).To(Succeed())
+	return len(records)
 }
 
 func testOvertaken(t *testing.T, e Engine) {

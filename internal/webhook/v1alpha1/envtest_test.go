@@ -238,6 +238,7 @@ func (d *testDoor) killed(t *testing.T) {
 	er.Spec.Approved = true
 	g.Expect(d.operator.Update(ctx, &er)).To(MatchError(ContainSubstring("failed calling webhook")))
 	g.Eventually(func() error { return d.operator.Delete(ctx, &er, client.DryRunAll) }, patience, 50*time.Millisecond).Should(MatchError(ContainSubstring("failed calling webhook")))
+	g.Expect(d.operator.Delete(ctx, &er)).To(MatchError(ContainSubstring("failed calling webhook")))
 	g.Expect(d.operator.Create(ctx, hold("while-away"))).To(Succeed(), "a hold is taken even now")
 	var taken v1alpha1.LegalHold
 	g.Expect(d.operator.Get(ctx, client.ObjectKey{Namespace: ns, Name: "while-away"}, &taken)).To(Succeed())
